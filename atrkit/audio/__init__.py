@@ -1,0 +1,1 @@
+"""Read, check, mix down, resample."""

@@ -1,0 +1,218 @@
+"""The manifest: the one description of a dataset that every later step reads.
+
+A dataset is a folder `data/<name>/` with `manifest.jsonl` (one clip per line, sorted by split and id), `dataset.json`
+(what holds for the whole set, and the manifest's sha256) and, where something was skipped or repaired,
+`problems.jsonl`. Audio lies in `audio/` beside them or, for your own recordings, where it always was.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
+from atrkit.files import write_atomic, write_json_atomic
+
+MANIFEST_NAME = "manifest.jsonl"
+DATASET_NAME = "dataset.json"
+PROBLEMS_NAME = "problems.jsonl"
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One caption as it was written; `text.normalise_caption` is applied where it is used."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Twin:
+    """Membership in a group of clips made of the same events, told apart by their relation only.
+
+    Args:
+        group: the group's id.
+        relation: how this clip plays the group's events A and B: "a_then_b", "b_then_a" or "a_with_b".
+    """
+
+    group: str
+    relation: Literal["a_then_b", "b_then_a", "a_with_b"]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording.
+
+    Args:
+        id: unique within the dataset; for files the path below the audio folder, with `/`.
+        path: the audio file, absolute or relative to the dataset's folder.
+        sha256: of the audio file's bytes.
+        sample_rate_hz: of the file.
+        frames: samples per channel that can be read (not what the header promises).
+        channels: of the file.
+        split: for example dev, val, eval, or all.
+        captions: any number, also none.
+        twin: only in datasets with twin groups.
+    """
+
+    id: str
+    path: str
+    sha256: str
+    sample_rate_hz: int
+    frames: int
+    channels: int
+    split: str
+    captions: tuple[Caption, ...] = ()
+    twin: Twin | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.sample_rate_hz
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that was not as it should be, what was done about it, and what the user can do.
+
+    Args:
+        item: the file or clip.
+        action: "skipped" (it is not in the output), "repaired" or "padded" (it is, altered).
+        reason: one line.
+    """
+
+    item: str
+    action: Literal["skipped", "repaired", "padded"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All clips of a dataset and what is known about the whole.
+
+    Args:
+        name: the folder's name below `data/`.
+        clips: sorted by (split, id).
+        folder: where it lies; relative clip paths start here.
+        about: free facts for `dataset.json`: source, licence, seed, ceilings.
+        problems: what was skipped or repaired when the dataset was made.
+    """
+
+    name: str
+    clips: tuple[Clip, ...]
+    folder: Path
+    about: dict[str, Any] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, sorted."""
+        return tuple(sorted({clip.split for clip in self.clips}))
+
+    def split(self, name: str) -> tuple[Clip, ...]:
+        """Clips of one split, sorted by id.
+
+        Raises:
+            UsageError: there is no such split; the message lists those there are.
+        """
+        clips = tuple(clip for clip in self.clips if clip.split == name)
+        if not clips:
+            raise UsageError(f"dataset {self.name!r} has no split {name!r}; it has: {', '.join(self.splits)}")
+        return clips
+
+    def audio_path(self, clip: Clip) -> Path:
+        """Where the clip's audio lies."""
+        return self.folder / clip.path
+
+
+def save_dataset(dataset: Dataset) -> None:
+    """Write manifest, problems and dataset.json, the last one last: a dataset without it is not finished.
+
+    Raises:
+        UsageError: duplicate clip or caption ids.
+        ResourceError: the folder cannot be written.
+    """
+    _refuse_duplicates([clip.id for clip in dataset.clips], "clip")
+    _refuse_duplicates([caption.id for clip in dataset.clips for caption in clip.captions], "caption")
+    clips = sorted(dataset.clips, key=lambda clip: (clip.split, clip.id))
+    manifest = "".join(_to_line(clip) for clip in clips).encode()
+    (dataset.folder / DATASET_NAME).unlink(missing_ok=True)
+    write_atomic(dataset.folder / MANIFEST_NAME, manifest)
+    write_atomic(dataset.folder / PROBLEMS_NAME, "".join(_to_line(p) for p in dataset.problems).encode())
+    write_json_atomic(
+        dataset.folder / DATASET_NAME,
+        {"name": dataset.name, "manifest_sha256": hashlib.sha256(manifest).hexdigest(), "about": dataset.about},
+    )
+
+
+def _refuse_duplicates(ids: Sequence[str], kind: str) -> None:
+    seen: set[str] = set()
+    for item_id in ids:
+        if item_id in seen:
+            raise UsageError(f"{kind} id {item_id!r} occurs more than once in the dataset: ids must be unique")
+        seen.add(item_id)
+
+
+def _to_line(item: Clip | Problem) -> str:
+    record = {key: value for key, value in dataclasses.asdict(item).items() if value is not None}
+    return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """Read a dataset and check that its manifest is the one that was written.
+
+    Raises:
+        MissingPrerequisiteError: there is no dataset; names the commands that make one.
+        IntegrityError: the manifest does not have the sha256 that dataset.json states, or cannot be read.
+    """
+    try:
+        about_bytes = (folder / DATASET_NAME).read_bytes()
+        manifest = (folder / MANIFEST_NAME).read_bytes()
+        problems = (folder / PROBLEMS_NAME).read_bytes()
+    except FileNotFoundError as error:
+        raise MissingPrerequisiteError(
+            f"no dataset {folder.name!r} in {folder.parent} ({Path(error.filename).name} is missing); "
+            f"make it: {command_that_makes(folder.name)}"
+        ) from None
+    try:
+        header = json.loads(about_bytes)
+        name, expected_sha256, about = header["name"], header["manifest_sha256"], header["about"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(folder, DATASET_NAME, str(error)) from error
+    if hashlib.sha256(manifest).hexdigest() != expected_sha256:
+        raise _damaged(folder, MANIFEST_NAME, "its sha256 is not the one in dataset.json")
+    return Dataset(
+        name=name,
+        clips=tuple(_clip_from(json.loads(line)) for line in manifest.decode().splitlines()),
+        folder=folder,
+        about=about,
+        problems=tuple(Problem(**json.loads(line)) for line in problems.decode().splitlines()),
+    )
+
+
+def command_that_makes(dataset_name: str) -> str:
+    """The command a user types to get this dataset.
+
+    >>> command_that_makes("synthetic")
+    'atrkit download synthetic'
+    >>> command_that_makes("attic_tapes")
+    'atrkit import DIR_OR_CSV --name attic_tapes'
+    """
+    if dataset_name == "synthetic":
+        return "atrkit download synthetic"
+    return f"atrkit import DIR_OR_CSV --name {dataset_name}"
+
+
+def _damaged(folder: Path, file_name: str, why: str) -> IntegrityError:
+    return IntegrityError(
+        f"{folder / file_name} is damaged ({why}); make the dataset again: {command_that_makes(folder.name)}"
+    )
+
+
+def _clip_from(record: dict[str, Any]) -> Clip:
+    captions = tuple(Caption(**caption) for caption in record.pop("captions"))
+    twin = record.pop("twin", None)
+    return Clip(**record, captions=captions, twin=Twin(**twin) if twin else None)

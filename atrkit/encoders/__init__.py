@@ -1,0 +1,1 @@
+"""Frozen audio encoders behind one surface: load_encoder."""

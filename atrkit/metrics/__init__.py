@@ -1,0 +1,1 @@
+"""Every number, as PROTOCOL.md defines it."""

@@ -1,0 +1,1 @@
+"""Retrieval models that map frozen embeddings and captions into one space."""

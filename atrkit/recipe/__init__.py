@@ -1,0 +1,1 @@
+"""A recipe is one YAML file: its schema, and loading it safely."""

@@ -1,0 +1,1 @@
+"""What people look at: tables, JSON, pages. Never imports torch."""

@@ -1,0 +1,1 @@
+"""From embeddings or models to scores of clip-caption pairs."""

@@ -1,0 +1,1 @@
+"""Embeddings and scores on disk: HDF5, in parts."""

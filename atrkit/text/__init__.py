@@ -1,0 +1,1 @@
+"""Caption text: normalise, stem, vocabulary."""
