@@ -186,10 +186,10 @@ def load_dataset(folder: Path) -> Dataset:
         raise _damaged(folder, MANIFEST_NAME, "its sha256 is not the one in dataset.json")
     return Dataset(
         name=name,
-        clips=tuple(_clip_from(json.loads(line)) for line in manifest.decode().splitlines()),
+        clips=tuple(_clip_from(json.loads(line)) for line in _lines(manifest)),
         folder=folder,
         about=about,
-        problems=tuple(Problem(**json.loads(line)) for line in problems.decode().splitlines()),
+        problems=tuple(Problem(**json.loads(line)) for line in _lines(problems)),
     )
 
 
@@ -216,3 +216,8 @@ def _clip_from(record: dict[str, Any]) -> Clip:
     captions = tuple(Caption(**caption) for caption in record.pop("captions"))
     twin = record.pop("twin", None)
     return Clip(**record, captions=captions, twin=Twin(**twin) if twin else None)
+
+
+def _lines(data: bytes) -> list[str]:
+    # not splitlines(): captions may hold U+2028 and its kin, which JSON leaves as they are
+    return [line for line in data.decode().split("\n") if line]
