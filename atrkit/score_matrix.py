@@ -102,8 +102,7 @@ class ScoreMatrix:
         if nan_AC.any():
             rows, columns = np.nonzero(nan_AC)
             first = ", ".join(
-                f"({self.clip_ids[a]!r}, {self.caption_ids[c]!r})"
-                for a, c in zip(rows[:3], columns[:3], strict=True)
+                f"({self.clip_ids[a]!r}, {self.caption_ids[c]!r})" for a, c in zip(rows[:3], columns[:3], strict=True)
             )
             raise DivergedError(
                 f"{len(rows)} of {self.scores_AC.size} scores are NaN, the first at (clip, caption) {first}: "

@@ -144,7 +144,11 @@ def save_dataset(dataset: Dataset) -> None:
     write_atomic(dataset.folder / PROBLEMS_NAME, "".join(_to_line(p) for p in dataset.problems).encode())
     write_json_atomic(
         dataset.folder / DATASET_NAME,
-        {"name": dataset.name, "manifest_sha256": hashlib.sha256(manifest).hexdigest(), "about": dataset.about},
+        {
+            "name": dataset.name,
+            "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+            "about": dataset.about,
+        },
     )
 
 
