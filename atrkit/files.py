@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,12 @@ def write_atomic(path: Path, data: bytes) -> None:
 def write_json_atomic(path: Path, value: Any) -> None:
     """Write `value` as indented JSON with a final newline, keys in the order given."""
     write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def write_jsonl_atomic(path: Path, records: Iterable[Any]) -> None:
+    """Write one JSON value per line."""
+    lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
+    write_atomic(path, "".join(lines).encode())
 
 
 def _fsync_folder(folder: Path) -> None:
@@ -112,29 +118,28 @@ def require_writable(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def single_writer(folder: Path) -> Iterator[None]:
-    """Hold `folder/.lock` while writing there; a second process is told who writes, and since when.
+def single_writer(target: Path) -> Iterator[None]:
+    """Hold the lock of one output while writing it; a second process is told who writes, and since when.
 
-    The lock is the operating system's (flock): it goes away with the process, also with kill -9.
+    The lock (`.<name>.lock` beside the output) is the operating system's: it goes with the process, also on kill -9.
+
+    Args:
+        target: the file or folder that only one process may write.
 
     Raises:
-        MissingPrerequisiteError: another process writes there (exit code 3).
+        MissingPrerequisiteError: another process writes it (exit code 3).
         ResourceError: the folder cannot be written (exit code 4).
     """
-    lock_path = folder / ".lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = lock_path.open("a+")
-    except OSError as error:
-        raise as_resource_error(error, folder) from error
-    with lock:
+    lock_path = target.parent / f".{target.name}.lock"
+    require_writable(target.parent)
+    with lock_path.open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             owner = lock.read().strip() or "another process"
             raise MissingPrerequisiteError(
-                f"{folder} is being written by {owner}: wait for it to end, or stop it"
+                f"{target} is being written by {owner}: wait for it to end, or stop it"
             ) from None
         lock.truncate(0)
         lock.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")

@@ -1,0 +1,43 @@
+"""The `atrkit` command: assembles the groups of commands."""
+
+from typing import Annotated
+
+import typer
+
+from atrkit import __version__
+from atrkit.cli import data, evaluation, training
+
+app = typer.Typer(
+    name="atrkit",
+    help="Audio-text retrieval and captioning: download or import, extract, train, eval.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("download")(data.download)
+app.command("import")(data.import_)
+app.command("extract")(data.extract)
+app.command("init")(training.init)
+app.command("train")(training.train)
+app.command("eval")(evaluation.evaluate)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"atrkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Audio-text retrieval and captioning: download or import, extract, train, eval."""
+
+
+def main() -> None:
+    """Entry point of the `atrkit` script."""
+    app()

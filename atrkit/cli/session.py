@@ -1,0 +1,170 @@
+"""What all commands share: the common options, one-line errors with exit codes, signals."""
+
+import functools
+import inspect
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from atrkit.errors import (
+    EXIT_DONE_WITH_PROBLEMS,
+    EXIT_INTERRUPTED,
+    EXIT_TERMINATED,
+    AtrkitError,
+    TerminatedError,
+)
+
+if TYPE_CHECKING:
+    from atrkit.workflows.session import Advance, Session
+
+WorkspaceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace", envvar="ATRKIT_WORKSPACE", help="Folder with data/, embeddings/, runs/ (default: here)."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for machines.")]
+PlainOption = Annotated[bool, typer.Option("--plain", help="No colours, no drawing characters, no live progress.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+COMMON_OPTIONS = {
+    "workspace": (WorkspaceOption, None),
+    "as_json": (JsonOption, False),
+    "plain": (PlainOption, False),
+    "debug": (DebugOption, False),
+}
+
+
+class Terminal:
+    """One command at one terminal: where results and remarks go.
+
+    Args:
+        workspace: the folder named by the user, or None for the current one.
+        as_json: results are one JSON object.
+        plain: no colours, no live progress.
+    """
+
+    def __init__(self, workspace: Path | None, *, as_json: bool, plain: bool) -> None:
+        self.workspace = workspace or Path()
+        self.as_json = as_json
+        self.plain = plain
+
+    @functools.cached_property
+    def session(self) -> "Session":
+        """The surroundings that workflows are given."""
+        from atrkit.workflows.session import Session
+        from atrkit.workflows.workspace import Workspace
+
+        return Session(Workspace(self.workspace), say=self.say, open_progress=self.open_progress)
+
+    def say(self, line: str) -> None:
+        """A remark, on stderr."""
+        from atrkit.reports.console import make_stderr
+
+        make_stderr(plain=self.plain).print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def open_progress(self, description: str, total: int, unit: str) -> "AbstractContextManager[Advance]":
+        """A progress display, on stderr."""
+        from atrkit.reports.progress import open_progress
+
+        return open_progress(description, total, unit, plain=self.plain)
+
+    def show(self, renderable: Any, record: Any) -> None:
+        """The result, on stdout: for people, or with --json for machines."""
+        if self.as_json:
+            import json
+
+            sys.stdout.write(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        else:
+            from atrkit.reports.console import make_stdout
+
+            make_stdout(plain=self.plain).print(renderable, soft_wrap=isinstance(renderable, str), highlight=False)
+
+    def finish(self, problems: int, where: Path) -> None:
+        """Leave with exit code 7 when something was skipped or altered.
+
+        Raises:
+            typer.Exit: with code 7.
+        """
+        if problems:
+            self.say(f"{problems} problems are listed in {where}")
+            raise typer.Exit(EXIT_DONE_WITH_PROBLEMS)
+
+
+def with_terminal(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the common options and turn every error into one line and an exit code.
+
+    The command's first parameter is a `Terminal`; in its place the user sees --workspace, --json, --plain, --debug.
+    """
+    signature = inspect.signature(command)
+    own = list(signature.parameters.values())[1:]
+    common = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in COMMON_OPTIONS.items()
+    ]
+
+    @functools.wraps(command)
+    def wrapper(**values: Any) -> None:
+        options = {name: values.pop(name) for name in COMMON_OPTIONS}
+        _raise_on_sigterm()
+        try:
+            command(Terminal(options["workspace"], as_json=options["as_json"], plain=options["plain"]), **values)
+        except (typer.Exit, typer.Abort):
+            raise
+        except BaseException as error:
+            leave(error, debug=options["debug"])
+
+    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    wrapper.__signature__ = signature.replace(parameters=[*keyword_only, *common])  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in [*keyword_only, *common]}
+    return wrapper
+
+
+def _raise_on_sigterm() -> None:
+    def terminate(signum: int, frame: Any) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends at once
+        raise TerminatedError
+
+    signal.signal(signal.SIGTERM, terminate)
+
+
+def leave(error: BaseException, *, debug: bool) -> NoReturn:
+    """Print one line for an error and leave with its exit code.
+
+    Raises:
+        typer.Exit: always.
+    """
+    if debug:
+        traceback.print_exc()
+    code, line = _describe(error)
+    sys.stderr.write(f"atrkit: {line}\n")
+    raise typer.Exit(code)
+
+
+def _describe(error: BaseException) -> tuple[int, str]:
+    match error:
+        case AtrkitError():
+            return error.exit_code, " ".join(str(error).split("\n"))
+        case TerminatedError():
+            return EXIT_TERMINATED, "terminated; what was finished is kept, and the same command goes on from there"
+        case KeyboardInterrupt():
+            return EXIT_INTERRUPTED, "interrupted; what was finished is kept, and the same command goes on from there"
+        case MemoryError():
+            return 4, "out of memory; use a machine with more, or a smaller dataset"
+        case BrokenPipeError():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1, "the reader of this command's output went away"
+        case OSError():
+            from atrkit.files import as_resource_error
+
+            return 4, str(as_resource_error(error, Path(error.filename or ".")))
+        case _:
+            reason = f"{type(error).__name__}: {error}".split("\n")[0]
+            return 1, f"this is a bug in atrkit, please report it with the output of --debug: {reason}"

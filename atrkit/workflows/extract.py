@@ -1,0 +1,271 @@
+"""`atrkit extract`: frozen embeddings of a dataset, in parts, resumable to the same bits."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from atrkit import __version__
+from atrkit.audio.read import UnusableAudioError, load_mono
+from atrkit.datasets.manifest import Clip, Dataset, Problem
+from atrkit.encoders import load_encoder
+from atrkit.errors import IntegrityError, TerminatedError
+from atrkit.files import require_free_space, sha256_of_file, single_writer, write_jsonl_atomic
+from atrkit.store.embeddings import Embeddings, gather_embeddings, load_embeddings
+from atrkit.store.parts import PartFolder, PartPlan, describe_difference
+from atrkit.workflows.session import Advance, Session
+
+if TYPE_CHECKING:
+    from atrkit.encoders import Encoder
+
+DECODE_WORKERS = 2
+DECODE_AHEAD = 8
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """What the user asked for.
+
+    Args:
+        encoder: name of the encoder.
+        checkpoint: a checkpoint file, or None to look in the cache and then download.
+        settings: the encoder's own settings, for example pool_time_s.
+        frame_dtype: how frames are kept.
+        overwrite: make everything anew, whatever is there.
+        strict: any problem is an error.
+        part_clips: clips per part: what a kill can cost.
+    """
+
+    encoder: str
+    checkpoint: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    frame_dtype: Literal["float16", "float32"] = "float16"
+    overwrite: bool = False
+    strict: bool = False
+    part_clips: int = 64
+
+
+@dataclass(frozen=True)
+class ExtractOutcome:
+    """What came of it.
+
+    Args:
+        path: the embedding file.
+        embeddings: its content.
+        was_there: nothing had to be done.
+        parts_made: parts made by this call; the others were there.
+    """
+
+    path: Path
+    embeddings: Embeddings
+    was_there: bool
+    parts_made: int
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What was skipped or padded."""
+        return tuple(Problem(**record) for record in self.embeddings.problems)
+
+
+def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> ExtractOutcome:
+    """Make the embeddings of a dataset, or finish what an earlier call began.
+
+    Raises:
+        IntegrityError: embeddings made with other settings or audio are there, audio changed since the dataset was
+            made, or, with `strict`, a clip is unusable or too short.
+        ResourceError: the disk would be too small, or cannot be written.
+        DivergedError: an embedding is not finite; names the clips.
+    """
+    encoder = load_encoder(options.encoder, checkpoint=options.checkpoint, **options.settings)
+    plan = _plan(dataset, encoder, options)
+    path = session.workspace.embeddings_path(dataset.name, options.encoder)
+    parts = PartFolder(path)
+    with single_writer(path):
+        if options.overwrite:
+            path.unlink(missing_ok=True)
+            parts.clear()
+        if path.is_file():
+            return ExtractOutcome(path, _reuse(session, dataset, path, plan), was_there=True, parts_made=0)
+        require_free_space(path.parent, _estimated_bytes(dataset, encoder, options), f"extracting {options.encoder}")
+        parts.start(plan)
+        made = _make_missing_parts(session, dataset, encoder, options, plan, parts)
+        merged = parts.merge(plan)
+    write_jsonl_atomic(path.with_suffix(".problems.jsonl"), merged.problems)
+    return ExtractOutcome(path, merged, was_there=False, parts_made=made)
+
+
+def _plan(dataset: Dataset, encoder: "Encoder", options: ExtractOptions) -> PartPlan:
+    return PartPlan(
+        provenance={
+            "encoder": encoder.name,
+            "sample_rate_hz": encoder.sample_rate_hz,
+            "checkpoint_sha256": encoder.checkpoint_sha256,
+            "settings": encoder.settings,
+            "frame_dtype": options.frame_dtype,
+            "resampler": "soxr HQ",
+            "atrkit_version": __version__,
+        },
+        clip_ids=tuple(clip.id for clip in dataset.clips),
+        audio_sha256=tuple(clip.sha256 for clip in dataset.clips),
+        part_clips=options.part_clips,
+    )
+
+
+def _reuse(session: Session, dataset: Dataset, path: Path, plan: PartPlan) -> Embeddings:
+    """Check that what lies there is what would be made now, down to the audio bytes."""
+    embeddings = load_embeddings(path)
+    difference = describe_difference(clips_record(embeddings), plan.as_record())
+    if difference:
+        raise IntegrityError(f"{path} was made with other input: {difference}; replace it with --overwrite")
+    encoded = set(embeddings.clip_ids)
+    with session.open_progress("checking audio", len(encoded), "clips") as advance:
+        for clip in dataset.clips:
+            if clip.id in encoded:
+                refuse_changed_audio(dataset, clip)
+                advance(1, clip.duration_s)
+    return embeddings
+
+
+def clips_record(embeddings: Embeddings) -> dict[str, Any]:
+    """Provenance and clips of a store as `describe_difference` compares them; skipped clips count as dealt with."""
+    clips = dict(zip(embeddings.clip_ids, embeddings.audio_sha256, strict=True))
+    for problem in embeddings.problems:
+        clips.setdefault(problem["item"], problem["sha256"])
+    return {"provenance": embeddings.provenance, "clips": clips}
+
+
+def refuse_changed_audio(dataset: Dataset, clip: Clip) -> None:
+    """Raise when a clip's file is not the one the dataset was made from.
+
+    Raises:
+        UnusableAudioError: the file is gone.
+        IntegrityError: its bytes changed; says how to take the new audio in.
+    """
+    path = dataset.audio_path(clip)
+    try:
+        digest = sha256_of_file(path)
+    except OSError as error:
+        raise UnusableAudioError(f"cannot be read: {error.strerror}") from error
+    if digest != clip.sha256:
+        raise IntegrityError(
+            f"{path} changed since dataset {dataset.name!r} was made: make the dataset again "
+            "(the command that made it), then extract with --overwrite"
+        )
+
+
+def _estimated_bytes(dataset: Dataset, encoder: "Encoder", options: ExtractOptions) -> int:
+    itemsize = np.dtype(options.frame_dtype).itemsize
+    frames = sum(clip.duration_s / encoder.frame_period_s + 1 for clip in dataset.clips)
+    per_clip = 4 * (encoder.clip_dim + len(encoder.labels or ())) + 1000
+    # twice: the parts and the file they are joined into stand side by side for a moment
+    return int(2 * (frames * encoder.frame_dim * itemsize + len(dataset.clips) * per_clip))
+
+
+def _make_missing_parts(
+    session: Session,
+    dataset: Dataset,
+    encoder: "Encoder",
+    options: ExtractOptions,
+    plan: PartPlan,
+    parts: PartFolder,
+) -> int:
+    finished = parts.finished(plan)
+    todo = [part for part in range(len(plan.parts)) if part not in finished]
+    if finished:
+        session.say(f"{len(finished)} of {len(plan.parts)} parts are there from an earlier call; making the others")
+    total = sum(len(plan.parts[part]) for part in todo)
+    try:
+        with session.open_progress(f"{encoder.name} of {dataset.name}", total, "clips") as advance:
+            for part in todo:
+                clips = [dataset.clips[index] for index in plan.parts[part]]
+                parts.save(part, plan, _encode_part(dataset, clips, encoder, options, plan, advance))
+    except (KeyboardInterrupt, TerminatedError):
+        done = len(parts.finished(plan))
+        session.say(f"stopped with {done} of {len(plan.parts)} parts finished; the same command makes the others")
+        raise
+    return len(todo)
+
+
+def _encode_part(
+    dataset: Dataset,
+    clips: Sequence[Clip],
+    encoder: "Encoder",
+    options: ExtractOptions,
+    plan: PartPlan,
+    advance: Advance,
+) -> Embeddings:
+    kept: list[Clip] = []
+    frames, clip_embs, tag_probs, problems = [], [], [], []
+    for clip, wave in _decode_ahead(dataset, clips, encoder.sample_rate_hz):
+        if isinstance(wave, UnusableAudioError):
+            problems.append(_problem(clip, Problem(clip.id, "skipped", str(wave)), options.strict))
+        else:
+            encoded = encoder.encode([wave])
+            if encoded.padded[0]:
+                shortest_s = encoder.min_samples / encoder.sample_rate_hz
+                reason = f"{clip.duration_s:.4f} s, shorter than the encoder's {shortest_s:.4f} s: zeros appended"
+                problems.append(_problem(clip, Problem(clip.id, "padded", reason), options.strict))
+            kept.append(clip)
+            frames.append(encoded.frames[0])
+            clip_embs.append(encoded.clip[0])
+            if encoded.logits is not None:
+                tag_probs.append(_sigmoid(encoded.logits[0]))
+        advance(1, clip.duration_s)
+    return gather_embeddings(
+        [clip.id for clip in kept],
+        [clip.sha256 for clip in kept],
+        frames,
+        clip_embs,
+        tag_probs if encoder.labels else None,
+        labels=encoder.labels or (),
+        frame_dim=encoder.frame_dim,
+        clip_dim=encoder.clip_dim,
+        frame_dtype=options.frame_dtype,
+        provenance=plan.provenance,
+        problems=problems,
+        notes={"checkpoint": str(encoder.checkpoint_path) if encoder.checkpoint_path else None},
+    )
+
+
+def _problem(clip: Clip, problem: Problem, strict: bool) -> dict[str, Any]:
+    if strict:
+        raise IntegrityError(f"{clip.path}: {problem.reason} (--strict refuses it; without, it is {problem.action})")
+    return {**asdict(problem), "sha256": clip.sha256}
+
+
+def _sigmoid(logits_K: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    return (1 / (1 + np.exp(-logits_K.astype(np.float64)))).astype(np.float32)
+
+
+Wave = npt.NDArray[np.float32]
+
+
+def _decode_ahead(
+    dataset: Dataset, clips: Sequence[Clip], sample_rate_hz: int
+) -> Iterator[tuple[Clip, Wave | UnusableAudioError]]:
+    """Decode in threads, a few clips ahead of the encoder, in order (libsndfile and soxr let go of the GIL)."""
+
+    def decode(clip: Clip) -> Wave | UnusableAudioError:
+        try:
+            refuse_changed_audio(dataset, clip)
+            return load_mono(dataset.audio_path(clip), sample_rate_hz)
+        except UnusableAudioError as error:
+            return error
+
+    remaining = iter(clips)
+    with ThreadPoolExecutor(DECODE_WORKERS) as pool:
+        waiting: deque[tuple[Clip, Future[Wave | UnusableAudioError]]] = deque()
+        try:
+            waiting.extend((clip, pool.submit(decode, clip)) for clip in islice(remaining, DECODE_AHEAD))
+            while waiting:
+                clip, future = waiting.popleft()
+                yield clip, future.result()
+                waiting.extend((later, pool.submit(decode, later)) for later in islice(remaining, 1))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,37 @@
+"""What every workflow is given: the workspace, and a way to speak to whoever started it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from atrkit.workflows.workspace import Workspace
+
+
+class Advance(Protocol):
+    """Report finished items, and how many seconds of audio they held."""
+
+    def __call__(self, items: int = 1, audio_s: float = 0.0) -> None:
+        """Move the progress display on."""
+
+
+class OpenProgress(Protocol):
+    """Open a progress display."""
+
+    def __call__(self, description: str, total: int, unit: str) -> AbstractContextManager[Advance]:
+        """Show `description` with `total` items, counted in `unit`s."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """One command's surroundings.
+
+    Args:
+        workspace: where everything lies.
+        say: one line for the person at the terminal (stderr): what was inferred, counted, left out.
+        open_progress: a progress display on stderr.
+    """
+
+    workspace: Workspace
+    say: Callable[[str], None]
+    open_progress: OpenProgress
