@@ -1,0 +1,237 @@
+"""A dual encoder: clips and captions in one space, where the cosine says how well they fit."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors_torch
+from torch import Tensor, nn
+
+from atrkit.errors import DivergedError, IntegrityError, UsageError
+from atrkit.models.audio_tower import AudioTower
+from atrkit.models.folder import WEIGHTS_NAME, find_model_folder, read_model_folder, write_model_folder
+from atrkit.models.ragged import Ragged
+from atrkit.models.text_towers import TextTower, TransformerTower, WordTower
+
+EmbeddingArray = npt.NDArray[np.float32]
+
+_MODEL_NAME = "dual_encoder"
+_TEXT_FOLDER = "text_encoder"
+
+
+@contextmanager
+def seeded_initialisation(seed: int) -> Iterator[None]:
+    """Draw the initial weights of models made inside from `seed`, and leave torch's generator as it was.
+
+    >>> with seeded_initialisation(1):
+    ...     first = nn.Linear(2, 2).weight
+    >>> with seeded_initialisation(1):
+    ...     again = nn.Linear(2, 2).weight
+    >>> torch.equal(first, again)
+    True
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+class DualEncoder(nn.Module):
+    """An audio tower and a text tower that end in one space.
+
+    Clips and captions are embedded apart, so a collection is embedded once and each query costs one matrix product.
+    A saved model is a folder that can be moved: it holds the vocabulary, or the tokenizer and configuration of its
+    text network, besides all weights.
+
+    Args:
+        audio: embeds frames.
+        text: embeds captions; `WordTower` or `TransformerTower`.
+
+    Raises:
+        UsageError: the towers end in spaces of different width.
+
+    Source: paper 003, figure 1; paper 001, section 2.
+
+    Example:
+        >>> from atrkit.text.vocabulary import Vocabulary
+        >>> words = Vocabulary.from_captions(["rain falls", "a dog barks"]).words
+        >>> with seeded_initialisation(1):
+        ...     model = DualEncoder(AudioTower(frame_dim=8, out_dim=16), WordTower(words, out_dim=16))
+        >>> model.embed_clips([np.zeros((3, 8), np.float32)]).shape, model.embed_captions(["Rain."]).shape
+        ((1, 16), (1, 16))
+    """
+
+    def __init__(self, audio: AudioTower, text: TextTower) -> None:
+        super().__init__()
+        if audio.out_dim != text.out_dim:
+            raise UsageError(f"the audio tower ends in {audio.out_dim} dimensions, the text tower in {text.out_dim}")
+        self.audio = audio
+        self.text = text
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """JSON values that make the model again; what config.json holds."""
+        return {"model": _MODEL_NAME, "audio": self.audio.arguments, "text": self.text.arguments}
+
+    def forward(
+        self, frames_BTF: Tensor, frame_lengths_B: Tensor, texts: Tensor, text_lengths_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Embed a padded batch of pairs for training.
+
+        Args:
+            frames_BTF: raw frames.
+            frame_lengths_B: frames of each clip.
+            texts: what `text.prepare` gave, gathered and padded.
+            text_lengths_B: its lengths.
+
+        Returns:
+            audio_emb_BD and text_emb_BD, rows of norm 1.
+        """
+        return self.audio(frames_BTF, frame_lengths_B), self.text(texts, text_lengths_B)
+
+    def embed_clips(
+        self,
+        clips: Sequence[npt.ArrayLike] | Ragged,
+        *,
+        batch_size: int = 64,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> EmbeddingArray:
+        """Embed clips from their frame embeddings.
+
+        Args:
+            clips: (T, F) arrays of any lengths of at least one frame, or the same as `Ragged`.
+            batch_size: clips embedded at once; changes speed and memory, not the result (to 1e-6).
+            on_progress: called with the number of clips done, after every batch.
+
+        Returns:
+            (A, D) float32, rows of norm 1, in the order of `clips`.
+
+        Raises:
+            UsageError: a clip without frames, or frames of another width than the model's.
+            DivergedError: an embedding is not finite; names the clip's position.
+        """
+        ragged = clips if isinstance(clips, Ragged) else Ragged.from_sequences(clips)
+        return self._embed(self.audio, ragged, "clip", batch_size, on_progress)
+
+    def embed_captions(
+        self,
+        captions: Sequence[str] | Ragged,
+        *,
+        batch_size: int = 64,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> EmbeddingArray:
+        """Embed captions, which are normalised first.
+
+        Args:
+            captions: as written, or what `text.prepare` made of them.
+            batch_size: captions embedded at once; changes speed and memory, not the result (to 1e-6).
+            on_progress: called with the number of captions done, after every batch.
+
+        Returns:
+            (C, D) float32, rows of norm 1, in the order of `captions`.
+
+        Raises:
+            UsageError: a caption without words, or too long for the text network.
+            DivergedError: an embedding is not finite; names the caption's position.
+        """
+        if not isinstance(captions, Ragged):
+            with _evaluating(self):
+                captions = self.text.prepare(captions, batch_size=batch_size)
+        return self._embed(self.text, captions, "caption", batch_size, on_progress)
+
+    def count_unknown_words(self, captions: Sequence[str]) -> Counter[str]:
+        """Count the words of captions that the text tower does not know, each by its occurrences."""
+        return self.text.unknown_words(captions)
+
+    def count_cut_captions(self, captions: Sequence[str]) -> int:
+        """Count the captions whose end the text tower does not read, because they are too long for it."""
+        return self.text.count_cut(captions)
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write config.json, model.safetensors, text_encoder/ where there is a text network, and model.sha256.
+
+        Raises:
+            ResourceError: the folder cannot be written.
+        """
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        text_files = {f"{_TEXT_FOLDER}/{name}": content for name, content in self.text.files().items()}
+        write_model_folder(Path(folder), self.config, {WEIGHTS_NAME: safetensors_torch.save(weights), **text_files})
+
+    @classmethod
+    def from_pretrained(cls, folder_or_hub_id: str | os.PathLike[str]) -> "DualEncoder":
+        """Open a saved model, in evaluation mode; its outputs are those of the model that was saved, to the bit.
+
+        Args:
+            folder_or_hub_id: a run folder, or the id of a model on the Hugging Face hub.
+
+        Raises:
+            MissingPrerequisiteError: there is no model in the folder.
+            IntegrityError: a file of it is damaged, or the folder holds another kind of model.
+            NetworkError: the hub id is not in the cache, and the hub cannot be asked.
+        """
+        folder = find_model_folder(folder_or_hub_id)
+        config, files = read_model_folder(folder)
+        if config.get("model") != _MODEL_NAME:
+            raise IntegrityError(f"{folder} holds a model of kind {config.get('model')!r}, not a dual encoder")
+        try:
+            model = cls(AudioTower(**config["audio"]), _text_tower(config["text"], folder))
+            model.load_state_dict(safetensors_torch.load(files[WEIGHTS_NAME]))
+        except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise IntegrityError(
+                f"{folder} was saved by another version of atrkit ({reason}): train the model again"
+            ) from error
+        return model.eval()
+
+    @torch.inference_mode()
+    def _embed(
+        self,
+        tower: nn.Module,
+        inputs: Ragged,
+        kind: str,
+        batch_size: int,
+        on_progress: Callable[[int], None] | None,
+    ) -> EmbeddingArray:
+        if (empty := (inputs.lengths_A == 0).nonzero()).numel():
+            raise UsageError(f"{kind} {int(empty[0])} (counted from 0) has nothing to embed: its length is 0")
+        device = self.audio.frame_mean_F.device
+        emb_ND = torch.empty(len(inputs), self.audio.out_dim)
+        done = 0
+        with _evaluating(self):
+            # similar lengths share a batch, so that little of it is padding
+            for index_B in inputs.lengths_A.argsort(stable=True).split(batch_size):
+                padded, lengths_B = inputs.gather(index_B)
+                emb_ND[index_B.cpu()] = tower(padded.to(device), lengths_B.to(device)).float().cpu()
+                done += len(index_B)
+                if on_progress is not None:
+                    on_progress(done)
+        if (broken := (~emb_ND.isfinite()).any(dim=1).nonzero()).numel():
+            raise DivergedError(f"{kind} {int(broken[0])} (counted from 0) has an embedding that is not finite")
+        return emb_ND.numpy()
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def _text_tower(arguments: dict[str, Any], folder: Path) -> TextTower:
+    remaining = dict(arguments)
+    match remaining.pop("name"):
+        case "words":
+            return WordTower(**remaining)
+        case "transformer":
+            return TransformerTower.restore(folder / _TEXT_FOLDER, **remaining)
+        case unknown:
+            raise IntegrityError(f"{folder} has a text tower of unknown kind {unknown!r}: update atrkit")
