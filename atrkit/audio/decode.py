@@ -96,8 +96,9 @@ class BlockReader:
         if promised_s is None and self.frames < declared_frames < _UNKNOWN_FRAMES:
             promised_s = declared_frames / self.sample_rate_hz
         if promised_s is not None:
+            promised, there = _seconds(promised_s, there_s), _seconds(there_s, promised_s)
             detail = f" ({decode_error})" if decode_error else ""
-            return f"the header promises {_seconds(promised_s, there_s)}, {_seconds(there_s, promised_s)} are there{detail}"
+            return f"the header promises {promised}, {there} are there{detail}"
         if ogg_breaks_off(self.path):
             return f"the Ogg stream breaks off after {there_s:.1f} s: its last page is missing"
         if decode_error:
