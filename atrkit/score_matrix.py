@@ -96,7 +96,9 @@ class ScoreMatrix:
             raise UsageError(f"{len(unknown)} captions belong to clips that are no row, the first {min(unknown)!r}")
 
     def _refuse_nan(self) -> None:
-        if not np.isnan(np.sum(self.scores_AC, dtype=np.float64)):
+        with np.errstate(invalid="ignore", over="ignore"):  # +inf and -inf together, both of them allowed
+            total = np.sum(self.scores_AC, dtype=np.float64)
+        if not np.isnan(total):
             return  # a matrix with a NaN has sum NaN: one pass, no mask in memory
         nan_AC = np.isnan(self.scores_AC)
         if nan_AC.any():
