@@ -29,7 +29,7 @@ def download(
     from atrkit.workflows.prepare import download as run
 
     dataset = run(terminal.session, name, clips=clips, seed=seed, workers=workers)
-    terminal.show(dataset_table(dataset_facts(dataset)), dataset_record(dataset_facts(dataset)))
+    terminal.show(dataset_table(dataset), dataset_record(dataset))
 
 
 @with_terminal
@@ -59,8 +59,7 @@ def import_(
     dataset = import_recordings(
         terminal.session, source, name, csv=csv, split=split, seed=seed, strict=strict
     )
-    facts = dataset_facts(dataset)
-    terminal.show(dataset_table(facts), dataset_record(facts))
+    terminal.show(dataset_table(dataset), dataset_record(dataset))
     terminal.finish(len(dataset.problems), dataset.folder / PROBLEMS_NAME)
 
 

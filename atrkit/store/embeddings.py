@@ -5,20 +5,17 @@ by a killed process is lost: so a file is built in memory, written at once, and 
 """
 
 import dataclasses
-import hashlib
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError
-from atrkit.files import write_atomic
+from atrkit.store.hdf5_file import DamagedFileError, read_hdf5, write_hdf5
 
 Float32Array = npt.NDArray[np.float32]
 FrameDtype = Literal["float16", "float32"]
@@ -113,7 +110,8 @@ def gather_embeddings(
     Raises:
         DivergedError: NaN or infinity in an embedding; names the clips (also values beyond float16).
     """
-    stored = [np.asarray(frame_TF).astype(frame_dtype) for frame_TF in frames]
+    with np.errstate(over="ignore"):  # what does not fit into float16 becomes infinite and is refused below
+        stored = [np.asarray(frame_TF).astype(frame_dtype) for frame_TF in frames]
     broken = [
         clip_id
         for clip_id, frame_TF, clip_emb_D in zip(clip_ids, stored, clip_embs, strict=True)
@@ -160,16 +158,8 @@ def save_embeddings(path: Path, embeddings: Embeddings) -> None:
     Raises:
         ResourceError: the disk is full or cannot be written; nothing is left behind.
     """
-    header = _header_of(embeddings)
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w", track_order=False) as file:
-        for name, values in _arrays_of(embeddings).items():
-            file.create_dataset(name, data=values, track_times=False)
-        file.create_dataset("header", data=np.frombuffer(header, dtype=np.uint8), track_times=False)
-        file.attrs["format"] = "atrkit embeddings 1"
-        file.attrs["encoder"] = str(embeddings.provenance.get("encoder"))
-        file.attrs["content_sha256"] = _content_sha256(header, _arrays_of(embeddings))
-    write_atomic(path, buffer.getvalue())
+    attributes = {"format": "atrkit embeddings 1", "encoder": str(embeddings.provenance.get("encoder"))}
+    write_hdf5(path, _arrays_of(embeddings), _header_of(embeddings), attributes)
 
 
 def load_embeddings(path: Path) -> Embeddings:
@@ -182,21 +172,12 @@ def load_embeddings(path: Path) -> Embeddings:
     if not path.is_file():
         raise MissingPrerequisiteError(f"no embeddings at {path}; run: atrkit extract --encoder {path.stem}")
     try:
-        with h5py.File(io.BytesIO(path.read_bytes()), "r") as file:
-            expected_sha256 = file.attrs["content_sha256"]
-            arrays = {name: file[name][()] for name in file if name != "header"}
-            header = file["header"][()].tobytes()
-        if _content_sha256(header, arrays) != expected_sha256:
-            raise ValueError("its content does not have the sha256 it was written with")
-        return _from_parts(json.loads(header), arrays)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
+        arrays, header = read_hdf5(path)
+    except DamagedFileError as error:
         raise IntegrityError(
-            f"{path} is damaged ({_first_line(error)}); make it again: atrkit extract --encoder {path.stem} --overwrite"
+            f"{path} is damaged ({error}); make it again: atrkit extract --encoder {path.stem} --overwrite"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return _from_parts(json.loads(header), arrays)
 
 
 def _header_of(embeddings: Embeddings) -> bytes:
@@ -226,15 +207,6 @@ def _arrays_of(embeddings: Embeddings) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def _content_sha256(header: bytes, arrays: dict[str, npt.NDArray[Any]]) -> str:
-    digest = hashlib.sha256(header)
-    for name in sorted(arrays):
-        values = np.ascontiguousarray(arrays[name])
-        digest.update(f"\n{name} {values.dtype.str} {values.shape}\n".encode())
-        digest.update(values.data if values.size else b"")
-    return digest.hexdigest()
-
-
 def _from_parts(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> Embeddings:
     return Embeddings(
         clip_ids=tuple(header["clip_ids"]),
@@ -253,7 +225,7 @@ def _from_parts(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> 
 def first_difference(there: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> str | None:
     """The first setting in which two provenances differ, in words, or None.
 
-    >>> first_difference({"encoder": "logmel", "settings": {"hop": 320}}, {"encoder": "logmel", "settings": {"hop": 160}})
+    >>> first_difference({"encoder": "x", "settings": {"hop": 320}}, {"encoder": "x", "settings": {"hop": 160}})
     'settings.hop is 320 there and 160 now'
     """
     for key in sorted(set(there) | set(asked)):

@@ -1,0 +1,99 @@
+"""The embeddings a run needs: those that are there if they fit, made on the spot if they are missing."""
+
+from pathlib import Path
+from typing import Any
+
+from atrkit.datasets.manifest import Clip, Dataset
+from atrkit.errors import IntegrityError, MissingPrerequisiteError
+from atrkit.store.embeddings import Embeddings, first_difference, load_embeddings
+from atrkit.store.parts import describe_difference
+from atrkit.workflows.extract import ExtractOptions, clips_record, extract
+from atrkit.workflows.session import Session
+
+
+def embeddings_for(
+    session: Session,
+    dataset: Dataset,
+    encoder: str,
+    *,
+    checkpoint: str | None = None,
+    settings: dict[str, Any] | None = None,
+    same_as: dict[str, Any] | None = None,
+    may_extract: bool = True,
+) -> Embeddings:
+    """Embeddings of the dataset that agree with what is asked.
+
+    Args:
+        encoder: name of the encoder.
+        checkpoint: its weights, should extraction be needed.
+        settings: settings that the recipe states; others may be anything.
+        same_as: provenance that must be met exactly (a trained model's), or None.
+        may_extract: make them when they are missing; otherwise say the command.
+
+    Raises:
+        MissingPrerequisiteError: they are missing and may not be made.
+        IntegrityError: they were made with other settings, or of another state of the dataset.
+    """
+    path = session.workspace.embeddings_path(dataset.name, encoder)
+    command = f"atrkit extract --encoder {encoder} --dataset {dataset.name}"
+    if not path.is_file():
+        if not may_extract:
+            raise MissingPrerequisiteError(f"no {encoder} embeddings of {dataset.name!r}; run: {command}")
+        session.say(f"no {encoder} embeddings of {dataset.name!r} yet: making them ({command})")
+        # what a trained model needs also says the settings, should the recipe leave them open
+        stated = (same_as or {}).get("settings", {}) | (settings or {})
+        options = ExtractOptions(encoder, checkpoint, {k: v for k, v in stated.items() if k in EXTRACTION_OPTIONS})
+        embeddings = extract(session, dataset, options).embeddings
+    else:
+        embeddings = load_embeddings(path)
+    _refuse_other_input(path, embeddings, dataset, settings or {}, same_as, command)
+    for problem in embeddings.problems:
+        session.say(f"{problem['item']}: {problem['action']} ({problem['reason']})")
+    return embeddings
+
+
+# settings a user can choose; the others follow from the encoder's name
+EXTRACTION_OPTIONS = frozenset({"pool_time_s"})
+
+
+def _refuse_other_input(
+    path: Path,
+    embeddings: Embeddings,
+    dataset: Dataset,
+    settings: dict[str, Any],
+    same_as: dict[str, Any] | None,
+    command: str,
+) -> None:
+    there = embeddings.provenance
+    asked_settings = {**there.get("settings", {}), **settings}
+    wanted = same_as if same_as is not None else {**there, "settings": asked_settings}
+    difference = first_difference(there, wanted)
+    if difference:
+        raise IntegrityError(f"{path} does not fit: {difference}; make it anew: {command} --overwrite")
+    clips = {clip.id: clip.sha256 for clip in dataset.clips}
+    difference = describe_difference(clips_record(embeddings), {"provenance": there, "clips": clips})
+    if difference:
+        raise IntegrityError(f"{path} is of another state of the dataset: {difference}; run: {command} --overwrite")
+
+
+def captioned_clips(session: Session, dataset: Dataset, split: str, embeddings: Embeddings) -> tuple[Clip, ...]:
+    """Clips of a split that have captions and an embedding; what is left out is counted and said.
+
+    Raises:
+        MissingPrerequisiteError: none is left.
+    """
+    clips = dataset.split(split)
+    encoded = set(embeddings.clip_ids)
+    kept = tuple(clip for clip in clips if clip.captions and clip.id in encoded)
+    without_captions = sum(not clip.captions for clip in clips)
+    without_embedding = sum(clip.id not in encoded for clip in clips)
+    if without_captions:
+        session.say(f"{without_captions} of {len(clips)} clips of {dataset.name}/{split} have no caption: left out")
+    if without_embedding:
+        session.say(f"{without_embedding} of {len(clips)} clips of {dataset.name}/{split} have no embedding: left out")
+    if not kept:
+        raise MissingPrerequisiteError(
+            f"no clip of {dataset.name}/{split} has both captions and an embedding; "
+            "import a table of captions: atrkit import CAPTIONS.csv --audio-dir DIR --name NAME"
+        )
+    return kept
