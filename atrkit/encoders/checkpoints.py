@@ -1,0 +1,229 @@
+"""Published weights: find them, fetch them, check them, and load them without running what is inside.
+
+A checkpoint comes from a stranger's server and a pickle can run any code, so the hash is checked before the file gets
+its name, and torch reads tensors only (`weights_only=True`, which no environment variable overrides).
+"""
+
+import contextlib
+import hashlib
+import os
+import pickle
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+import torch
+from torch import Tensor, nn
+
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError
+from atrkit.files import as_resource_error, require_free_space, sha256_of_file
+
+CACHE_VARIABLE = "ATRKIT_CACHE"
+MIRROR_VARIABLE = "ATRKIT_MIRROR"
+
+_TIMEOUT_S = 2.0
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class CheckpointSpec:
+    """A published weights file.
+
+    Args:
+        name: of the encoder.
+        url: of the official release.
+        file_name: its name there and in the cache.
+        sha256: of its bytes.
+        size_bytes: its length.
+        licence: under which it is published.
+    """
+
+    name: str
+    url: str
+    file_name: str
+    sha256: str
+    size_bytes: int
+    licence: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A weights file on this machine.
+
+    Args:
+        path: where it is.
+        sha256: of its bytes.
+        note: what a user should know: fetched just now, or not the published file; else None.
+    """
+
+    path: Path
+    sha256: str
+    note: str | None = None
+
+
+def find_checkpoint(spec: CheckpointSpec, file: Path | None = None) -> Checkpoint:
+    """The weights file: the one given, else the cached one, else the published one, downloaded.
+
+    Args:
+        spec: the published file.
+        file: a file to use instead; any hash, but another one than the published is noted.
+
+    Returns:
+        The file with its hash.
+
+    Raises:
+        MissingPrerequisiteError: `file` is not there.
+        IntegrityError: the cached or downloaded file has another hash; it is set aside.
+        NetworkError: the download failed; says what is needed and where to put it.
+        ResourceError: the cache cannot be written.
+    """
+    if file is not None:
+        return _given_checkpoint(spec, file)
+    path = cache_folder() / spec.file_name
+    note = None
+    if not path.is_file():
+        _download(spec, path)
+        note = f"downloaded {spec.file_name} ({spec.licence}) to {path.parent}"
+    if (digest := sha256_of_file(path)) != spec.sha256:
+        raise _set_aside(spec, path, path, digest)
+    return Checkpoint(path, spec.sha256, note)
+
+
+def cache_folder() -> Path:
+    """Where downloaded checkpoints are kept: `$ATRKIT_CACHE/checkpoints`, else `~/.cache/atrkit/checkpoints`."""
+    root = os.environ.get(CACHE_VARIABLE)
+    return (Path(root) if root else Path.home() / ".cache" / "atrkit") / "checkpoints"
+
+
+def _given_checkpoint(spec: CheckpointSpec, file: Path) -> Checkpoint:
+    try:
+        digest = sha256_of_file(file)
+    except OSError as error:
+        raise MissingPrerequisiteError(
+            f"checkpoint {file} cannot be read ({error.strerror}); give the path of {spec.file_name}, "
+            f"or leave it out to download {spec.url}"
+        ) from error
+    if digest == spec.sha256:
+        return Checkpoint(file, digest)
+    return Checkpoint(file, digest, f"{file} is not the published {spec.file_name}: its sha256 is {digest}")
+
+
+def _download(spec: CheckpointSpec, path: Path) -> None:
+    """Stream to a name of this process's own, check the hash, then give the file its name."""
+    require_free_space(path.parent, spec.size_bytes, f"downloading {spec.file_name}")
+    part_path = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part_path.open("wb") as part:
+            digest = _fetch(spec, path, part)
+            part.flush()
+            os.fsync(part.fileno())
+        if digest != spec.sha256:
+            raise _set_aside(spec, path, part_path, digest)
+        part_path.replace(path)
+    except OSError as error:
+        raise as_resource_error(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part_path.unlink(missing_ok=True)
+
+
+def _fetch(spec: CheckpointSpec, path: Path, part: BinaryIO) -> str:
+    url = _mirrored(spec.url)
+    digest, received_bytes = hashlib.sha256(), 0
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
+            while chunk := _read_chunk(response):
+                part.write(chunk)
+                digest.update(chunk)
+                received_bytes += len(chunk)
+                if received_bytes > spec.size_bytes:
+                    break  # longer than the published file: its hash cannot be right
+    except _ConnectionLostError as error:
+        raise _network_error(spec, url, path, str(error)) from error
+    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
+        raise _network_error(spec, url, path, str(getattr(error, "reason", None) or error)) from error
+    if received_bytes < spec.size_bytes:
+        reason = f"the connection ended after {received_bytes:,} of {spec.size_bytes:,} bytes"
+        raise _network_error(spec, url, path, reason)
+    return digest.hexdigest()
+
+
+class _ConnectionLostError(Exception):
+    """An OSError of the socket, kept apart from one of the disk."""
+
+
+def _read_chunk(response: BinaryIO) -> bytes:
+    try:
+        return response.read(_CHUNK_BYTES)
+    except OSError as error:
+        raise _ConnectionLostError(str(error)) from error
+
+
+def _mirrored(url: str) -> str:
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    return mirror.rstrip("/") + urlsplit(url).path if mirror else url
+
+
+def _network_error(spec: CheckpointSpec, url: str, path: Path, reason: str) -> NetworkError:
+    return NetworkError(
+        f"encoder {spec.name} needs {spec.file_name} ({spec.size_bytes / 1e6:.1f} MB), and {url} did not deliver it "
+        f"({reason}): fetch it elsewhere and give it with --checkpoint FILE, or put it at {path}"
+    )
+
+
+def _set_aside(spec: CheckpointSpec, path: Path, wrong: Path, digest: str) -> IntegrityError:
+    aside = path.with_name(path.name + ".rejected")
+    wrong.replace(aside)
+    return IntegrityError(
+        f"{spec.file_name} is not the published file (sha256 {digest[:16]}... instead of {spec.sha256[:16]}...); "
+        f"it was set aside as {aside}: run the same command again to download it, or give --checkpoint FILE"
+    )
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Fill a network from a state dict: every entry, and nothing else.
+
+    Args:
+        network: gets the weights, on the CPU.
+        path: a file of `torch.save(state_dict)`.
+
+    Raises:
+        IntegrityError: no state dict, other entries or shapes than the network's, code in the pickle, or weights
+            that are not finite. Nothing in the file is run.
+    """
+    state = _read_state_dict(path)
+    own = network.state_dict()
+    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    if missing or unexpected:
+        differences = [
+            f"{len(keys)} entries are {what} (the first: {keys[0]})"
+            for keys, what in ((missing, "missing"), (unexpected, "unknown"))
+            if keys
+        ]
+        raise IntegrityError(f"{path} holds the weights of another network: {'; '.join(differences)}")
+    for key, value in state.items():
+        if value.shape != own[key].shape:
+            shapes = f"{tuple(value.shape)} instead of {tuple(own[key].shape)}"
+            raise IntegrityError(f"{path} holds the weights of another network: {key} has shape {shapes}")
+        if not bool(torch.isfinite(value).all()):
+            raise IntegrityError(f"{path} is damaged: {key} has NaN or infinite weights; fetch it again")
+    network.load_state_dict(state, strict=True)
+
+
+def _read_state_dict(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise IntegrityError(
+            f"{path} is refused: it holds more than tensors, or is damaged, and reading it could run code; "
+            "use the published file"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError, TypeError, IndexError) as error:
+        raise IntegrityError(f"{path} is no readable torch checkpoint; use the published file") from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise IntegrityError(f"{path} holds no state dict (names and tensors); use the published file")
+    return content
