@@ -39,6 +39,10 @@ class NtXent(nn.Module):
             raise UsageError(f"temperature is {temperature}, and must be positive")
         self.temperature: Final = temperature
 
+    def extra_repr(self) -> str:
+        """Settings, for repr."""
+        return f"temperature={self.temperature}"
+
     def forward(self, similarity_BB: Tensor, clip_index_B: Tensor | None = None) -> Tensor:
         """Mean loss per pair, in nats.
 
@@ -81,6 +85,10 @@ class MaxMargin(nn.Module):
         if not margin > 0:
             raise UsageError(f"margin is {margin}, and must be positive")
         self.margin: Final = margin
+
+    def extra_repr(self) -> str:
+        """Settings, for repr."""
+        return f"margin={self.margin}"
 
     def forward(self, similarity_BB: Tensor, clip_index_B: Tensor | None = None) -> Tensor:
         """Sum over negatives and directions, divided by B.

@@ -43,14 +43,18 @@ class Ragged:
 
     @classmethod
     def from_sequences(cls, sequences: Sequence[npt.ArrayLike]) -> "Ragged":
-        """Copy arrays that agree in everything but their first dimension; float16 and float64 become float32."""
+        """Copy arrays that agree in everything but their first dimension.
+
+        float16 stays as it is, to save memory; other floats become float32, integers int64.
+        """
         arrays = [np.asarray(sequence) for sequence in sequences]
         if not arrays:
             raise UsageError("there is no sequence at all")
         if len({array.shape[1:] for array in arrays}) > 1:
             raise UsageError(f"sequences differ in their width: {sorted({a.shape[1:] for a in arrays})}")
         values = np.concatenate(arrays)
-        values = values.astype(np.float32 if values.dtype.kind == "f" else np.int64, copy=False)
+        if values.dtype != np.float16:
+            values = values.astype(np.float32 if values.dtype.kind == "f" else np.int64, copy=False)
         offsets = np.concatenate([[0], np.cumsum([len(array) for array in arrays])])
         return cls(torch.from_numpy(values), torch.from_numpy(offsets.astype(np.int64)))
 

@@ -1,1 +1,26 @@
 """Batches, the loop, checkpoints. Free of audio imports."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from atrkit.training.data import TrainingData
+    from atrkit.training.dual_encoder import train_dual_encoder
+    from atrkit.training.optimisation import OptimizerSettings
+    from atrkit.training.settings import TrainingResult
+
+__all__ = ["OptimizerSettings", "TrainingData", "TrainingResult", "train_dual_encoder"]
+
+_MODULE_OF_NAME = {
+    "OptimizerSettings": "optimisation",
+    "TrainingData": "data",
+    "TrainingResult": "settings",
+    "train_dual_encoder": "dual_encoder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import torch only when someone trains."""
+    if name not in _MODULE_OF_NAME:
+        raise AttributeError(f"module 'atrkit.training' has no attribute {name!r}")
+    return getattr(import_module(f"atrkit.training.{_MODULE_OF_NAME[name]}"), name)

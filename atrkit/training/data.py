@@ -1,0 +1,180 @@
+"""Training data in memory, and which pairs each epoch shows in which order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from atrkit.errors import DivergedError, UsageError
+from atrkit.models import Ragged
+
+CaptionChoice = Literal["random", "all"]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Frame embeddings and captions of one split, all in memory.
+
+    Args:
+        frames: (T, F) frame embeddings of each clip; float16 or float32.
+        clip_ids: unique.
+        captions: of each clip, at least one; normalised where they are read.
+
+    Raises:
+        UsageError: counts that disagree, a clip id that occurs twice, a clip without frames or captions.
+        DivergedError: a frame is NaN or infinite; names the clips.
+    """
+
+    frames: Ragged
+    clip_ids: tuple[str, ...]
+    captions: tuple[tuple[str, ...], ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.frames) == len(self.clip_ids) == len(self.captions):
+            raise UsageError(
+                f"frames of {len(self.frames)} clips, {len(self.clip_ids)} clip ids and captions of "
+                f"{len(self.captions)} clips: the three must agree"
+            )
+        if len(set(self.clip_ids)) != len(self.clip_ids):
+            raise UsageError("clip ids must be unique, and one occurs more than once")
+        silent = [clip_id for clip_id, texts in zip(self.clip_ids, self.captions, strict=True) if not texts]
+        if silent:
+            raise UsageError(f"{named(silent)} without a caption: leave clips without captions out of training")
+        if empty := self._ids((self.frames.lengths_A == 0).nonzero()[:, 0]):
+            raise UsageError(f"{named(empty)} without a frame: extract the embeddings again")
+        bad_rows = (~self.frames.values.isfinite().all(dim=1)).nonzero()[:, 0]
+        if len(bad_rows):
+            index = torch.searchsorted(self.frames.offsets, bad_rows, right=True).unique() - 1
+            raise DivergedError(f"NaN or infinity in the frames of {named(self._ids(index))}: extract them again")
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self.clip_ids)
+
+    @cached_property
+    def all_captions(self) -> list[str]:
+        """Captions of all clips, in the order of the clips."""
+        return [caption for texts in self.captions for caption in texts]
+
+    @cached_property
+    def captions_per_clip_A(self) -> IntArray:
+        """How many captions each clip has, (A,)."""
+        return np.array([len(texts) for texts in self.captions], dtype=np.int64)
+
+    @cached_property
+    def first_caption_A(self) -> IntArray:
+        """Where each clip's captions start in `all_captions`, (A,)."""
+        return np.cumsum(self.captions_per_clip_A) - self.captions_per_clip_A
+
+    @cached_property
+    def clip_index_of_caption_C(self) -> IntArray:
+        """The clip of each of `all_captions`, (C,)."""
+        return np.repeat(np.arange(len(self)), self.captions_per_clip_A)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of ids, captions and frames: says whether a resumed training sees the same data."""
+        digest = sha256(repr((self.clip_ids, self.captions)).encode())
+        for tensor in (self.frames.offsets, self.frames.values):
+            digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def _ids(self, index: Tensor) -> list[str]:
+        return [self.clip_ids[a] for a in index.tolist()]
+
+
+@dataclass(frozen=True, eq=False)
+class PairBatch:
+    """Clip-caption pairs of one step, by position in the training data.
+
+    Args:
+        clip_index_B: into the clips.
+        caption_index_B: into `all_captions`.
+    """
+
+    clip_index_B: Tensor
+    caption_index_B: Tensor
+
+    def __len__(self) -> int:
+        """Number of pairs, B."""
+        return len(self.clip_index_B)
+
+
+def pairs_of_epoch(
+    data: TrainingData, *, batch_size: int, caption_choice: CaptionChoice, seed: int, epoch: int
+) -> list[PairBatch]:
+    """Draw the pairs of an epoch and their order.
+
+    The draw depends on the seed and the epoch alone, so that a resumed training continues in the middle of an epoch
+    without replaying the ones before.
+
+    Args:
+        data: clips and captions.
+        batch_size: pairs per step. A last batch of one pair, which has no negative, joins the batch before.
+        caption_choice: "random" pairs each clip with one of its captions; "all" shows every caption once.
+        seed: of the training.
+        epoch: counted from 1.
+
+    Returns:
+        Batches in order.
+
+    Raises:
+        UsageError: unknown caption choice.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    match caption_choice:
+        case "random":
+            clip_index_N = rng.permutation(len(data))
+            drawn_A = data.first_caption_A + rng.integers(0, data.captions_per_clip_A)
+            caption_index_N = drawn_A[clip_index_N]
+        case "all":
+            caption_index_N = rng.permutation(len(data.all_captions))
+            clip_index_N = data.clip_index_of_caption_C[caption_index_N]
+        case unknown:
+            raise UsageError(f"no caption choice is called {unknown!r}: choose random or all")
+    return cut_into_batches(clip_index_N, caption_index_N, batch_size)
+
+
+def pairs_of_validation(data: TrainingData, *, batch_size: int) -> list[PairBatch]:
+    """Every pair once, in a fixed order: first captions of all clips, then second ones, and so on.
+
+    A contrastive loss depends on what shares a batch; this order keeps the captions of one clip apart.
+    """
+    rank_within_clip_C = np.arange(len(data.all_captions)) - data.first_caption_A[data.clip_index_of_caption_C]
+    caption_index_N = np.argsort(rank_within_clip_C, kind="stable")
+    return cut_into_batches(data.clip_index_of_caption_C[caption_index_N], caption_index_N, batch_size)
+
+
+def cut_into_batches(
+    clip_index_N: IntArray,
+    caption_index_N: IntArray,
+    batch_size: int,
+) -> list[PairBatch]:
+    """Cut pairs into consecutive batches; a remainder of one joins the batch before."""
+    starts = list(range(0, len(clip_index_N), batch_size))
+    if len(starts) > 1 and len(clip_index_N) - starts[-1] == 1:
+        starts.pop()
+    stops = [*starts[1:], len(clip_index_N)]
+    clips, captions = torch.from_numpy(clip_index_N), torch.from_numpy(caption_index_N)
+    return [PairBatch(clips[a:b], captions[a:b]) for a, b in zip(starts, stops, strict=True)]
+
+
+def named(clip_ids: Sequence[str], at_most: int = 5) -> str:
+    """Name clips in an error message.
+
+    >>> named(["a", "b", "c"], at_most=2)
+    "3 clips ('a', 'b', ...)"
+    >>> named(["a"])
+    "clip 'a'"
+    """
+    if len(clip_ids) == 1:
+        return f"clip {clip_ids[0]!r}"
+    dots = ", ..." if len(clip_ids) > at_most else ""
+    return f"{len(clip_ids)} clips ({', '.join(map(repr, clip_ids[:at_most]))}{dots})"

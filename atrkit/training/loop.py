@@ -1,0 +1,229 @@
+"""The training loop: steps, epochs, the best one, divergence, and continuing to the same bits.
+
+A plain loop on accelerate, which knows the device, the precision and the backward pass. Everything that moves is in
+one `TrainingState`; pairs and learning rates are functions of seed, epoch and step, so that nothing is replayed when
+a training continues.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from atrkit.errors import DivergedError
+from atrkit.files import write_atomic
+from atrkit.training.checkpoint import CHECKPOINT_NAME, TrainingState, load_state, save_state
+from atrkit.training.data import PairBatch, TrainingData, named, pairs_of_epoch
+from atrkit.training.device import deterministic
+from atrkit.training.optimisation import learning_rate, make_optimizer
+from atrkit.training.settings import Hooks, LoopSettings, TrainingResult
+
+METRICS_NAME = "metrics.jsonl"
+
+
+class Task(Protocol):
+    """What is trained: a model, its loss on a batch of pairs, and its validation."""
+
+    @property
+    def model(self) -> nn.Module:
+        """On its device."""
+
+    def loss(self, batch: PairBatch) -> Tensor:
+        """Mean loss per pair, a scalar to go backward from."""
+
+    def broken_clips(self, batch: PairBatch) -> list[str]:
+        """Ids of the clips of a batch whose outputs are not finite."""
+
+    def validate(self) -> dict[str, float]:
+        """Validation metrics by name; empty without validation data."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What the training starts from, in short: model, loss, data."""
+
+
+@dataclass
+class Trainer:
+    """Runs a task through its epochs, from the start or from the checkpoint in the run folder.
+
+    Args:
+        task: model, loss and validation; the model is on the accelerator's device.
+        data: clips and captions of the training split.
+        settings: of the loop.
+        run_folder: for the checkpoint and metrics.jsonl.
+        accelerator: from `make_accelerator`.
+        hooks: of the caller.
+    """
+
+    task: Task
+    data: TrainingData
+    settings: LoopSettings
+    run_folder: Path
+    accelerator: Any
+    hooks: Hooks = field(default_factory=Hooks)
+
+    def __post_init__(self) -> None:
+        self._model = self.task.model
+        self._optimizer = make_optimizer(self._model, self.settings.optimizer)
+        self._trained = [p for p in self._model.parameters() if p.requires_grad]
+        frozen = {name for name, p in self._model.named_parameters() if not p.requires_grad}
+        self._stored_names = [name for name in self._model.state_dict() if name not in frozen]
+        self._state = TrainingState(fingerprint=self._fingerprint(frozen))
+        self._checkpoint_path = self.run_folder / CHECKPOINT_NAME
+        self._saved_at_s = self.hooks.clock()
+
+    def run(self) -> TrainingResult:
+        """Train what is left to train, and leave the best epoch's weights in the model.
+
+        Raises:
+            DivergedError: features, loss or gradient are not finite; names epoch, step and clips.
+            IntegrityError: the checkpoint is damaged or of another training.
+            KeyboardInterrupt, TerminatedError: as `stop_requested` said; a checkpoint is there.
+        """
+        device = self.accelerator.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), deterministic(device):
+            self._start_or_resume()
+            while self._state.epoch <= self.settings.epochs:
+                self._run_steps()
+                self._end_epoch()
+        state, keep_best = self._state, self.settings.keep_best
+        if state.best_weights is not None:
+            self._model.load_state_dict(state.best_weights, strict=False)
+        self._model.eval()
+        return TrainingResult(
+            best_epoch=state.best_epoch,
+            best_metric=None if keep_best == "last" else state.metrics[state.best_epoch - 1][keep_best],
+            epochs_run=len(state.metrics),
+            metrics=tuple(state.metrics),
+        )
+
+    def _start_or_resume(self) -> None:
+        saved = load_state(self._checkpoint_path, self._state.fingerprint)
+        if saved is None:
+            torch.manual_seed(self.settings.seed)
+            return
+        self._state = saved
+        self._model.load_state_dict(saved.weights, strict=False)
+        self._optimizer.load_state_dict(saved.optimizer)
+        torch.set_rng_state(saved.rng["cpu"])
+        if "cuda" in saved.rng:
+            torch.cuda.set_rng_state(saved.rng["cuda"], self.accelerator.device)
+        self._write_metrics()  # the kill may have come between checkpoint and metrics
+
+    def _run_steps(self) -> None:
+        settings, state = self.settings, self._state
+        batches = pairs_of_epoch(
+            self.data,
+            batch_size=settings.batch_size,
+            caption_choice=settings.caption_choice,
+            seed=settings.seed,
+            epoch=state.epoch,
+        )
+        self._model.train()
+        for batch in batches[state.step :]:
+            step = (state.epoch - 1) * len(batches) + state.step
+            self._set_learning_rate(step, len(batches))
+            state.loss_sum += self._step(batch) * len(batch)
+            state.pairs += len(batch)
+            state.step += 1
+            self._save_if_due()
+
+    def _set_learning_rate(self, step: int, steps_per_epoch: int) -> None:
+        settings = self.settings
+        lr = learning_rate(settings.optimizer, step=step, steps_per_epoch=steps_per_epoch, epochs=settings.epochs)
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+
+    def _step(self, batch: PairBatch) -> float:
+        with self.accelerator.autocast():
+            loss = self.task.loss(batch)
+        value = loss.item()
+        if not math.isfinite(value):
+            self._stop_diverged(f"the loss is {value}", batch)
+        self.accelerator.backward(loss)
+        gradients = [p.grad for p in self._trained if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if not norm.isfinite():
+            self._stop_diverged(f"the gradient's norm is {norm.item()}", batch)
+        if self.settings.clip_grad_norm is not None:
+            nn.utils.clip_grads_with_norm_(self._trained, self.settings.clip_grad_norm, norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        return value
+
+    def _stop_diverged(self, what: str, batch: PairBatch) -> NoReturn:
+        broken = self.task.broken_clips(batch)
+        blamed = broken or [self.data.clip_ids[a] for a in batch.clip_index_B.tolist()]
+        blame = f"{'from' if broken else 'in a batch of'} {named(blamed)}"
+        kept = f"kept in {self.run_folder}" if self._checkpoint_path.exists() else "not there yet"
+        raise DivergedError(
+            f"{what} in epoch {self._state.epoch}, step {self._state.step + 1}, {blame}: lower the learning rate or "
+            f"clip gradients; the last good checkpoint is {kept}"
+        )
+
+    def _save_if_due(self) -> None:
+        every_s = self.settings.checkpoint_every_s
+        stop = self.hooks.stop_requested() if self.hooks.stop_requested is not None else None
+        if stop is not None or (every_s is not None and self.hooks.clock() - self._saved_at_s >= every_s):
+            self._save()
+        if stop is not None:
+            raise stop(
+                f"stopped in epoch {self._state.epoch} after step {self._state.step}: the same command continues there"
+            )
+
+    def _end_epoch(self) -> None:
+        state, keep_best = self._state, self.settings.keep_best
+        entry = {
+            "epoch": state.epoch,
+            "lr": self._optimizer.param_groups[0]["lr"],
+            "train_loss": state.loss_sum / state.pairs,
+            **self.task.validate(),
+        }
+        if not all(math.isfinite(value) for value in entry.values()):
+            raise DivergedError(f"a validation metric of epoch {state.epoch} is not finite: {entry}")
+        state.weights = self._weights()
+        if keep_best == "last":
+            state.best_epoch = state.epoch
+        else:
+            value = -entry[keep_best] if keep_best == "val_loss" else entry[keep_best]
+            if state.best_epoch == 0 or value > state.best_value:
+                state.best_epoch, state.best_value, state.best_weights = state.epoch, value, state.weights
+        state.metrics.append(entry)
+        state.epoch, state.step, state.loss_sum, state.pairs = state.epoch + 1, 0, 0.0, 0
+        self._save()
+        self._write_metrics()
+        if self.hooks.on_epoch is not None:
+            self.hooks.on_epoch(entry)
+
+    def _save(self) -> None:
+        state = self._state
+        if state.step > 0:
+            state.weights = self._weights()
+        state.optimizer = self._optimizer.state_dict()
+        state.rng = {"cpu": torch.get_rng_state()}
+        if self.accelerator.device.type == "cuda":
+            state.rng["cuda"] = torch.cuda.get_rng_state(self.accelerator.device)
+        save_state(self._checkpoint_path, state)
+        self._saved_at_s = self.hooks.clock()
+
+    def _weights(self) -> dict[str, Tensor]:
+        state_dict = self._model.state_dict()
+        return {name: state_dict[name].detach().to("cpu", copy=True) for name in self._stored_names}
+
+    def _write_metrics(self) -> None:
+        lines = [json.dumps(entry, allow_nan=False) + "\n" for entry in self._state.metrics]
+        write_atomic(self.run_folder / METRICS_NAME, "".join(lines).encode())
+
+    def _fingerprint(self, frozen: set[str]) -> dict[str, Any]:
+        settings = asdict(self.settings)
+        del settings["checkpoint_every_s"]  # it does not change the result
+        optimizer = {f"optimizer.{key}": value for key, value in settings.pop("optimizer").items()}
+        digest = sha256()
+        for name, parameter in self._model.named_parameters():
+            if name in frozen:
+                digest.update(parameter.detach().cpu().numpy().data)
+        return {**settings, **optimizer, **self.task.fingerprint(), "frozen weights": digest.hexdigest()[:16]}

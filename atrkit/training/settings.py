@@ -1,0 +1,85 @@
+"""What a training is told, and what it tells."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from atrkit.errors import UsageError
+from atrkit.training.data import CaptionChoice
+from atrkit.training.optimisation import OptimizerSettings
+
+KeepBest = Literal["val_loss", "text_to_audio.R@1", "text_to_audio.R@10", "text_to_audio.mAP@10", "mean_R@1", "last"]
+Precision = Literal["float32", "bfloat16"]
+StopRequested = Callable[[], type[BaseException] | None]
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What a training does, whatever model it trains.
+
+    Args:
+        epochs: passes over the training clips.
+        batch_size: pairs per step.
+        optimizer: AdamW and its schedule.
+        caption_choice: one "random" caption per clip and epoch, or "all".
+        keep_best: the validation metric whose best epoch is kept (the earlier of equals), or "last".
+        clip_grad_norm: gradients are scaled down to this norm; None: never.
+        seed: of the order, the captions drawn and dropout.
+        precision: of the forward pass.
+        checkpoint_every_s: a checkpoint is also written when the last one is older; None: at epoch ends only.
+    """
+
+    epochs: int
+    batch_size: int
+    optimizer: OptimizerSettings
+    caption_choice: CaptionChoice = "random"
+    keep_best: KeepBest = "val_loss"
+    clip_grad_norm: float | None = None
+    seed: int = 0
+    precision: Precision = "float32"
+    checkpoint_every_s: float | None = 60.0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 2:
+            raise UsageError(
+                f"epochs is {self.epochs} and batch_size {self.batch_size}: the least are 1 and, as a loss needs "
+                "negatives, 2"
+            )
+        if self.keep_best not in get_args(KeepBest):
+            raise UsageError(f"no epoch is kept by {self.keep_best!r}: choose {', '.join(get_args(KeepBest))}")
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """How a caller follows and stops a training.
+
+    Args:
+        on_epoch: called after every epoch with its metrics, when checkpoint and metrics.jsonl are written.
+        stop_requested: asked after every step; when it gives an exception type, a checkpoint is written and the
+            exception raised (KeyboardInterrupt for Ctrl-C, TerminatedError for SIGTERM).
+        clock: seconds, for `checkpoint_every_s`.
+    """
+
+    on_epoch: Callable[[dict[str, Any]], None] | None = None
+    stop_requested: StopRequested | None = None
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came of a training.
+
+    Args:
+        best_epoch: that was kept, counted from 1.
+        best_metric: its value of the metric that chose it; None when the last one is kept.
+        epochs_run: all epochs, also those before an interruption.
+        metrics: one entry per epoch, as in metrics.jsonl.
+        constant_features: frame features that never change in the training clips; centred, not scaled.
+    """
+
+    best_epoch: int
+    best_metric: float | None
+    epochs_run: int
+    metrics: tuple[dict[str, Any], ...]
+    constant_features: int = 0
