@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError
+from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.files import write_atomic
 from atrkit.score_matrix import ScoreMatrix
 
@@ -36,6 +36,7 @@ def save_scores(path: Path, matrix: ScoreMatrix, about: dict[str, Any]) -> None:
 
     Raises:
         DivergedError: a finite score is too large for float32.
+        UsageError: an id holds a NUL character.
         ResourceError: the disk is full or cannot be written; what was there stays.
     """
     with np.errstate(over="ignore"):
@@ -52,9 +53,9 @@ def save_scores(path: Path, matrix: ScoreMatrix, about: dict[str, Any]) -> None:
         _write_texts(file, "caption_ids", matrix.caption_ids)
         _write_texts(file, "clip_of_caption", matrix.clip_of_caption)
         _write_texts(file, "about", (json.dumps(about, allow_nan=False, sort_keys=True),))
-    content = buffer.getbuffer()
-    content[:_SEAL_BYTES] = _seal_of(content[_SEAL_BYTES:])
-    write_atomic(path, content)
+    with buffer.getbuffer() as content:
+        content[:_SEAL_BYTES] = _seal_of(content[_SEAL_BYTES:])
+    write_atomic(path, buffer.getvalue())
 
 
 def load_scores(path: Path) -> ScoreMatrix:
@@ -105,12 +106,11 @@ def _seal_of(content: memoryview) -> bytes:
 
 
 def _write_texts(file: h5py.File, name: str, texts: tuple[str, ...]) -> None:
-    file.create_dataset(
-        name,
-        data=np.array([text.encode() for text in texts], dtype=object),
-        dtype=h5py.string_dtype(),
-        track_times=False,
-    )
+    with_nul = [text for text in texts if "\0" in text]
+    if with_nul:
+        raise UsageError(f"{with_nul[0]!r} in {name} holds a NUL character, which HDF5 cannot store: rename it")
+    encoded = np.array([text.encode() for text in texts], dtype=object)
+    file.create_dataset(name, data=encoded, dtype=h5py.string_dtype(), track_times=False)
 
 
 def _read_texts(file: h5py.File, name: str) -> list[str]:
