@@ -75,14 +75,15 @@ def _split_of_rank(rank: int) -> SplitName:
 
 
 def _draw_cells(rng: np.random.Generator) -> dict[Cell, SplitName]:
+    """A quarter of the cells: one of every kind, then more, never both values of a property: dev must hear the kind."""
     cells = all_cells()
     wanted = round(HELD_OUT_CELL_SHARE * len(cells))
-    chosen: dict[tuple[str, str], Cell] = {}
-    for position in rng.permutation(len(cells)):
-        cell = cells[position]
-        # at most one value of a property: dev must hear the kind alone
-        chosen.setdefault((cell.kind, cell.axis), cell)
-        if len(chosen) == wanted:
-            break
+    shuffled = [cells[position] for position in rng.permutation(len(cells))]
+    of_kind: dict[str, Cell] = {}
+    of_axis: dict[tuple[str, str], Cell] = {}
+    for cell in shuffled:
+        of_kind.setdefault(cell.kind, cell)
+    for cell in [*of_kind.values(), *shuffled]:
+        of_axis.setdefault((cell.kind, cell.axis), cell)
     for_val = round(VAL_CELL_SHARE * wanted)
-    return {cell: "val" if rank < for_val else "eval" for rank, cell in enumerate(chosen.values())}
+    return {cell: "val" if rank < for_val else "eval" for rank, cell in enumerate(list(of_axis.values())[:wanted])}

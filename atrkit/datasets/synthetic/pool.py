@@ -7,12 +7,14 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 from atrkit.datasets.synthetic.layouts import ClipPlan
 from atrkit.datasets.synthetic.render import Placement, noise_bank, render, wav_bytes
 from atrkit.datasets.synthetic.signals import Signal
+from atrkit.errors import ResourceError
 from atrkit.files import write_atomic
 
 CLIPS_PER_TASK = 16
@@ -45,7 +47,7 @@ def write_all(folder: Path, plans: Sequence[ClipPlan], seed: int, workers: int) 
         The clips of each finished task.
 
     Raises:
-        ResourceError: the folder cannot be written.
+        ResourceError: the folder cannot be written, or a process was killed.
     """
     tasks = [plans[start : start + CLIPS_PER_TASK] for start in range(0, len(plans), CLIPS_PER_TASK)]
     if workers == 1:
@@ -57,6 +59,11 @@ def write_all(folder: Path, plans: Sequence[ClipPlan], seed: int, workers: int) 
     executor = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (folder, seed))
     try:
         yield from executor.map(_write_task, tasks)
+    except BrokenProcessPool as error:
+        raise ResourceError(
+            f"a process that rendered into {folder} was killed, perhaps for want of memory: "
+            "run the same command again with --workers 1"
+        ) from error
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 

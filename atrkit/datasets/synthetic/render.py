@@ -22,7 +22,7 @@ LEVELS_DBFS = {"loud": -10.0, "unnamed": -19.0, "faint": -28.0}
 LEVEL_SPREAD_DB = 2.0
 BACKGROUND_DBFS = (-50.0, -38.0)
 GAP_S = (0.1, 0.5)
-MARGIN_S = (0.2, 0.8)
+MARGIN_S = (0.2, 1.0)
 SHORTEST_CLIP_S, LONGEST_CLIP_S = 1.6, 7.0
 NOISE_BANK_S = 30.0
 # slopes of the backgrounds' spectra: white, pink and brown
@@ -54,7 +54,7 @@ class RenderedClip:
 
 
 def noise_bank(seed: int) -> list[Signal]:
-    """Three long noises, RMS 1, of which every background is a piece: drawing noise anew would take most of the time."""
+    """Three long noises, RMS 1; every background is a piece of one: drawing noise anew would take most of the time."""
     rng = np.random.default_rng([NOISE_STREAM, seed])
     length = samples(NOISE_BANK_S)
     frequencies_hz = np.maximum(np.fft.rfftfreq(length, 1 / SAMPLE_RATE_HZ), 40)

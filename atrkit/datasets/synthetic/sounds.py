@@ -129,7 +129,7 @@ def _rain(properties: Mapping[str, str], rng: np.random.Generator) -> Signal:
     duration_s = _lasting_s(rng)
     crackle = np.zeros(samples(duration_s))
     drops = rng.integers(0, len(crackle), round(45 * duration_s))
-    crackle[drops] = rng.uniform(2, 5, len(drops))
+    crackle[drops] = rng.uniform(3, 7, len(drops))
     splash = np.convolve(crackle, decay(0.004, 0.0008) * np.tile([1.0, -1.0], samples(0.002)))[: len(crackle)]
     return faded(band_noise(rng, duration_s, 1_000, 7_000) + splash, 0.12)
 
@@ -154,7 +154,7 @@ def _wind(properties: Mapping[str, str], rng: np.random.Generator) -> Signal:
 def _buzzer(properties: Mapping[str, str], rng: np.random.Generator) -> Signal:
     frequency_hz = _register_hz(properties, rng, (380, 460), (110, 140))
     odd = np.where(np.arange(1, 60) % 2 == 1, 1 / np.arange(1, 60), 0)
-    return _counted(properties, rng, lambda: faded(harmonics(frequency_hz, rng.uniform(0.25, 0.33), odd, 7_200)), 0.48)
+    return _counted(properties, rng, lambda: faded(harmonics(frequency_hz, rng.uniform(0.25, 0.33), odd, 7_200)), 0.44)
 
 
 def _dog(properties: Mapping[str, str], rng: np.random.Generator) -> Signal:
@@ -184,12 +184,12 @@ def _phone(properties: Mapping[str, str], rng: np.random.Generator) -> Signal:
     lower_hz = _register_hz(properties, rng, (1_200, 1_400), (420, 480))
 
     def one() -> Signal:
-        duration_s = rng.uniform(0.3, 0.38)
+        duration_s = rng.uniform(0.26, 0.34)
         chopped = (times_s(duration_s) * 20) % 1 < 0.5
         gate = np.convolve(chopped, np.full(48, 1 / 48), mode="same")
         return faded((tone(lower_hz, duration_s) + tone(1.26 * lower_hz, duration_s)) * gate)
 
-    return _counted(properties, rng, one, 0.52)
+    return _counted(properties, rng, one, 0.44)
 
 
 def _footsteps(properties: Mapping[str, str], rng: np.random.Generator) -> Signal:
