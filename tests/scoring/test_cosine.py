@@ -1,0 +1,86 @@
+"""Cosine scores against a loop over pairs, and the vectors that have no cosine."""
+
+import math
+
+import numpy as np
+import pytest
+
+from atrkit import ScoreMatrix
+from atrkit.errors import DivergedError, UsageError
+from atrkit.scoring import cosine_scores, count_zero_embeddings
+
+
+def cosine(a, b):
+    dot = math.fsum(x * y for x, y in zip(a, b, strict=True))
+    return dot / math.sqrt(math.fsum(x * x for x in a)) / math.sqrt(math.fsum(y * y for y in b))
+
+
+@pytest.fixture
+def embeddings():
+    generator = np.random.default_rng(0)
+    return generator.normal(size=(7, 16)).astype(np.float32), generator.normal(size=(11, 16)).astype(np.float32)
+
+
+def test_every_pair_equals_the_textbook_formula(embeddings):
+    audio_AD, text_CD = embeddings
+    scores_AC = cosine_scores(audio_AD, text_CD)
+    assert scores_AC.dtype == np.float32
+    wanted = [[cosine(a.tolist(), t.tolist()) for t in text_CD] for a in audio_AD]
+    np.testing.assert_allclose(scores_AC, wanted, atol=6e-8)
+
+
+@pytest.mark.parametrize("block_clips", [1, 2, 7, 100])
+def test_blocks_change_nothing_and_are_reported(embeddings, block_clips):
+    finished = []
+    scores_AC = cosine_scores(*embeddings, block_clips=block_clips, on_progress=finished.append)
+    np.testing.assert_array_equal(scores_AC, cosine_scores(*embeddings))
+    assert sum(finished) == 7
+    assert max(finished) <= block_clips
+
+
+def test_order_of_captions_changes_no_bit():
+    generator = np.random.default_rng(0)
+    audio_AD, text_CD = generator.normal(size=(7, 100)), generator.normal(size=(13, 100))
+    order = generator.permutation(13)
+    np.testing.assert_array_equal(cosine_scores(audio_AD, text_CD[order]), cosine_scores(audio_AD, text_CD)[:, order])
+
+
+def test_length_of_vectors_does_not_matter(embeddings):
+    audio_AD, text_CD = embeddings
+    np.testing.assert_array_equal(cosine_scores(8 * audio_AD, text_CD / 4), cosine_scores(audio_AD, text_CD))
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e300])
+def test_tiny_and_huge_vectors_still_have_a_direction(size):
+    assert cosine_scores(np.array([[3.0, 4.0]]) * size, [[1.0, 0.0]])[0, 0] == np.float32(0.6)
+
+
+def test_equal_vectors_score_at_most_one(embeddings):
+    assert cosine_scores(embeddings[0], embeddings[0]).max() == 1.0
+
+
+def test_zero_vectors_score_zero_and_are_counted(embeddings):
+    audio_AD, text_CD = embeddings[0].copy(), embeddings[1].copy()
+    audio_AD[2] = 0
+    text_CD[[0, 5]] = 0
+    scores_AC = cosine_scores(audio_AD, text_CD)
+    assert not scores_AC[2].any()
+    assert not scores_AC[:, [0, 5]].any()
+    assert np.count_nonzero(scores_AC) == 6 * 9
+    assert (count_zero_embeddings(audio_AD), count_zero_embeddings(text_CD)) == (1, 2)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_broken_vector_is_not_mistaken_for_a_zero_one(embeddings, bad):
+    audio_AD = embeddings[0].copy()
+    audio_AD[3, 1] = bad
+    scores_AC = cosine_scores(audio_AD, embeddings[1])
+    captions = [f"c{i}" for i in range(11)]
+    with pytest.raises(DivergedError, match=r"11 of 77 scores are NaN, the first at .*'clip 3'"):
+        ScoreMatrix(scores_AC, [f"clip {a}" for a in range(7)], captions, ["clip 0"] * 11)
+
+
+@pytest.mark.parametrize("shape", [(11, 15), (11,), (11, 16, 1)])
+def test_dimensions_must_agree(embeddings, shape):
+    with pytest.raises(UsageError, match="same dimension"):
+        cosine_scores(embeddings[0], np.ones(shape))
