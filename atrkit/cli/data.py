@@ -79,12 +79,19 @@ def extract(
     strict: Annotated[bool, typer.Option("--strict", help="Any unusable clip is an error (exit code 5).")] = False,
 ) -> None:
     """Compute frozen embeddings: into embeddings/DATASET/ENCODER.h5."""
-    from atrkit.workflows.extract import ExtractOptions, extract_command
+    from atrkit.reports.extraction_summary import extraction_record, extraction_sentence
+    from atrkit.workflows.extract import ExtractOptions
+    from atrkit.workflows.extract import extract as run
 
     settings = {} if pool_time_s is None else {"pool_time_s": pool_time_s}
     options = ExtractOptions(
         encoder, str(checkpoint) if checkpoint else None, settings, dtype.value, overwrite=overwrite, strict=strict
     )
-    outcome = extract_command(terminal.session, dataset, options)
-    terminal.show(outcome.sentence, outcome.record)
-    terminal.finish(len(outcome.problems), outcome.problems_path)
+    session = terminal.session
+    chosen = session.workspace.load_dataset(dataset)
+    if dataset is None:
+        session.say(f"dataset: {chosen.name} (the one made last)")
+    outcome = run(session, chosen, options)
+    record = extraction_record(chosen.name, outcome.path, outcome.embeddings, was_there=outcome.was_there)
+    terminal.show(extraction_sentence(record), record)
+    terminal.finish(outcome.problems, outcome.problems_path)

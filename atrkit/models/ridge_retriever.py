@@ -1,20 +1,21 @@
 """A fitted ridge with its text embedding, as a folder: `RidgeRetriever.from_pretrained(folder)`."""
 
-import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import numpy as safetensors_numpy
 
-from atrkit.errors import IntegrityError, MissingPrerequisiteError
-from atrkit.files import sha256_of_file, write_atomic, write_json_atomic
+from atrkit.errors import IntegrityError
+from atrkit.models.folder import WEIGHTS_NAME, find_model_folder, read_model_folder, write_model_folder
 from atrkit.models.ridge import LabelPrior, RidgeWeights, fit_ridge
 from atrkit.models.text_embedding import TextEmbedding, restore_text_embedding
 
-CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"
+_MODEL_NAME = "ridge"
+_TEXT_PREFIX = "text."
 
 
 class RidgeRetriever:
@@ -75,52 +76,48 @@ class RidgeRetriever:
         """Captions in the text space, (C, D), rows of length 1."""
         return self.weights.embed_captions(self.text.embed(captions))
 
-    def save_pretrained(self, folder: Path) -> None:
-        """Write `config.json` and `model.safetensors`."""
-        from safetensors.numpy import save
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write config.json, model.safetensors and model.sha256.
 
+        Raises:
+            ResourceError: the folder cannot be written.
+        """
         weights = self.weights
+        config: dict[str, Any] = {"model": _MODEL_NAME, "text": self.text.config()}
         arrays = {
             "feature_mean": weights.feature_mean_F,
             "feature_scale": weights.feature_scale_F,
             "weights": weights.weights_FD,
             "caption_mean": weights.caption_mean_D,
         }
-        config: dict[str, Any] = {"model": "ridge", "text": self.text.config()}
         if weights.prior is not None:
             arrays |= {"label_emb": weights.prior.label_emb_KD, "prior_mean": weights.prior.mean_D}
             config["prior_weight"] = weights.prior.weight
-        arrays |= {f"text.{name}": values for name, values in self.text.arrays().items()}
-        write_atomic(folder / WEIGHTS_NAME, save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
-        config["weights_sha256"] = sha256_of_file(folder / WEIGHTS_NAME)
-        write_json_atomic(folder / CONFIG_NAME, config)
+        arrays |= {f"{_TEXT_PREFIX}{name}": values for name, values in self.text.arrays().items()}
+        contiguous = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+        write_model_folder(Path(folder), config, {WEIGHTS_NAME: safetensors_numpy.save(contiguous)})
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "RidgeRetriever":
-        """Read what `save_pretrained` wrote.
+    def from_pretrained(cls, folder_or_hub_id: str | os.PathLike[str]) -> "RidgeRetriever":
+        """Open what `save_pretrained` wrote.
 
         Raises:
-            MissingPrerequisiteError: there is no such folder, or its sentence encoder is gone.
-            IntegrityError: a file is damaged; names it.
+            MissingPrerequisiteError: there is no such folder, or the sentence encoder is not where it was.
+            IntegrityError: a file is damaged, or the folder holds another kind of model; names it.
+            NetworkError: the hub id is not in the cache, and the hub cannot be asked.
         """
-        from safetensors.numpy import load
-
-        folder = Path(folder)
-        if not (folder / CONFIG_NAME).is_file():
-            raise MissingPrerequisiteError(f"no trained ridge in {folder}; run: atrkit train own_recordings")
-        try:
-            config = json.loads((folder / CONFIG_NAME).read_bytes())
-            if sha256_of_file(folder / WEIGHTS_NAME) != config["weights_sha256"]:
-                raise ValueError(f"{WEIGHTS_NAME} does not have the sha256 it was written with")
-            arrays = load((folder / WEIGHTS_NAME).read_bytes())
-            prior = None
-            if "prior_weight" in config:
-                prior = LabelPrior(arrays["label_emb"], arrays["prior_mean"], config["prior_weight"])
-            weights = RidgeWeights(
-                arrays["feature_mean"], arrays["feature_scale"], arrays["weights"], arrays["caption_mean"], prior
-            )
-            text_arrays = {name.removeprefix("text."): a for name, a in arrays.items() if name.startswith("text.")}
-            text_config = config["text"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise IntegrityError(f"{folder} is damaged ({error}); train it again with --overwrite") from error
-        return cls(weights, restore_text_embedding(text_config, text_arrays))
+        folder = find_model_folder(folder_or_hub_id)
+        config, files = read_model_folder(folder)
+        if config.get("model") != _MODEL_NAME:
+            raise IntegrityError(f"{folder} holds a model of kind {config.get('model')!r}, not a ridge")
+        arrays = safetensors_numpy.load(files[WEIGHTS_NAME])
+        prior = None
+        if "prior_weight" in config:
+            prior = LabelPrior(arrays["label_emb"], arrays["prior_mean"], config["prior_weight"])
+        weights = RidgeWeights(
+            arrays["feature_mean"], arrays["feature_scale"], arrays["weights"], arrays["caption_mean"], prior
+        )
+        text_arrays = {
+            name.removeprefix(_TEXT_PREFIX): values for name, values in arrays.items() if name.startswith(_TEXT_PREFIX)
+        }
+        return cls(weights, restore_text_embedding(config["text"], text_arrays))

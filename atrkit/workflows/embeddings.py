@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from atrkit.datasets.manifest import Clip, Dataset
+from atrkit.datasets.manifest import Dataset
 from atrkit.errors import IntegrityError, MissingPrerequisiteError
 from atrkit.store.embeddings import Embeddings, first_difference, load_embeddings
 from atrkit.store.parts import describe_difference
@@ -74,26 +74,3 @@ def _refuse_other_input(
     difference = describe_difference(clips_record(embeddings), {"provenance": there, "clips": clips})
     if difference:
         raise IntegrityError(f"{path} is of another state of the dataset: {difference}; run: {command} --overwrite")
-
-
-def captioned_clips(session: Session, dataset: Dataset, split: str, embeddings: Embeddings) -> tuple[Clip, ...]:
-    """Clips of a split that have captions and an embedding; what is left out is counted and said.
-
-    Raises:
-        MissingPrerequisiteError: none is left.
-    """
-    clips = dataset.split(split)
-    encoded = set(embeddings.clip_ids)
-    kept = tuple(clip for clip in clips if clip.captions and clip.id in encoded)
-    without_captions = sum(not clip.captions for clip in clips)
-    without_embedding = sum(clip.id not in encoded for clip in clips)
-    if without_captions:
-        session.say(f"{without_captions} of {len(clips)} clips of {dataset.name}/{split} have no caption: left out")
-    if without_embedding:
-        session.say(f"{without_embedding} of {len(clips)} clips of {dataset.name}/{split} have no embedding: left out")
-    if not kept:
-        raise MissingPrerequisiteError(
-            f"no clip of {dataset.name}/{split} has both captions and an embedding; "
-            "import a table of captions: atrkit import CAPTIONS.csv --audio-dir DIR --name NAME"
-        )
-    return kept

@@ -68,9 +68,19 @@ class ExtractOutcome:
     parts_made: int
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
-        """What was skipped or padded."""
-        return tuple(Problem(**record) for record in self.embeddings.problems)
+    def problems(self) -> int:
+        """How many clips were skipped or padded."""
+        return len(self.embeddings.problems)
+
+    @property
+    def problems_path(self) -> Path:
+        """Where they are listed."""
+        return problems_path_of(self.path)
+
+
+def problems_path_of(path: Path) -> Path:
+    """The list of problems beside an embedding file."""
+    return path.with_suffix(".problems.jsonl")
 
 
 def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> ExtractOutcome:
@@ -96,7 +106,7 @@ def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> Extr
         parts.start(plan)
         made = _make_missing_parts(session, dataset, encoder, options, plan, parts)
         merged = parts.merge(plan)
-    write_jsonl_atomic(path.with_suffix(".problems.jsonl"), merged.problems)
+    write_jsonl_atomic(problems_path_of(path), merged.problems)
     return ExtractOutcome(path, merged, was_there=False, parts_made=made)
 
 

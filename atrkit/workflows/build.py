@@ -1,0 +1,134 @@
+"""From a recipe's settings to objects: one `match` per kind, nothing looked up by string."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, assert_never
+
+from atrkit.recipe.encoders import EncoderSettings, LogmelSettings, Mn04Settings
+from atrkit.recipe.models import (
+    DualEncoderSettings,
+    LstmPoolingSettings,
+    MaxPoolingSettings,
+    MeanPoolingSettings,
+    PoolingSettings,
+    RidgeSettings,
+    TextTowerSettings,
+    TransformersSettings,
+    WordEmbeddingsSettings,
+)
+from atrkit.recipe.optimisation import LossSettings, MaxMarginSettings, NtXentSettings, OptimizerSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from atrkit.models.dual_encoder import DualEncoder
+    from atrkit.models.text_embedding import TextEmbedding
+    from atrkit.models.text_towers import TextTower
+    from atrkit.training.optimisation import OptimizerSettings as LoopOptimizerSettings
+
+
+def encoder_arguments(settings: EncoderSettings) -> tuple[str | None, dict[str, Any]]:
+    """Checkpoint and settings of the frozen encoder, as `load_encoder` takes them."""
+    match settings:
+        case LogmelSettings():
+            return None, {"pool_time_s": settings.pool_time_s}
+        case Mn04Settings():
+            return settings.checkpoint, {}
+        case _:
+            assert_never(settings)
+
+
+def build_dual_encoder(
+    settings: DualEncoderSettings, *, frame_dim: int, captions: Sequence[str], seed: int
+) -> "DualEncoder":
+    """A dual encoder with weights drawn from `seed`.
+
+    Args:
+        settings: of the recipe.
+        frame_dim: width of the frozen frames.
+        captions: training captions, from which a vocabulary is made.
+        seed: of the initial weights.
+    """
+    from atrkit.models.audio_tower import AudioTower
+    from atrkit.models.dual_encoder import DualEncoder, seeded_initialisation
+
+    with seeded_initialisation(seed):
+        audio = AudioTower(
+            frame_dim,
+            settings.out_dim,
+            hidden_dims=settings.audio.hidden_dims,
+            dropout=settings.audio.dropout,
+            **pooling_arguments(settings.audio.pooling),
+            gating=settings.gating,
+        )
+        return DualEncoder(audio, _build_text_tower(settings.text, settings, captions))
+
+
+def _build_text_tower(
+    text: TextTowerSettings, settings: DualEncoderSettings, captions: Sequence[str]
+) -> "TextTower":
+    from atrkit.models.text_towers import TransformerTower, WordTower
+    from atrkit.text.vocabulary import Vocabulary
+
+    match text:
+        case WordEmbeddingsSettings():
+            return WordTower(
+                Vocabulary.from_captions(captions).words,
+                settings.out_dim,
+                word_dim=text.dim,
+                dropout=text.dropout,
+                **pooling_arguments(text.pooling),
+                gating=settings.gating,
+            )
+        case TransformersSettings():
+            return TransformerTower.open(
+                text.model,
+                pooling=text.pooling,
+                max_tokens=text.max_tokens,
+                out_dim=settings.out_dim,
+                frozen=not text.tune,
+                gating=settings.gating,
+            )
+        case _:
+            assert_never(text)
+
+
+def pooling_arguments(pooling: PoolingSettings) -> dict[str, Any]:
+    """Pooling as the towers take it."""
+    match pooling:
+        case MeanPoolingSettings():
+            return {"pooling": "mean"}
+        case MaxPoolingSettings():
+            return {"pooling": "max"}
+        case LstmPoolingSettings():
+            return {"pooling": f"lstm_{pooling.output}", "pooling_dim": pooling.hidden_dim}
+        case _:
+            assert_never(pooling)
+
+
+def build_loss(settings: LossSettings) -> "nn.Module":
+    """The loss of a contrastive training."""
+    from atrkit.losses import MaxMargin, NtXent
+
+    match settings:
+        case NtXentSettings():
+            return NtXent(settings.temperature)
+        case MaxMarginSettings():
+            return MaxMargin(settings.margin)
+        case _:
+            assert_never(settings)
+
+
+def build_optimizer_settings(settings: OptimizerSettings) -> "LoopOptimizerSettings":
+    """The optimiser as the loop takes it."""
+    from atrkit.training.optimisation import OptimizerSettings as LoopOptimizerSettings
+
+    return LoopOptimizerSettings(**settings.model_dump(exclude={"name"}))
+
+
+def build_ridge_text(settings: RidgeSettings, captions: Sequence[str], labels: Sequence[str]) -> "TextEmbedding":
+    """The text embedding under a ridge: a sentence encoder where one is named, else stemmed TF-IDF."""
+    from atrkit.models.text_embedding import SentenceEmbedding, StemmedTfIdf
+
+    if settings.sentence_encoder is not None:
+        return SentenceEmbedding(settings.sentence_encoder)
+    return StemmedTfIdf.fit(captions, labels)

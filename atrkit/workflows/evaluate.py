@@ -1,0 +1,210 @@
+"""`atrkit eval`: scores of every pair, and the recall table."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, assert_never
+
+import numpy as np
+
+from atrkit.datasets.manifest import Dataset
+from atrkit.errors import UsageError
+from atrkit.files import write_json_atomic
+from atrkit.metrics.duplicates import duplicate_captions
+from atrkit.metrics.hubness import audio_to_text_hubness, text_to_audio_hubness
+from atrkit.metrics.ranking import evaluate as ranking_figures
+from atrkit.metrics.twin_order import TwinOrder, twin_order
+from atrkit.recipe.models import DualEncoderSettings, RidgeSettings
+from atrkit.recipe.schema import Recipe
+from atrkit.score_matrix import ScoreMatrix
+from atrkit.scoring.cosine import cosine_scores
+from atrkit.store.scores import load_scores, save_scores
+from atrkit.workflows.build import encoder_arguments
+from atrkit.workflows.captioned import CaptionedClips, captioned_clips
+from atrkit.workflows.embeddings import embeddings_for
+from atrkit.workflows.run_folder import RunFolder
+from atrkit.workflows.session import Session
+
+SCORES_NAME = "scores.h5"
+RESULTS_NAME = "results.json"
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """What the user asked for.
+
+    Args:
+        run: folder or name; None: the newest finished run.
+        dataset: None: the run's own.
+        split: None: the run's test split, or the only one there is.
+        may_extract: make missing embeddings.
+    """
+
+    run: str | None = None
+    dataset: str | None = None
+    split: str | None = None
+    may_extract: bool = True
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of it.
+
+    Args:
+        result: the JSON object of DESIGN.md section 9, and what else was found.
+        folder: where scores.h5 and results.json lie.
+    """
+
+    result: dict[str, Any]
+    folder: Path
+
+
+def evaluate_run(session: Session, options: EvaluateOptions) -> Evaluation:
+    """Score every clip of a split with every caption, write the scores, and compute every figure from the file.
+
+    Raises:
+        MissingPrerequisiteError: there is no finished run, dataset or embedding; says the command that makes it.
+        UsageError: there is no such run or split; lists the choices.
+        IntegrityError: embeddings were made with other settings than the run's.
+        DivergedError: a score is NaN.
+    """
+    folder = session.workspace.find_run(options.run)
+    run, run_name = RunFolder(folder), session.workspace.run_name(folder)
+    if options.run is None:
+        session.say(f"run: {run_name} (the newest finished one)")
+    recipe, inputs, finished = run.recipe(), run.inputs(), run.finished_record()
+    dataset = session.workspace.load_dataset(options.dataset or finished["dataset"])
+    split = _choose_split(session, dataset, options.split, finished)
+    own = dataset.name == finished["dataset"] and split == finished["test_split"]
+    output = folder if own else folder / "evaluations" / f"{dataset.name}-{split}"
+
+    clips = _clips(session, recipe, inputs, dataset, split, options)
+    trained_on = _count_trained_on(session, inputs, clips)
+    about = {"run": run_name, "dataset": dataset.name, "split": split, "scoring": recipe.retrieval.score}
+    matrix = score_run(recipe, folder, clips)
+    save_scores(output / SCORES_NAME, matrix, {**about, "column_scaling": recipe.retrieval.column_scaling})
+    # the figures are those of the file: whoever reads it again finds the same
+    matrix = load_scores(output / SCORES_NAME)
+    result = {
+        **about,
+        "pool_id": matrix.pool_id,
+        "column_scaling": recipe.retrieval.column_scaling,
+        **ranking_figures(matrix),
+        "hubness": {
+            "text_to_audio": asdict(text_to_audio_hubness(matrix)),
+            "audio_to_text": asdict(audio_to_text_hubness(matrix)),
+        },
+        "duplicate_captions": asdict(duplicate_captions(matrix, clips.all_captions)),
+        "twin_order": _twin_order(clips, matrix),
+        "target": recipe.target.model_dump(mode="json") if recipe.target and own else None,
+        "clips_trained_on": trained_on,
+    }
+    write_json_atomic(output / RESULTS_NAME, result)
+    return Evaluation(result, output)
+
+
+def _choose_split(session: Session, dataset: Dataset, wanted: str | None, finished: dict[str, Any]) -> str:
+    if wanted is not None:
+        dataset.split(wanted)
+        return wanted
+    usual = (finished["test_split"], "eval", "test")
+    found: str | None = next((split for split in usual if split in dataset.splits), None)
+    if found is None and len(dataset.splits) == 1:
+        found = dataset.splits[0]
+    if found is None:
+        raise UsageError(
+            f"dataset {dataset.name!r} has the splits {', '.join(dataset.splits)}: say which one with --split"
+        )
+    session.say(f"evaluating {dataset.name}/{found}")
+    return found
+
+
+def _clips(
+    session: Session,
+    recipe: Recipe,
+    inputs: dict[str, Any],
+    dataset: Dataset,
+    split: str,
+    options: EvaluateOptions,
+) -> CaptionedClips:
+    checkpoint, settings = encoder_arguments(recipe.encoder)
+    embeddings = embeddings_for(
+        session,
+        dataset,
+        recipe.encoder.name,
+        checkpoint=checkpoint,
+        settings=settings,
+        same_as=inputs["embeddings"],
+        may_extract=options.may_extract,
+    )
+    return captioned_clips(session, dataset, split, embeddings)
+
+
+def _count_trained_on(session: Session, inputs: dict[str, Any], clips: CaptionedClips) -> int:
+    """Clips whose very audio the run was trained on, under whatever name: recall on them measures memory."""
+    known = set(inputs["clips"].values())
+    count = sum(clip.sha256 in known for clip in clips.clips)
+    if count:
+        session.say(
+            f"NOTE: the run was trained on {count} of these {len(clips.clips)} clips: this is no measure of retrieval"
+        )
+    return count
+
+
+def score_run(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreMatrix:
+    """Open the run's model and score every pair.
+
+    Args:
+        recipe: as the run was trained.
+        folder: with the trained model.
+        clips: A clips with their captions.
+
+    Returns:
+        Cosines of all clips and captions.
+
+    Raises:
+        DivergedError: an embedding or a score is not finite.
+    """
+    embeddings = clips.embeddings
+    match recipe.model:
+        case RidgeSettings():
+            from atrkit.models.ridge_retriever import RidgeRetriever
+
+            ridge = RidgeRetriever.from_pretrained(folder)
+            scores_AC = cosine_scores(
+                ridge.embed_clips(embeddings.clip_emb_AD, embeddings.tag_probs_AK),
+                ridge.embed_captions(clips.all_captions),
+            )
+        case DualEncoderSettings():
+            from atrkit.models.dual_encoder import DualEncoder
+
+            model = DualEncoder.from_pretrained(folder)
+            frames = [embeddings.frames_of(a).astype(np.float32) for a in range(len(clips.clips))]
+            scores_AC = cosine_scores(model.embed_clips(frames), model.embed_captions(clips.all_captions))
+        case _:
+            assert_never(recipe.model)
+    return ScoreMatrix(scores_AC, embeddings.clip_ids, clips.caption_ids, clips.clip_of_caption)
+
+
+def _twin_order(clips: CaptionedClips, matrix: ScoreMatrix) -> dict[str, Any] | None:
+    twins = {clip.id: clip.twin for clip in clips.clips if clip.twin is not None}
+    if not twins:
+        return None
+    figure: TwinOrder | None = twin_order(
+        matrix,
+        {clip_id: twin.group for clip_id, twin in twins.items()},
+        {clip_id: twin.relation for clip_id, twin in twins.items()},
+        np.random.default_rng(0),  # of the resamples: the interval is the same whoever computes it
+    )
+    return asdict(figure) if figure else None
+
+
+def parse_metrics(wanted: Sequence[str]) -> None:
+    """Refuse a metric that this version does not compute.
+
+    Raises:
+        UsageError: lists those it computes.
+    """
+    unknown = [metric for metric in wanted if metric != "recall"]
+    if unknown:
+        raise UsageError(f"--metric {unknown[0]}: this version computes: recall")

@@ -1,0 +1,97 @@
+"""A run's folder: what was asked (recipe, inputs, environment), what came out, and whether it is the same again."""
+
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from atrkit import __version__
+from atrkit.errors import IntegrityError
+from atrkit.files import write_atomic, write_json_atomic
+from atrkit.recipe.load import dump_recipe, load_recipe
+from atrkit.recipe.schema import Recipe
+from atrkit.store.embeddings import first_difference
+from atrkit.workflows.workspace import FINISHED_NAME, read_record
+
+RECIPE_NAME = "recipe.yaml"
+INPUTS_NAME = "inputs.json"
+ENVIRONMENT_NAME = "environment.json"
+LOG_NAME = "log.txt"
+
+RECORDED_PACKAGES = ("torch", "transformers", "accelerate", "numpy", "h5py", "safetensors")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One seed of one recipe."""
+
+    path: Path
+
+    @property
+    def is_finished(self) -> bool:
+        """The training ended, and its model is there."""
+        return (self.path / FINISHED_NAME).is_file()
+
+    def recipe(self) -> Recipe:
+        """The recipe as it ran, overrides included."""
+        return load_recipe(self.path / RECIPE_NAME)
+
+    def finished_record(self) -> dict[str, Any]:
+        """What the training said at its end.
+
+        Raises:
+            IntegrityError: the file is damaged.
+        """
+        return read_record(self.path / FINISHED_NAME)
+
+    def inputs(self) -> dict[str, Any]:
+        """What the training was given.
+
+        Raises:
+            IntegrityError: the file is damaged.
+        """
+        return read_record(self.path / INPUTS_NAME)
+
+    def difference(self, recipe: Recipe, inputs: dict[str, Any]) -> str | None:
+        """What differs between this run and what is asked now, in words; None when nothing is there or differs."""
+        if not (self.path / INPUTS_NAME).is_file():
+            return None
+        there = {"recipe": self.recipe().model_dump(mode="json"), "inputs": self.inputs()}
+        return first_difference(there, {"recipe": recipe.model_dump(mode="json"), "inputs": inputs})
+
+    def start(self, recipe: Recipe, inputs: dict[str, Any]) -> None:
+        """Write down what is about to run, or check that what began here is the same.
+
+        Raises:
+            IntegrityError: another recipe or other data began here; says what differs.
+        """
+        difference = self.difference(recipe, inputs)
+        if difference:
+            raise IntegrityError(
+                f"{self.path} holds a run with other settings: {difference}; "
+                "keep both with --name NAME, or replace it with --overwrite"
+            )
+        write_atomic(self.path / RECIPE_NAME, dump_recipe(recipe).encode())
+        write_json_atomic(self.path / ENVIRONMENT_NAME, _environment())
+        write_json_atomic(self.path / INPUTS_NAME, inputs)
+
+    def finish(self, record: dict[str, Any]) -> None:
+        """Mark the run as finished."""
+        write_json_atomic(self.path / FINISHED_NAME, record)
+
+    def log(self, line: str) -> None:
+        """Add a line to log.txt."""
+        with (self.path / LOG_NAME).open("a") as log:
+            log.write(line + "\n")
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "atrkit": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: metadata.version(name) for name in RECORDED_PACKAGES},
+        "command": sys.argv,
+    }

@@ -1,0 +1,47 @@
+"""Which splits a run learns from, is chosen by, and is tested on, when the recipe leaves it open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from atrkit.datasets.manifest import Dataset
+from atrkit.errors import UsageError
+from atrkit.recipe.schema import DataSettings
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Names of splits; `val` and `test` are None where the dataset has none."""
+
+    train: str
+    val: str | None
+    test: str | None
+
+
+def choose_splits(dataset: Dataset, settings: DataSettings) -> Splits:
+    """Take the recipe's splits; what it leaves open is `dev`, `val`, `eval` where they are, or the only split.
+
+    Raises:
+        UsageError: the recipe names a split that is not there, or none can be chosen; lists the choices.
+    """
+    for wanted in (settings.train, settings.val, settings.test):
+        if wanted is not None:
+            dataset.split(wanted)
+    train = settings.train or _first_of(("dev", "train"), dataset.splits) or _only(dataset.splits)
+    if train is None:
+        raise UsageError(
+            f"dataset {dataset.name!r} has the splits {', '.join(dataset.splits)}: say which to train on, "
+            "for example --set data.train=" + dataset.splits[0]
+        )
+    return Splits(
+        train,
+        settings.val or _first_of(("val",), dataset.splits),
+        settings.test or _first_of(("eval", "test"), dataset.splits),
+    )
+
+
+def _first_of(names: Sequence[str], there: Sequence[str]) -> str | None:
+    return next((name for name in names if name in there), None)
+
+
+def _only(there: Sequence[str]) -> str | None:
+    return there[0] if len(there) == 1 else None

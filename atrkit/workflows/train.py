@@ -1,0 +1,172 @@
+"""`atrkit train`: from a recipe to run folders, one per seed, resumable."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, assert_never
+
+from atrkit.datasets.manifest import Dataset
+from atrkit.files import single_writer
+from atrkit.recipe.find import find_recipe, shipped_recipe_folder
+from atrkit.recipe.load import load_recipe
+from atrkit.recipe.models import DualEncoderSettings, RidgeSettings
+from atrkit.recipe.schema import Recipe
+from atrkit.store.embeddings import Embeddings
+from atrkit.workflows.build import build_ridge_text, encoder_arguments
+from atrkit.workflows.captioned import CaptionedClips, captioned_clips
+from atrkit.workflows.embeddings import embeddings_for
+from atrkit.workflows.initialise import DEFAULT_RECIPE, write_starter_recipe
+from atrkit.workflows.run_folder import RunFolder
+from atrkit.workflows.session import Session
+from atrkit.workflows.splits import Splits, choose_splits
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What the user asked for.
+
+    Args:
+        recipe: a file, or the name of a recipe that comes with atrkit.
+        overrides: `a.b=c`, applied to the recipe and recorded in the run.
+        seed: this seed only; None: every seed of the recipe.
+        name: of the run; None: the recipe's.
+        overwrite: replace runs that are there.
+        may_extract: make missing embeddings.
+    """
+
+    recipe: str = DEFAULT_RECIPE
+    overrides: Sequence[str] = ()
+    seed: int | None = None
+    name: str | None = None
+    overwrite: bool = False
+    may_extract: bool = True
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """One finished run.
+
+    Args:
+        run: its folder.
+        name: how tables call it.
+        was_there: it was finished before; nothing was done.
+        record: what finished.json says.
+    """
+
+    run: RunFolder
+    name: str
+    was_there: bool
+    record: dict[str, Any]
+
+
+def train(session: Session, options: TrainOptions) -> list[TrainOutcome]:
+    """Train every seed that is asked for; finished ones are left alone, interrupted ones go on.
+
+    Raises:
+        UsageError: the recipe has mistakes, or names what is not there.
+        MissingPrerequisiteError: dataset or embeddings are missing; says the command that makes them.
+        IntegrityError: a run with other settings, or embeddings of another kind, are in the way.
+        DivergedError: features or loss are not finite.
+    """
+    recipe, recipe_name = read_recipe(session, options)
+    dataset = session.workspace.load_dataset(recipe.data.dataset)
+    if recipe.data.dataset is None:
+        session.say(f"dataset: {dataset.name} (the one made last)")
+    splits = choose_splits(dataset, recipe.data)
+    session.say(f"splits: train on {splits.train}, choose by {splits.val or 'nothing'}, test on {splits.test or 'none'}")
+    checkpoint, settings = encoder_arguments(recipe.encoder)
+    embeddings = embeddings_for(
+        session, dataset, recipe.encoder.name,
+        checkpoint=checkpoint, settings=settings, may_extract=options.may_extract,
+    )  # fmt: skip
+    seeds = recipe.seeds if options.seed is None else (options.seed,)
+    name = options.name or recipe_name
+    return [_train_seed(session, options, recipe, name, seed, dataset, splits, embeddings) for seed in seeds]
+
+
+def read_recipe(session: Session, options: TrainOptions) -> tuple[Recipe, str]:
+    """The recipe with its overrides, and its name.
+
+    `recipe.yaml` is what `atrkit init` writes: when it is asked for and is not there, it is written now.
+    """
+    shipped = shipped_recipe_folder()
+    in_workspace = session.workspace.root / options.recipe
+    if options.recipe == DEFAULT_RECIPE and not Path(options.recipe).is_file() and not in_workspace.is_file():
+        session.say(f"{DEFAULT_RECIPE} is not there yet")
+        write_starter_recipe(session, in_workspace, overwrite=False)
+    path = in_workspace if in_workspace.is_file() else find_recipe(options.recipe, [shipped])
+    name = path.relative_to(shipped).with_suffix("").as_posix() if path.is_relative_to(shipped) else path.stem
+    return load_recipe(path, options.overrides), name
+
+
+def _train_seed(
+    session: Session,
+    options: TrainOptions,
+    recipe: Recipe,
+    name: str,
+    seed: int,
+    dataset: Dataset,
+    splits: Splits,
+    embeddings: Embeddings,
+) -> TrainOutcome:
+    folder = session.workspace.run_folder(name, seed)
+    run = RunFolder(folder)
+    run_name = session.workspace.run_name(folder)
+    inputs = {
+        "dataset": dataset.name,
+        "clips": {clip.id: clip.sha256 for clip in dataset.split(splits.train)},
+        "splits": {"train": splits.train, "val": splits.val, "test": splits.test},
+        "embeddings": embeddings.provenance,
+        "seed": seed,
+    }
+    with single_writer(folder):
+        if options.overwrite:
+            shutil.rmtree(folder, ignore_errors=True)
+        run.start(recipe, inputs)
+        if run.is_finished:
+            session.say(f"{run_name} is finished already (--overwrite trains it again)")
+            return TrainOutcome(run, run_name, was_there=True, record=run.finished_record())
+        clips = captioned_clips(session, dataset, splits.train, embeddings)
+        match recipe.model:
+            case RidgeSettings():
+                facts = _fit_ridge(session, run, recipe.model, clips)
+            case DualEncoderSettings():
+                from atrkit.workflows.train_dual_encoder import train_dual_encoder_run
+
+                val = captioned_clips(session, dataset, splits.val, embeddings) if splits.val else None
+                facts = train_dual_encoder_run(session, run, recipe, clips, val, seed, run_name)
+            case _:
+                assert_never(recipe.model)
+        record = {
+            "run": run_name,
+            "dataset": dataset.name,
+            "train_split": splits.train,
+            "test_split": splits.test,
+            "train_clips": len(clips.clips),
+            "train_captions": sum(len(clip.captions) for clip in clips.clips),
+            **facts,
+        }
+        run.finish(record)
+    return TrainOutcome(run, run_name, was_there=False, record=record)
+
+
+def _fit_ridge(session: Session, run: RunFolder, settings: RidgeSettings, clips: CaptionedClips) -> dict[str, Any]:
+    from atrkit.models.ridge_retriever import RidgeRetriever
+
+    embeddings = clips.embeddings
+    with_prior = settings.label_prior and embeddings.tag_probs_AK is not None
+    if settings.label_prior and not with_prior:
+        session.say(f"{embeddings.provenance['encoder']} has no labels: plain ridge, without the label prior")
+    labels = embeddings.labels if with_prior else ()
+    text = build_ridge_text(settings, [caption for of_clip in clips.captions for caption in of_clip], labels)
+    model = RidgeRetriever.fit(
+        embeddings.clip_emb_AD,
+        clips.captions,
+        text,
+        ridge_lambda=settings.ridge_lambda,
+        tag_probs_AK=embeddings.tag_probs_AK if with_prior else None,
+        labels=labels,
+    )
+    model.save_pretrained(run.path)
+    return {"model": "ridge", "text": text.config()["name"], "label_prior": with_prior}

@@ -1,0 +1,122 @@
+"""The dual encoder's part of `atrkit train`: objects from the recipe, the loop, and its interruption."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from atrkit.errors import TerminatedError, UsageError
+from atrkit.models.ragged import Ragged
+from atrkit.recipe.models import DualEncoderSettings
+from atrkit.recipe.schema import Recipe
+from atrkit.training.data import TrainingData
+from atrkit.training.dual_encoder import train_dual_encoder
+from atrkit.workflows.build import build_dual_encoder, build_loss, build_optimizer_settings
+from atrkit.workflows.run_folder import RunFolder
+from atrkit.workflows.session import Session
+
+if TYPE_CHECKING:
+    from atrkit.training.settings import StopRequested
+    from atrkit.workflows.captioned import CaptionedClips
+
+
+def train_dual_encoder_run(
+    session: Session,
+    run: RunFolder,
+    recipe: Recipe,
+    clips: "CaptionedClips",
+    val: "CaptionedClips | None",
+    seed: int,
+    run_name: str,
+) -> dict[str, Any]:
+    """Train in the run's folder, from the start or from its checkpoint.
+
+    Raises:
+        UsageError: the recipe keeps the best epoch and there is no validation split.
+        DivergedError: features or loss are not finite.
+    """
+    settings, training = recipe.model, recipe.training
+    if not isinstance(settings, DualEncoderSettings) or training is None or recipe.optimizer is None:
+        raise UsageError("a dual encoder needs the sections loss, optimizer and training")  # the schema sees to it
+    if recipe.loss is None:
+        raise UsageError("a dual encoder needs the section loss")
+    train_data = training_data(clips)
+    model = build_dual_encoder(
+        settings,
+        frame_dim=clips.embeddings.frames_NF.shape[1],
+        captions=train_data.all_captions,
+        seed=seed,
+    )
+    val_data = None if training.keep_best == "last" or val is None else training_data(val)
+    if val_data is not None:
+        _say_unread(session, model, val_data)
+    with (
+        session.open_progress(f"training {run_name}", training.epochs, "epochs") as advance,
+        stop_between_steps() as stop_requested,
+    ):
+        result = train_dual_encoder(
+            model,
+            build_loss(recipe.loss),
+            train_data,
+            val_data,
+            epochs=training.epochs,
+            batch_size=training.batch_size,
+            optimizer=build_optimizer_settings(recipe.optimizer),
+            run_folder=run.path,
+            caption_choice=recipe.data.caption_choice,
+            keep_best=training.keep_best,
+            clip_grad_norm=training.clip_grad_norm,
+            seed=seed,
+            on_epoch=lambda _: advance(1),
+            stop_requested=stop_requested,
+        )
+    if result.constant_features:
+        session.say(f"{result.constant_features} frame features never change in the training clips: not scaled")
+    return {
+        "model": "dual_encoder",
+        "keep_best": training.keep_best,
+        "best_epoch": result.best_epoch,
+        "best_metric": result.best_metric,
+        "epochs": result.epochs_run,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+
+
+def training_data(clips: "CaptionedClips") -> TrainingData:
+    """All frames as float32 in memory."""
+    embeddings = clips.embeddings
+    frames = [embeddings.frames_of(a).astype(np.float32) for a in range(len(clips.clips))]
+    return TrainingData(Ragged.from_sequences(frames), embeddings.clip_ids, clips.captions)
+
+
+def _say_unread(session: Session, model: Any, val_data: TrainingData) -> None:
+    unknown = model.count_unknown_words(val_data.all_captions)
+    if unknown:
+        words = ", ".join(word for word, _ in unknown.most_common(5))
+        session.say(
+            f"{sum(unknown.values())} words of the validation captions are in no training caption ({words} ...): "
+            "the text side does not hear them"
+        )
+    cut = model.count_cut_captions(val_data.all_captions)
+    if cut:
+        session.say(f"{cut} validation captions are longer than max_tokens: cut")
+
+
+@contextmanager
+def stop_between_steps() -> Iterator["StopRequested"]:
+    """Turn the first Ctrl-C or SIGTERM into a wish that the loop meets after its step; a second Ctrl-C acts at once."""
+    wish: list[type[BaseException]] = []
+
+    def handle(signum: int, frame: Any) -> None:
+        if wish:
+            raise KeyboardInterrupt if signum == signal.SIGINT else TerminatedError
+        wish.append(KeyboardInterrupt if signum == signal.SIGINT else TerminatedError)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: wish[0] if wish else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
