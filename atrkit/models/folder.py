@@ -93,7 +93,11 @@ def _checksums(folder: Path) -> dict[str, str]:
     if not path.is_file():
         raise _damaged(path, "is missing")
     digest_of_name = {}
-    for line in path.read_bytes().decode(errors="replace").splitlines():
+    # not splitlines, which takes other characters for a line's end as well
+    *lines, end = path.read_bytes().decode(errors="replace").split("\n")
+    if end:
+        raise _damaged(path, "is cut off")
+    for line in lines:
         digest, separator, name = line.partition("  ")
         relative = Path(name)
         if not separator or not name or relative.is_absolute() or ".." in relative.parts:
