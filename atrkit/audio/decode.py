@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from atrkit.audio.headers import ogg_breaks_off, promised_duration_s, why_no_audio
+from atrkit.audio.headers import ogg_breaks_off, promised_ratio, why_no_audio
 from atrkit.errors import AtrkitError
 
 Float32Array = npt.NDArray[np.float32]
 
 _BLOCK_SAMPLES = 1 << 18
 _UNKNOWN_FRAMES = 1 << 62
+_LARGEST_SAMPLE = 1e15  # its power still fits into float32, summed over any window; 32-bit integers do too
 
 
 class UnusableAudioError(AtrkitError):
@@ -69,7 +70,7 @@ class BlockReader:
             UnusableAudioError: there are no frames, or samples that are NaN or infinite (with their count).
         """
         block = np.empty((max(1, _BLOCK_SAMPLES // self.channels), self.channels), dtype=np.float32)
-        non_finite, decode_error = 0, None
+        unusable, decode_error = 0, None
         with self._file:
             while decode_error is None:
                 try:
@@ -80,25 +81,25 @@ class BlockReader:
                 if count == 0:
                     break
                 self.frames += count
-                non_finite += count * self.channels - int(np.isfinite(block[:count]).sum())
-                yield block[:count]
+                unusable += count * self.channels - int((np.abs(block[:count]) < _LARGEST_SAMPLE).sum())
+                if not unusable:
+                    yield block[:count]
             declared_frames = int(self._file.frames)
         if self.frames == 0:
-            raise UnusableAudioError(f"no audio in it ({decode_error or 'the header says 0 frames'})")
-        if non_finite:
+            raise UnusableAudioError(f"no audio in it ({decode_error or '0 frames'})")
+        if unusable:
             total = self.frames * self.channels
-            raise UnusableAudioError(f"{non_finite:,} of {total:,} samples are NaN or infinite")
+            raise UnusableAudioError(f"{unusable:,} of {total:,} samples are NaN, infinite or over {_LARGEST_SAMPLE:g}")
         self.breaks_off = self._why_short(declared_frames, decode_error)
 
     def _why_short(self, declared_frames: int, decode_error: str | None) -> str | None:
         there_s = self.frames / self.sample_rate_hz
-        promised_s = promised_duration_s(self.path)
-        if promised_s is None and self.frames < declared_frames < _UNKNOWN_FRAMES:
+        promised_s = there_s * (promised_ratio(self.path) or 1)
+        if self.frames < declared_frames < _UNKNOWN_FRAMES:
             promised_s = declared_frames / self.sample_rate_hz
-        if promised_s is not None:
-            promised, there = _seconds(promised_s, there_s), _seconds(there_s, promised_s)
+        if promised_s > there_s:
             detail = f" ({decode_error})" if decode_error else ""
-            return f"the header promises {promised}, {there} are there{detail}"
+            return f"the header promises {_two_lengths(promised_s, there_s)} are there{detail}"
         if ogg_breaks_off(self.path):
             return f"the Ogg stream breaks off after {there_s:.1f} s: its last page is missing"
         if decode_error:
@@ -106,14 +107,20 @@ class BlockReader:
         return None
 
 
-def _seconds(value_s: float, other_s: float) -> str:
-    return f"{value_s:.1f} s" if round(value_s, 1) != round(other_s, 1) else f"{value_s:.6f} s"
+def _two_lengths(longer_s: float, shorter_s: float) -> str:
+    """Both in seconds, with as many decimals as tell them apart from each other and from zero."""
+    for decimals in (1, 3, 6):
+        longer, shorter = f"{longer_s:.{decimals}f}", f"{shorter_s:.{decimals}f}"
+        if longer != shorter and float(shorter) > 0:
+            break
+    return f"{longer} s, {shorter} s"
 
 
 def _reason_of(error: soundfile.LibsndfileError) -> str:
     detail = _detail_of(error)
-    if "not recognised" in detail or "not implemented" in detail.lower():
-        return "no known audio format: convert it to WAV or FLAC"
+    # mpg123 calls whatever it cannot make sense of a pipe
+    if "not recognised" in detail or "possibly a pipe" in detail:
+        return "no known audio format, or damaged: if it plays elsewhere, convert it to WAV or FLAC"
     return f"cannot be decoded ({detail})"
 
 

@@ -5,9 +5,8 @@ out how much a header promises and why a file is no audio, so that a listing of 
 act on.
 """
 
-import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 # what programs write for "length unknown" into a header they cannot go back to: ffmpeg, SoX, arecord, GStreamer
 _STREAMED_SIZES = frozenset({0, 0xFFFFFFFF, 0x7FFFF000, 0x80000000, 0x7FFFFFFF})
@@ -16,79 +15,66 @@ _SNIFF_BYTES = 4096
 _OGG_END_OF_STREAM = 0x04
 
 
-def promised_duration_s(path: Path) -> float | None:
-    """How long a RIFF, RF64 or MP3 header says the file is, when the file is too short for it.
+def promised_ratio(path: Path) -> float | None:
+    """How many times more audio data the header promises than there is, when the file was cut.
 
-    The decoder counts the samples that are there; these headers also say how many bytes there should be. FLAC and
-    the rest tell the decoder itself.
+    The decoder counts what is there; the headers of RIFF, RF64, AIFF, 8SVX, AU, W64 and (with Xing's tag) MP3 also
+    say how many bytes there should be. FLAC tells the decoder itself, Ogg has `ogg_breaks_off`, libsndfile refuses
+    most cut CAF files; a cut VOC or NIST file goes unnoticed.
 
     Returns:
-        The promised length in seconds, or None when the file is complete, of another kind, or was streamed
-        (a size of 0 or 0xFFFFFFFF is no promise).
+        A ratio over 1, or None when the file is complete, of another kind, or was streamed (a size of 0 or
+        0xFFFFFFFF is no promise).
     """
+    file_bytes = path.stat().st_size
     with path.open("rb") as file:
-        file_bytes = path.stat().st_size
-        magic = file.read(12)
-        if magic[:4] in (b"RIFF", b"RF64") and magic[8:] == b"WAVE":
-            return _promise_of_wave(file, file_bytes)
-        if magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):
-            return _promise_of_aiff(file, file_bytes)
-        return _promise_of_mp3(file, file_bytes)
+        head = file.read(64)
+        match head[:4]:
+            case b"RIFF" | b"RF64":
+                promise = _audio_chunk(file, "little", b"data")
+            case b"FORM":
+                promise = _audio_chunk(file, "big", b"BODY" if head[8:12] in (b"8SVX", b"16SV") else b"SSND")
+            case b".snd":
+                promise = (int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big"))
+            case b"riff":  # W64
+                promise = (0, int.from_bytes(head[16:24], "little"))
+            case _:
+                promise = _xing_promise(file)
+    if promise is None:
+        return None
+    start, promised_bytes = promise
+    present_bytes = file_bytes - start
+    is_short = promised_bytes not in _STREAMED_SIZES and 0 < present_bytes < promised_bytes
+    return promised_bytes / present_bytes if is_short else None
 
 
-def _promise_of_wave(file: BinaryIO, file_bytes: int) -> float | None:
-    bytes_per_s, long_size = 0, 0
+def _audio_chunk(file: BinaryIO, byte_order: Literal["little", "big"], wanted: bytes) -> tuple[int, int] | None:
+    """Where the chunk with the samples starts, and how many bytes it should have."""
+    file.seek(12)
+    long_size = 0
     while len(header := file.read(8)) == 8:
-        name, size = header[:4], int.from_bytes(header[4:], "little")
-        if name == b"data":
-            size = long_size or size
-            is_short = size not in _STREAMED_SIZES and size > file_bytes - file.tell()
-            return size / bytes_per_s if is_short and bytes_per_s else None
-        start = file.tell()
-        if name == b"fmt ":
-            bytes_per_s = int.from_bytes(file.read(12)[8:12], "little")
-        elif name == b"ds64":
-            long_size = int.from_bytes(file.read(16)[8:16], "little")
+        name, size, start = header[:4], int.from_bytes(header[4:], byte_order), file.tell()
+        if name == wanted:
+            return start, long_size or size
+        if name == b"ds64":
+            long_size = int.from_bytes(file.read(16)[8:], "little")
         file.seek(start + size + size % 2)
     return None
 
 
-def _promise_of_aiff(file: BinaryIO, file_bytes: int) -> float | None:
-    promised_s = 0.0
-    while len(header := file.read(8)) == 8:
-        name, size = header[:4], int.from_bytes(header[4:], "big")
-        start = file.tell()
-        if name == b"COMM" and len(common := file.read(18)) == 18:
-            frames, exponent, mantissa = struct.unpack(">2xI2xHQ", common)
-            sample_rate_hz = mantissa * 2.0 ** ((exponent & 0x7FFF) - 16383 - 63)  # an 80-bit IEEE float
-            promised_s = frames / sample_rate_hz if sample_rate_hz else 0.0
-        if name == b"SSND" and size > file_bytes - start:
-            return promised_s or None
-        file.seek(start + size + size % 2)
-    return None
-
-
-def _promise_of_mp3(file: BinaryIO, file_bytes: int) -> float | None:
-    """Xing's tag in the first MPEG frame holds the number of frames and of bytes of the whole file."""
+def _xing_promise(file: BinaryIO) -> tuple[int, int] | None:
+    """Where MPEG audio starts, and its bytes according to the tag that LAME puts into the first frame."""
     file.seek(0)
-    start = 0
-    if (id3 := file.read(10))[:3] == b"ID3" and len(id3) == 10:
+    start, id3 = 0, file.read(10)
+    if id3[:3] == b"ID3" and len(id3) == 10:
         start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(id3[6:], (21, 14, 7, 0), strict=True))
     file.seek(start)
     frame = file.read(192)
-    if len(frame) < 4 or frame[0] != 0xFF or frame[1] & 0xE6 != 0xE2:  # 11 sync bits, layer III
-        return None
+    is_mpeg = len(frame) > 4 and frame[0] == 0xFF and frame[1] & 0xE6 == 0xE2  # 11 sync bits, layer III
     at = max(frame.find(b"Xing"), frame.find(b"Info"))
-    if at < 0 or int.from_bytes(frame[at + 4 : at + 8], "big") & 3 != 3:  # neither frames nor bytes are there
-        return None
-    mpeg_frames, mpeg_bytes = struct.unpack(">II", frame[at + 8 : at + 16])
-    is_mpeg_1 = frame[1] & 0x18 == 0x18
-    rate_index = frame[2] >> 2 & 3
-    if rate_index == 3 or mpeg_bytes <= file_bytes - start:
-        return None
-    half = {0x18: 1, 0x10: 2, 0x00: 4}.get(frame[1] & 0x18, 1)
-    sample_rate_hz = (44100, 48000, 32000)[rate_index] / half
-    return float(mpeg_frames * (1152 if is_mpeg_1 else 576) / sample_rate_hz)
+    if not is_mpeg or at < 0 or int.from_bytes(frame[at + 4 : at + 8], "big") & 3 != 3:
+        return None  # flags 1 and 2: the numbers of frames and of bytes follow
+    return start, int.from_bytes(frame[at + 12 : at + 16], "big")
 
 
 def ogg_breaks_off(path: Path) -> bool:

@@ -56,7 +56,7 @@ class _ChannelPowers:
 
     def add(self, block: Float32Array, mean: Float32Array) -> None:
         self._of_channel += np.einsum("nc,nc->c", block, block, dtype=np.float64)
-        self._of_mean += float(np.dot(mean, mean))
+        self._of_mean += float(np.einsum("n,n->", mean, mean, dtype=np.float64))
 
     @property
     def instead_of_mean(self) -> int | None:
