@@ -1,0 +1,181 @@
+"""Progress of long work on stderr: a live bar at a terminal, a line now and then in a log."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
+from rich.text import Text
+
+from atrkit.reports.console import make_stderr
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class Advance(Protocol):
+    """Report finished items, and how many seconds of audio they held."""
+
+    def __call__(self, items: int = 1, audio_s: float = 0.0) -> None:
+        """Move the progress display on."""
+
+
+@contextmanager
+def open_progress(
+    description: str,
+    total: int,
+    unit: str,
+    *,
+    plain: bool = False,
+    console: Console | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Advance]:
+    """Show how far work is, how fast it goes, and how long it will take.
+
+    Args:
+        description: what is being done, a few words.
+        total: number of items.
+        unit: what items are, in the plural: "clips".
+        plain: no live display even at a terminal.
+        console: where to; None: stderr.
+        clock: seconds, never going back.
+
+    Yields:
+        A function to call with the number of items just finished, and the seconds of audio in them where that means
+        anything: the speed is then also given in times real time.
+    """
+    target = console or make_stderr(plain=plain)
+    pace = _Pace(total, unit, clock)
+    if target.is_interactive and not plain:
+        with _show_bar(target, description, pace) as advance:
+            yield advance
+    else:
+        yield _LineWriter(target, description, pace)
+        _print_line(target, f"{description}: {pace.count} in {pace.speed}")
+
+
+@dataclass
+class _Pace:
+    """Items and audio so far, and what follows for speed and remaining time."""
+
+    total: int
+    unit: str
+    clock: Callable[[], float]
+    items: int = 0
+    audio_s: float = 0.0
+    started_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started_s = self.clock()
+
+    def add(self, items: int, audio_s: float) -> None:
+        self.items += items
+        self.audio_s += audio_s
+
+    @property
+    def elapsed_s(self) -> float:
+        return self.clock() - self.started_s
+
+    @property
+    def count(self) -> str:
+        return f"{self.items:,} of {self.total:,} {self.unit}"
+
+    @property
+    def rates(self) -> list[str]:
+        elapsed_s = self.elapsed_s
+        if not self.items or elapsed_s <= 0:
+            return []
+        rates = [_rate(self.items / elapsed_s, self.unit)]
+        if self.audio_s:
+            rates.append(f"{_three_digits(self.audio_s / elapsed_s)} x real time")
+        return rates
+
+    @property
+    def speed(self) -> str:
+        """For work that is done: "0:41 (35.2 clips/s, 131 x real time)"."""
+        return as_minutes(self.elapsed_s) + (f" ({', '.join(self.rates)})" if self.rates else "")
+
+    @property
+    def outlook(self) -> str:
+        """For work under way: "35.2 clips/s, 131 x real time, 0:14 left"."""
+        if not self.rates:
+            return ""
+        left_s = self.elapsed_s / self.items * max(self.total - self.items, 0)
+        return ", ".join([*self.rates, f"{as_minutes(left_s)} left"])
+
+
+class _LineWriter:
+    """Writes a line when the last one is ten seconds old."""
+
+    def __init__(self, console: Console, description: str, pace: _Pace) -> None:
+        self._console, self._description, self._pace = console, description, pace
+        self._last_line_s = pace.started_s
+
+    def __call__(self, items: int = 1, audio_s: float = 0.0) -> None:
+        self._pace.add(items, audio_s)
+        now_s = self._pace.clock()
+        is_due = now_s - self._last_line_s >= SECONDS_BETWEEN_LINES
+        if is_due and self._pace.items < self._pace.total:  # the last line comes when the work is closed
+            self._last_line_s = now_s
+            _print_line(self._console, f"{self._description}: {self._pace.count}, {self._pace.outlook}")
+
+
+def _print_line(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _show_bar(console: Console, description: str, pace: _Pace) -> Iterator[Advance]:
+    columns = (
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+        BarColumn(bar_width=None, table_column=Column(min_width=5, ratio=1)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        _PaceColumn(pace),
+    )
+    with Progress(*columns, console=console, expand=True) as progress:
+        task = progress.add_task(description, total=pace.total)
+
+        def advance(items: int = 1, audio_s: float = 0.0) -> None:
+            pace.add(items, audio_s)
+            progress.advance(task, items)
+
+        yield advance
+
+
+class _PaceColumn(ProgressColumn):
+    """Speed and remaining time; when all is done, the time it took."""
+
+    def __init__(self, pace: _Pace) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+        self._pace = pace
+
+    def render(self, task: Task) -> Text:
+        return Text(f"in {self._pace.speed}" if task.finished else self._pace.outlook)
+
+
+def as_minutes(duration_s: float) -> str:
+    """Minutes and seconds, with hours where there are any.
+
+    >>> as_minutes(41.4), as_minutes(3725)
+    ('0:41', '1:02:05')
+    """
+    minutes, seconds = divmod(round(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _rate(items_per_s: float, unit: str) -> str:
+    """Items per second, minute or hour, whichever is the first to make it at least one."""
+    for seconds, name in ((1, "s"), (60, "min")):
+        if items_per_s * seconds >= 1:
+            return f"{_three_digits(items_per_s * seconds)} {unit}/{name}"
+    return f"{_three_digits(items_per_s * 3600)} {unit}/h"
+
+
+def _three_digits(value: float) -> str:
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,0 +1,78 @@
+"""The lines below a recall table: order, hubs, ties, duplicates, and whatever else must be known to believe it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def notes_of(result: Mapping[str, Any]) -> Iterator[str]:
+    """Lines about one result; what is zero or was not computed has none."""
+    yield from _twin_order(result.get("twin_order"))
+    yield from _hubness(result.get("hubness"))
+    yield from _ties(result["text_to_audio"], result["audio_to_text"])
+    yield from _duplicates(result.get("duplicate_captions"))
+    yield from _clips_without_caption(result["audio_to_text"])
+    yield from _target(result.get("target"))
+    yield from _trained_on(result.get("clips_trained_on"))
+
+
+def _twin_order(twins: Mapping[str, Any] | None) -> Iterator[str]:
+    if twins:
+        accuracy, low, high = (100 * twins[key] for key in ("accuracy", "ci_low", "ci_high"))
+        yield (
+            f"twin order {accuracy:.1f} % [{low:.1f}, {high:.1f}], n = {twins['n']:,}, {_p(twins['p'])} (chance 50.0 %)"
+        )
+        if twins.get("incomplete_groups"):
+            yield f"  {twins['incomplete_groups']:,} twin groups are incomplete: left out"
+        if twins.get("unpaired_captions"):
+            yield f"  {twins['unpaired_captions']:,} captions have no counterpart on the twin: left out"
+
+
+def _hubness(hubness: Mapping[str, Any] | None) -> Iterator[str]:
+    if hubness:
+        clips, captions = hubness["text_to_audio"], hubness["audio_to_text"]
+        yield (
+            f"distinct at rank 1: {_count(clips)} of {clips['candidates']:,} clips, "
+            f"{_count(captions)} of {captions['candidates']:,} captions"
+        )
+
+
+def _ties(to_audio: Mapping[str, Any], to_text: Mapping[str, Any]) -> Iterator[str]:
+    if to_audio["tied_queries"] or to_text["tied_queries"]:
+        yield (
+            f"ties: {to_audio['tied_queries']:,} of {to_audio['queries']:,} text-to-audio, "
+            f"{to_text['tied_queries']:,} of {to_text['queries']:,} audio-to-text queries (at expectation)"
+        )
+
+
+def _duplicates(duplicates: Mapping[str, Any] | None) -> Iterator[str]:
+    if duplicates and duplicates["captions"]:
+        yield (
+            f"captions shared by clips: {duplicates['captions']:,} of {duplicates['of']:,}; "
+            f"text-to-audio R@1 cannot pass {100 * duplicates['ceiling_text_to_audio_R1']:.1f} %"
+        )
+
+
+def _clips_without_caption(to_text: Mapping[str, Any]) -> Iterator[str]:
+    if to_text.get("skipped_queries"):
+        yield f"{to_text['skipped_queries']:,} clips without captions: only candidates, no query in audio to text"
+
+
+def _target(target: Mapping[str, Any] | None) -> Iterator[str]:
+    if target:
+        place = [f"paper {target['paper']}"]
+        place += [f"table {target['table']}"] if target.get("table") is not None else []
+        place += [f"row {target['row']}"] if target.get("row") else []
+        yield f"the recipe aims at {', '.join(place)}"
+
+
+def _trained_on(clips: int | None) -> Iterator[str]:
+    if clips:
+        yield f"NOTE: trained on {clips:,} of these clips: recall on them is no measure of retrieval"
+
+
+def _count(hubness: Mapping[str, Any]) -> str:
+    return f"{hubness['distinct_at_rank_1']:,.1f}".removesuffix(".0")
+
+
+def _p(value: float) -> str:
+    return "p < .0001" if value < 0.0001 else f"p = {value:.4f}".replace("0.", ".", 1)

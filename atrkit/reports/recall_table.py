@@ -1,0 +1,97 @@
+"""The recall table: measured figures in both directions, what chance gives, and what recall does not say.
+
+Takes the JSON objects of `atrkit eval --json` (or a run's results.json), so that a table can be printed again without
+computing anything. Reads well in 80 columns and without colour.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import Box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from atrkit.reports.recall_notes import notes_of
+
+_DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
+_RANK_COLUMNS = ("MedR", "MnR")
+
+# a rule of dashes below the header and nothing else: the same in ASCII and Unicode
+_RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+
+
+def recall_table(results: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """One table for each result, with what else was found below it.
+
+    Args:
+        results: objects as in DESIGN.md, section 9 (fractions in [0, 1], ranks 1-based). "target", "twin_order",
+            "hubness", "duplicate_captions" and "clips_trained_on" are shown when they are there.
+
+    Returns:
+        Something that a rich console prints.
+    """
+    parts: list[RenderableType] = []
+    for result in results:
+        if parts:
+            parts.append(Text())
+        parts += [_title(result), _table(result), Text(), *(Text(note) for note in notes_of(result))]
+    return Group(*parts)
+
+
+def _title(result: Mapping[str, Any]) -> Text:
+    to_audio = result["text_to_audio"]
+    scoring = result["scoring"]
+    if result["column_scaling"] != "none":
+        scoring = f"{scoring}, column scaling {result['column_scaling']}"
+    title = Text(f"{result['run']} on {result['dataset']}/{result['split']}\n", style="bold")
+    size = f"{to_audio['queries']:,} captions, {to_audio['candidates']:,} clips, pool {result['pool_id'][:8]}"
+    return title.append(f"{size}; scores: {scoring}; R@k, mAP in %", style="not bold")
+
+
+def _table(result: Mapping[str, Any]) -> Table:
+    columns = _columns_of(result["text_to_audio"])
+    table = Table(box=_RULED, show_edge=False, pad_edge=False, header_style="")
+    table.add_column("", overflow="fold", min_width=len(_DIRECTIONS["text_to_audio"]))
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    for direction, name in _DIRECTIONS.items():
+        figures = result[direction]
+        table.add_row(name, *(_measured(figures, column) for column in columns), style="bold")
+        table.add_row("  chance", *(_measured(figures, f"chance_{column}") for column in columns), style="dim")
+        published = _published(result, direction)
+        if published:
+            label = f"  paper {result['target']['paper']}"
+            table.add_row(label, *(_as_published(published, column) for column in columns))
+        table.add_section()
+    return table
+
+
+def _columns_of(figures: Mapping[str, Any]) -> list[str]:
+    recalls = sorted((name for name in figures if name.startswith("R@")), key=lambda name: int(name[2:]))
+    return [*recalls, *(name for name in figures if name.startswith("mAP@")), *_RANK_COLUMNS]
+
+
+def _measured(figures: Mapping[str, Any], name: str) -> str:
+    value = figures.get(name)
+    if value is None:
+        return ""
+    return f"{value:,.1f}" if name.endswith(_RANK_COLUMNS) else as_percent(value)
+
+
+def _published(result: Mapping[str, Any], direction: str) -> Mapping[str, float]:
+    target = result.get("target") or {}
+    return (target.get("values") or {}).get(direction) or {}
+
+
+def _as_published(published: Mapping[str, float], column: str) -> str:
+    return f"{published[column]:,.1f}" if column in published else ""
+
+
+def as_percent(fraction: float) -> str:
+    """A fraction in per cent with one decimal; what is more than nothing never reads as nothing.
+
+    >>> as_percent(0.4231), as_percent(0.0), as_percent(0.0002)
+    ('42.3', '0.0', '<0.1')
+    """
+    return "<0.1" if 0 < fraction < 0.0005 else f"{100 * fraction:.1f}"

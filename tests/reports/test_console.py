@@ -1,0 +1,70 @@
+"""Consoles: which stream, which characters, which escape codes."""
+
+import io
+import sys
+
+import pytest
+from rich.text import Text
+
+from atrkit.reports.console import make_stderr, make_stdout
+
+
+class Terminal(io.TextIOWrapper):
+    """A stream that says it is a terminal, with an encoding."""
+
+    def __init__(self, encoding="utf-8"):
+        super().__init__(io.BytesIO(), encoding=encoding)
+
+    def isatty(self):
+        return True
+
+    @property
+    def shown(self):
+        self.flush()
+        return self.buffer.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def ordinary_terminal(monkeypatch):
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+def test_results_go_to_stdout_and_remarks_to_stderr(capsys):
+    make_stdout(plain=False).print("a result")
+    make_stderr(plain=False).print("a remark")
+    assert capsys.readouterr() == ("a result\n", "a remark\n")
+
+
+def test_a_terminal_gets_colours(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    make_stdout(plain=False).print(Text("rain", style="red"))
+    assert sys.stdout.shown == b"\x1b[31mrain\x1b[0m\n"
+
+
+def test_no_color_is_honoured(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    make_stdout(plain=False).print(Text("rain", style="red"))
+    assert sys.stdout.shown == b"rain\n"
+
+
+@pytest.mark.parametrize("forced", ["", "1"])
+def test_plain_is_ascii_without_escape_codes_even_where_colour_is_forced(monkeypatch, forced):
+    monkeypatch.setenv("FORCE_COLOR", forced)
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    make_stdout(plain=True).print(Text("Vögel – 音", style="bold red"))
+    assert sys.stdout.shown == rb"V\xf6gel \u2013 \u97f3" + b"\n"
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("ascii", rb"V\xf6gel \u97f3"), ("latin-1", b"V\xf6gel \\u97f3")])
+def test_a_terminal_that_lacks_a_character_shows_its_number_and_does_not_fail(monkeypatch, encoding, shown):
+    monkeypatch.setattr(sys, "stdout", Terminal(encoding))
+    make_stdout(plain=False).print("Vögel 音")
+    assert sys.stdout.shown == shown + b"\n"
+
+
+def test_text_in_brackets_and_colons_is_left_alone(capsys):
+    make_stdout(plain=False).print("[red] :smile: 12 'x'")
+    assert capsys.readouterr().out == "[red] :smile: 12 'x'\n"
