@@ -1,0 +1,55 @@
+"""Recipe settings of what is minimised, how, and for how long."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from atrkit.recipe.part import Count, Fraction, NotNegative, Part, Positive
+
+KeepBest = Literal["val_loss", "text_to_audio.R@1", "text_to_audio.R@10", "text_to_audio.mAP@10", "mean_R@1", "last"]
+
+
+class NtXentSettings(Part):
+    """Normalised temperature-scaled cross-entropy, both directions (paper 001, equation 2)."""
+
+    name: Literal["nt_xent"] = "nt_xent"
+    temperature: Positive = Field(0.07, description="cosines are divided by this")
+
+
+class MaxMarginSettings(Part):
+    """Bidirectional max-margin over all negatives of the batch (paper 003, equations 9 and 10)."""
+
+    name: Literal["max_margin"] = "max_margin"
+    margin: Positive = Field(0.2, description="how far a true pair must score above every false one")
+
+
+LossSettings = Annotated[NtXentSettings | MaxMarginSettings, Field(discriminator="name")]
+
+
+class AdamWSettings(Part):
+    """AdamW and its learning-rate schedule."""
+
+    name: Literal["adamw"] = "adamw"
+    lr: Positive = Field(description="highest learning rate")
+    betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="decay of the two running means")
+    eps: Positive = Field(1e-8, description="added to the denominator")
+    weight_decay: NotNegative = Field(0.01, description="decoupled weight decay")
+    decay_biases: bool = Field(True, description="false: weight decay spares biases and norms")
+    schedule: Literal["constant", "cosine", "cosine_per_epoch", "one_cycle"] = Field(
+        "cosine", description="how the learning rate moves"
+    )
+    warmup_fraction: Fraction | None = Field(
+        None, description="share of all steps on which it rises; null: the schedule's own"
+    )
+
+
+OptimizerSettings = AdamWSettings
+
+
+class TrainingSettings(Part):
+    """For how long, in which batches, and which epoch is kept."""
+
+    epochs: Count = Field(description="passes over the training clips")
+    batch_size: Annotated[int, Field(ge=2, le=10**9)] = Field(128, description="clips per step; a loss needs negatives")
+    clip_grad_norm: Positive | None = Field(None, description="gradients are scaled down to this norm; null: never")
+    keep_best: KeepBest = Field("val_loss", description="epoch that is kept: by a figure on data.val, or the last")

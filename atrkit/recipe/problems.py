@@ -1,0 +1,187 @@
+"""What is wrong with a recipe, said so that the reader can put it right: place, finding, hint."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from atrkit.recipe.schema import Recipe, misfits_of_sections
+from atrkit.recipe.yaml_reader import Place, shown
+
+_WANTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "finite_number": "a finite number",
+    "string": "text",
+    "bool": "true or false",
+    "tuple": "a list, for example [1, 2]",
+    "dict": "a mapping, for example {key: value}",
+    "model": "a mapping, for example {key: value}",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong in a recipe.
+
+    Args:
+        place: keys from the top of the file.
+        finding: what is wrong and what would be right.
+    """
+
+    place: Place
+    finding: str
+
+    @property
+    def dotted(self) -> str:
+        """The place as `--set` takes it: optimizer.lr."""
+        return ".".join(str(key) for key in self.place)
+
+
+def mistakes_in(raw: Mapping[str, Any], error: ValidationError) -> list[Mistake]:
+    """All mistakes of a recipe that did not validate.
+
+    pydantic checks rules between sections only when each section is right by itself; they are checked here as well,
+    so that a reader is told everything in one go.
+
+    Args:
+        raw: the recipe as it was read, before validation.
+        error: what pydantic said.
+    """
+    model = raw.get("model")
+    model_name = model.get("name") if isinstance(model, Mapping) else None
+    between = [Mistake((section,), text) for section, text in misfits_of_sections(model_name, raw)]
+    judged_as_a_whole = {mistake.place[0] for mistake in between}
+    within = [_mistake(raw, details) for details in error.errors(include_url=False) if details["loc"]]
+    return [mistake for mistake in within if mistake.place[0] not in judged_as_a_whole] + between
+
+
+def did_you_mean(word: str, choices: Sequence[str]) -> str:
+    """`; did you mean 'lr'?`, or else the choices there are.
+
+    >>> did_you_mean("lrr", ["lr", "eps"]), did_you_mean("momentum", ["lr", "eps"])
+    ("; did you mean 'lr'?", '; there are: lr, eps')
+    """
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(choices)}"
+
+
+def _mistake(raw: Mapping[str, Any], details: ErrorDetails) -> Mistake:
+    place = _place(raw, details["loc"])
+    if details["type"].startswith("union_tag"):
+        place = (*place, "name")
+    return Mistake(place, _finding(raw, place, details))
+
+
+def _finding(raw: Mapping[str, Any], place: Place, details: ErrorDetails) -> str:
+    kind, context, found = details["type"], details.get("ctx", {}), shown(details["input"])
+    match kind:
+        case "extra_forbidden":
+            return "unknown key" + did_you_mean(str(place[-1]), _keys_at(raw, place[:-1]))
+        case "missing" if isinstance(place[-1], int):
+            return "the list is too short: a value is missing here"
+        case "missing":
+            return f"required, and missing{_description(raw, place)}"
+        case "union_tag_not_found":
+            return f"required, and missing; there are: {', '.join(_names_at(raw, place[:-1]))}"
+        case "union_tag_invalid":
+            return f"no {place[-2]} is called {shown(context['tag'])}" + did_you_mean(
+                str(context["tag"]), _names_at(raw, place[:-1])
+            )
+        case "model_attributes_type":
+            names = _names_at(raw, place)
+            example = f"{{name: {details['input'] if details['input'] in names else names[0]}}}"
+            return f"expected a mapping, for example {example}, found {found}"
+        case "literal_error":
+            return f"expected {context['expected']}, found {found}"
+        case "too_long":
+            return f"takes {context['max_length']} values, found {context['actual_length']}"
+        case "string_too_short" | "string_pattern_mismatch":
+            return "is empty" + _description(raw, place)
+        case "value_error":
+            return str(context["error"])
+        case _ if kind in _BOUNDS:
+            key, words = _BOUNDS[kind]
+            return f"must be {words} {context[key]}, found {found}"
+    wanted = _WANTED.get(kind.removesuffix("_type").removesuffix("_parsing"))
+    if wanted is None:
+        return f"{details['msg']}, found {found}"
+    return f"expected {wanted}, found {found}{_quote_hint(kind, details['input'])}"
+
+
+def _quote_hint(kind: str, found: object) -> str:
+    is_number = isinstance(found, int | float) and not isinstance(found, bool)
+    return f" (for the text, write '{found}')" if kind == "string_type" and is_number else ""
+
+
+def _place(raw: Any, location: tuple[int | str, ...]) -> Place:
+    """Where in the file pydantic's location is: without the names of the kinds that it puts between the keys."""
+    place: list[int | str] = []
+    value = raw
+    for key in location:
+        if isinstance(value, Mapping) and key not in value and value.get("name") == key:
+            continue
+        place.append(key)
+        value = _child(value, key)
+    return tuple(place)
+
+
+def _child(value: Any, key: int | str) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(str(key))
+    if isinstance(value, Sequence) and not isinstance(value, str) and isinstance(key, int) and key < len(value):
+        return value[key]
+    return None
+
+
+def _keys_at(raw: Mapping[str, Any], place: Place) -> list[str]:
+    part = _part_at(raw, place)
+    return list(part.model_fields) if part else []
+
+
+def _description(raw: Mapping[str, Any], place: Place) -> str:
+    part = _part_at(raw, place[:-1])
+    field = part.model_fields.get(str(place[-1])) if part else None
+    return f" ({field.description})" if field and field.description else ""
+
+
+def _part_at(raw: Any, place: Place) -> type[BaseModel] | None:
+    """The class that describes the mapping at `place`, following `name:` through the unions."""
+    kinds: list[type[BaseModel]] = [Recipe]
+    value = raw
+    for key in place:
+        part = _chosen(kinds, value)
+        if part is None or key not in part.model_fields:
+            return None
+        kinds = _kinds(part.model_fields[str(key)].annotation)
+        value = _child(value, key)
+    return _chosen(kinds, value)
+
+
+def _chosen(kinds: Sequence[type[BaseModel]], value: Any) -> type[BaseModel] | None:
+    if len(kinds) == 1:
+        return kinds[0]
+    name = value.get("name") if isinstance(value, Mapping) else None
+    return next((kind for kind in kinds if kind.model_fields["name"].default == name), None)
+
+
+def _names_at(raw: Any, place: Place) -> list[str]:
+    """The names among which `name:` chooses at `place`."""
+    outer = _part_at(raw, place[:-1])
+    kinds = _kinds(outer.model_fields[str(place[-1])].annotation) if outer else []
+    return [str(kind.model_fields["name"].default) for kind in kinds]
+
+
+def _kinds(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [kind for argument in get_args(annotation) for kind in _kinds(argument)]
