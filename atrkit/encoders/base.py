@@ -1,7 +1,7 @@
 """What every frozen audio encoder offers, whatever network is behind it.
 
-Each wave is encoded alone: padding a clip inside a batch changes its output (ENCODERS.md, pitfall 1), and on a CPU the
-networks here gain nothing from a batch. So a batch of many equals batches of one, to the bit.
+Each wave is encoded alone: padding a clip inside a batch changes its output (ENCODERS.md, pitfall 1), and on a CPU
+mn04 is twice as fast without a batch, which outgrows the caches. So a batch of many equals batches of one, to the bit.
 """
 
 from abc import ABC, abstractmethod

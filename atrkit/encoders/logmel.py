@@ -85,5 +85,5 @@ def _pool_time(frames_TF: Tensor, frames_per_pool: int) -> Tensor:
         return frames_TF
     num_whole = frames_TF.shape[0] // frames_per_pool
     whole, rest = frames_TF[: num_whole * frames_per_pool], frames_TF[num_whole * frames_per_pool :]
-    pooled = whole.reshape(num_whole, frames_per_pool, -1).mean(1)
+    pooled = whole.unflatten(0, (num_whole, frames_per_pool)).mean(1)
     return torch.cat([pooled, rest.mean(0, keepdim=True)]) if len(rest) else pooled

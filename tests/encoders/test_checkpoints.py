@@ -1,0 +1,274 @@
+"""Weights are found, fetched, checked and loaded; whatever goes wrong is one line that says the way out."""
+
+import dataclasses
+import hashlib
+import http.server
+import pickle
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from atrkit.encoders.checkpoints import CheckpointSpec, cache_folder, find_checkpoint, load_weights
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError, ResourceError
+
+CONTENT = bytes(range(256)) * 5000
+SPEC = CheckpointSpec(
+    name="mn00",
+    url="https://example.invalid/releases/v1/mn00.pt",
+    file_name="mn00.pt",
+    sha256=hashlib.sha256(CONTENT).hexdigest(),
+    size_bytes=len(CONTENT),
+    licence="MIT",
+)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ATRKIT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "checkpoints"
+
+
+class Mirror(http.server.ThreadingHTTPServer):
+    """Serves `content` under the official path, of which it announces `announced_bytes`."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.content = CONTENT
+        self.announced_bytes: int | None = None
+        self.requests: list[str] = []
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Mirror
+
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        if self.path != "/releases/v1/mn00.pt":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(self.server.announced_bytes or len(self.server.content)))
+        self.end_headers()
+        self.wfile.write(self.server.content)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    with Mirror() as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        monkeypatch.setenv("ATRKIT_MIRROR", f"http://127.0.0.1:{server.server_port}")
+        yield server
+        server.shutdown()
+
+
+def test_downloads_once_into_the_cache(cache, mirror):
+    first = find_checkpoint(SPEC)
+    again = find_checkpoint(SPEC)
+    assert first.path == again.path == cache / "mn00.pt"
+    assert first.path.read_bytes() == CONTENT and first.sha256 == SPEC.sha256
+    assert mirror.requests == ["/releases/v1/mn00.pt"]
+    assert "downloaded mn00.pt (MIT)" in first.note and again.note is None
+    assert [path.name for path in cache.iterdir()] == ["mn00.pt"]
+
+
+@pytest.mark.parametrize("content", [CONTENT[:-1] + b"\0", CONTENT + b"more"], ids=["changed", "longer"])
+def test_a_download_with_another_hash_is_set_aside_and_the_next_run_fetches_again(cache, mirror, content):
+    mirror.content = content
+    with pytest.raises(
+        IntegrityError, match=r"mn00\.pt is not the published file .* set aside as .*mn00\.pt\.rejected"
+    ):
+        find_checkpoint(SPEC)
+    assert [path.name for path in cache.iterdir()] == ["mn00.pt.rejected"]
+    mirror.content = CONTENT
+    assert find_checkpoint(SPEC).path.read_bytes() == CONTENT
+
+
+def test_a_damaged_file_in_the_cache_is_set_aside_and_the_next_run_fetches_again(cache, mirror):
+    cache.mkdir(parents=True)
+    (cache / "mn00.pt").write_bytes(CONTENT[:-1])
+    with pytest.raises(IntegrityError, match="run the same command again"):
+        find_checkpoint(SPEC)
+    assert mirror.requests == []
+    assert find_checkpoint(SPEC).path.read_bytes() == CONTENT
+
+
+def test_a_cut_connection_leaves_nothing_behind(cache, mirror):
+    mirror.announced_bytes = len(CONTENT)
+    mirror.content = CONTENT[: len(CONTENT) // 3]
+    with pytest.raises(NetworkError, match="426,666 of 1,280,000 bytes"):
+        find_checkpoint(SPEC)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_refusal_of_the_server_is_named(cache, mirror):
+    with pytest.raises(NetworkError, match="Not Found"):
+        find_checkpoint(dataclasses.replace(SPEC, url="https://example.invalid/elsewhere.pt"))
+
+
+def test_without_a_network_it_says_at_once_what_is_needed_and_where_to_put_it(cache, monkeypatch):
+    monkeypatch.setenv("ATRKIT_MIRROR", "http://127.0.0.1:9")  # the discard port: nobody listens
+    started = time.monotonic()
+    with pytest.raises(NetworkError) as caught:
+        find_checkpoint(SPEC)
+    assert time.monotonic() - started < 3
+    message = str(caught.value)
+    for part in ("mn00 needs mn00.pt (1.3 MB)", "--checkpoint FILE", str(cache / "mn00.pt")):
+        assert part in message
+    assert "\n" not in message and caught.value.exit_code == 6
+
+
+def test_a_mirror_that_is_no_address(cache, monkeypatch):
+    monkeypatch.setenv("ATRKIT_MIRROR", "nowhere")
+    with pytest.raises(NetworkError, match="unknown url type"):
+        find_checkpoint(SPEC)
+
+
+def test_a_cache_that_is_a_file(tmp_path, monkeypatch, mirror):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ATRKIT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ResourceError, match="cannot write"):
+        find_checkpoint(SPEC)
+
+
+def test_a_given_file_is_taken_and_said_to_be_another_one(tmp_path, cache):
+    own = tmp_path / "own.pt"
+    own.write_bytes(CONTENT)
+    assert find_checkpoint(SPEC, own).note is None
+    own.write_bytes(b"mine")
+    found = find_checkpoint(SPEC, own)
+    assert found.sha256 == hashlib.sha256(b"mine").hexdigest()
+    assert f"own.pt is not the published mn00.pt: its sha256 is {found.sha256}" in found.note
+    with pytest.raises(MissingPrerequisiteError):
+        find_checkpoint(SPEC, tmp_path / "missing.pt")
+    with pytest.raises(MissingPrerequisiteError):
+        find_checkpoint(SPEC, tmp_path)
+
+
+def test_the_cache_is_in_the_home_folder_unless_said_otherwise(tmp_path, monkeypatch):
+    monkeypatch.delenv("ATRKIT_CACHE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "atrkit" / "checkpoints"
+
+
+# --- loading ------------------------------------------------------------------------------------------------------
+
+
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save(network().state_dict(), path)
+    return path
+
+
+def test_weights_are_loaded(saved):
+    filled = network()
+    torch.nn.init.zeros_(filled[0].weight)
+    load_weights(filled, saved)
+    torch.testing.assert_close(filled.state_dict(), network().state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("0.bias"), r"1 entries are missing \(the first: 0\.bias\)"),
+        (lambda state: state.update(extra=torch.zeros(1)), r"1 entries are unknown \(the first: extra\)"),
+        (lambda state: state.update({"0.bias": torch.zeros(5)}), r"0\.bias has shape \(5,\) instead of \(4,\)"),
+        (lambda state: state["1.running_var"].fill_(np.nan), r"1\.running_var has NaN"),
+        (lambda state: state.update({"0.bias": 3}), "no state dict"),
+        (lambda state: state.update({"0.bias": torch.zeros(4).to_sparse()}), "no state dict"),
+    ],
+)
+def test_other_entries_than_the_networks_are_refused(saved, change, message):
+    state = network().state_dict()
+    change(state)
+    torch.save(state, saved)
+    with pytest.raises(IntegrityError, match=message) as caught:
+        load_weights(network(), saved)
+    assert str(saved) in str(caught.value) and "\n" not in str(caught.value)
+
+
+class Payload:
+    """Makes a file when it is unpickled by a reader that runs code."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def save_zip(value, path):
+    torch.save(value, path)
+
+
+def save_legacy(value, path):
+    torch.save(value, path, _use_new_zipfile_serialization=False)
+
+
+def save_pickle(value, path):
+    path.write_bytes(pickle.dumps(value))
+
+
+def save_npy(value, path):
+    with path.open("wb") as file:
+        np.save(file, np.array([value], dtype=object), allow_pickle=True)
+
+
+@pytest.mark.parametrize("forced", [False, True], ids=["", "weights_only forced off"])
+@pytest.mark.parametrize("save", [save_zip, save_legacy, save_pickle, save_npy])
+def test_code_in_a_checkpoint_is_never_run(tmp_path, monkeypatch, save, forced):
+    if forced:
+        monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    trace, path = tmp_path / "trace", tmp_path / "weights.pt"
+    save({"0.weight": torch.zeros(4, 3), "0.bias": Payload(trace)}, path)
+    with pytest.raises(IntegrityError) as caught:
+        load_weights(network(), path)
+    assert not trace.exists()
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_payload_of_these_tests_works(tmp_path):
+    pickle.loads(pickle.dumps(Payload(tmp_path / "trace")))
+    assert (tmp_path / "trace").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_torchscript_archive_is_refused(tmp_path):
+    path = tmp_path / "script.pt"
+    torch.jit.save(torch.jit.script(network()), path)
+    with pytest.raises(IntegrityError):
+        load_weights(network(), path)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
+def test_a_cut_file_is_refused(saved, kept):
+    content = saved.read_bytes()
+    saved.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(IntegrityError):
+        load_weights(network(), saved)
+
+
+def test_a_flipped_bit_gives_a_reason_or_finite_weights(saved):
+    rng = np.random.default_rng(2)
+    content = saved.read_bytes()
+    for _ in range(150):
+        damaged = bytearray(content)
+        damaged[rng.integers(len(damaged))] ^= 1 << int(rng.integers(8))
+        saved.write_bytes(damaged)
+        filled = network()
+        try:
+            load_weights(filled, saved)
+        except IntegrityError:
+            continue
+        assert all(bool(torch.isfinite(value).all()) for value in filled.state_dict().values())
