@@ -26,7 +26,6 @@ def _make_console(stream: TextIO, *, plain: bool) -> Console:
     return Console(
         file=stream if is_unicode else cast(IO[str], _EncodableStream(stream, encoding)),
         force_terminal=False if plain else None,
-        color_system=None if plain else "auto",
         markup=False,
         highlight=False,
         emoji=False,

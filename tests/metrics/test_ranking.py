@@ -206,6 +206,13 @@ def test_scores_that_differ_only_beyond_float32_are_no_tie():
     assert evaluate(matrix)["text_to_audio"]["R@1"] == 1
 
 
+def test_scores_that_differ_only_beyond_float64_are_a_tie():
+    scores_AC = np.array([[1, 0], [1, 1]], dtype=np.longdouble)
+    scores_AC[0, 0] += np.finfo(np.float64).eps / 4
+    matrix = ScoreMatrix(scores_AC, ["a", "b"], ["a#1", "b#1"], ["a", "b"])
+    assert evaluate(matrix)["text_to_audio"]["R@1"] == 0.75
+
+
 # ---- shapes that occur
 
 
