@@ -87,11 +87,11 @@ def _half_cosine(progress: float) -> float:
 
 def _one_cycle(step: int, total_steps: int, rise_fraction: float | None) -> float:
     start = 1 / _ONE_CYCLE_START_DIVISOR
-    top_step = (_ONE_CYCLE_RISE_FRACTION if rise_fraction is None else rise_fraction) * total_steps - 1
+    end = start / _ONE_CYCLE_END_DIVISOR
+    rise = _ONE_CYCLE_RISE_FRACTION if rise_fraction is None else rise_fraction
+    top_step = max(rise * total_steps - 1, 0.0)
     if step <= top_step:
         return 1 + (start - 1) * _half_cosine(step / top_step if top_step > 0 else 1.0)
-    end = start / _ONE_CYCLE_END_DIVISOR
-    top_step = max(top_step, 0.0)
     return end + (1 - end) * _half_cosine((step - top_step) / (total_steps - 1 - top_step))
 
 
