@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from atrkit.recipe.schema import Recipe, misfits_of_sections
 from atrkit.recipe.yaml_reader import Place, shown
 
+_LONGEST_KEY = 40
 _WANTED = {
     "int": "a whole number",
     "float": "a number",
@@ -44,7 +45,8 @@ class Mistake:
     @property
     def dotted(self) -> str:
         """The place as `--set` takes it: optimizer.lr."""
-        return ".".join(str(key) for key in self.place)
+        keys = (str(key) for key in self.place)
+        return ".".join(key if key.isprintable() and len(key) <= _LONGEST_KEY else shown(key) for key in keys)
 
 
 def mistakes_in(raw: Mapping[str, Any], error: ValidationError) -> list[Mistake]:

@@ -51,7 +51,7 @@ def test_what_is_not_there_lists_what_is_most_alike_first(shipped):
     assert "with atrkit: synthetic/retrieval, synthetic/captioner, own_recordings (or" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/hostname/x", "synthetic/../../secret", "", "."])
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname/x", "synthetic/../../secret", "", ".", "x" * 5000, "\0"])
 def test_a_name_never_leads_out_of_the_folder(shipped, name):
     (shipped.parent / "secret.yaml").write_text("source: z")
     with pytest.raises(UsageError, match="those that come with atrkit"):
