@@ -27,7 +27,7 @@ from atrkit.errors import UsageError
 
 Relation = Literal["a_then_b", "b_then_a", "a_with_b"]
 # How many of a split's clips hold two events, a third of them overlapping; one event and three events share the rest.
-# With all of eval in twin groups an oracle of kinds and properties could not pass 1/3 (METHODS.md has 47.5 %).
+# Were all of eval twins, no oracle of kinds and properties could pass 1/3; the prototype's reached .475.
 PAIR_SHARE: Mapping[SplitName, float] = {"dev": 2 / 3, "val": 2 / 3, "eval": 2 / 3}
 # First word of every generator's seed: the streams never meet.
 PARTITION_STREAM, PLAN_STREAM, RENDER_STREAM, NOISE_STREAM = 1, 2, 3, 4
