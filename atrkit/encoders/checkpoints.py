@@ -84,13 +84,12 @@ def find_checkpoint(spec: CheckpointSpec, file: Path | None = None) -> Checkpoin
     if file is not None:
         return _given_checkpoint(spec, file)
     path = cache_folder() / spec.file_name
-    note = None
     if not path.is_file():
         _download(spec, path)
-        note = f"downloaded {spec.file_name} ({spec.licence}) to {path.parent}"
+        return Checkpoint(path, spec.sha256, f"downloaded {spec.file_name} ({spec.licence}) to {path.parent}")
     if (digest := sha256_of_file(path)) != spec.sha256:
         raise _set_aside(spec, path, path, digest)
-    return Checkpoint(path, spec.sha256, note)
+    return Checkpoint(path, spec.sha256)
 
 
 def cache_folder() -> Path:

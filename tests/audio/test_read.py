@@ -115,6 +115,26 @@ def test_a_cut_file_is_kept_as_far_as_it_goes_and_said_to_be_cut(tmp_path, kind,
     np.testing.assert_array_equal(wave[:good], whole_wave[:good])
 
 
+def test_an_ogg_cut_between_two_pages_is_said_to_be_cut(tmp_path):
+    content = file_bytes(noise(80_000), format="OGG", subtype="VORBIS")
+    path = tmp_path / "a.ogg"
+    path.write_bytes(content[: content.rfind(b"OggS")])
+    (line,) = inspect_audio(path).repairs
+    assert "breaks off" in line
+
+
+def test_chunks_of_odd_length_before_the_samples_are_stepped_over(tmp_path):
+    content = file_bytes(noise(1000), format="WAV", subtype="PCM_16")
+    at = content.find(b"data")
+    odd_chunk = b"note" + struct.pack("<I", 5) + b"hello" + b"\0"
+    path = tmp_path / "a.wav"
+    path.write_bytes(content[:at] + odd_chunk + content[at:])
+    assert inspect_audio(path).repairs == ()
+    path.write_bytes((content[:at] + odd_chunk + content[at:])[:-1000])
+    assert inspect_audio(path).frames == 500
+    assert len(inspect_audio(path).repairs) == 1
+
+
 def test_a_flac_cut_inside_its_first_frame_is_refused(tmp_path):
     path = tmp_path / "a.flac"
     path.write_bytes(file_bytes(noise(80_000), format="FLAC")[:3000])

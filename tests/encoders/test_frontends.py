@@ -24,7 +24,9 @@ def test_slaney_bank_is_librosas(sample_rate_hz, n_fft, bands, lowest_hz, highes
     np.testing.assert_allclose(bank, expected, rtol=0, atol=2e-7 * expected.max())
 
 
-@pytest.mark.parametrize(("sample_rate_hz", "bands", "highest_hz"), [(32000, 128, 16000.0), (16000, 80, 7600.0)])
+@pytest.mark.parametrize(
+    ("sample_rate_hz", "bands", "highest_hz"), [(32000, 128, 16000.0), (32000, 23, 16000.0), (16000, 80, 7600.0)]
+)
 def test_kaldi_bank_is_torchaudios_to_the_bit_with_nothing_at_nyquist(sample_rate_hz, bands, highest_hz):
     from torchaudio.compliance.kaldi import get_mel_banks
 
