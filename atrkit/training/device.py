@@ -15,14 +15,19 @@ def make_accelerator(precision: Precision = "float32") -> Any:
     """Let accelerate choose the device.
 
     Raises:
-        UsageError: several processes were started.
+        UsageError: several processes were started, or this one already trained with another precision.
     """
     from accelerate import Accelerator
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))  # before Accelerator waits for the other ones
     if processes > 1:
         raise UsageError(f"{processes} processes were started, and this version trains in one: start atrkit alone")
-    return Accelerator(mixed_precision="bf16" if precision == "bfloat16" else "no")
+    try:
+        return Accelerator(mixed_precision="bf16" if precision == "bfloat16" else "no")
+    except ValueError as error:  # accelerate keeps the first choice in a global
+        raise UsageError(
+            f"cannot train in {precision}: accelerate takes one precision per process ({error})"
+        ) from error
 
 
 @contextlib.contextmanager

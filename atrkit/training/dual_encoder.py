@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def train_dual_encoder(
     hooks = Hooks(on_epoch=on_epoch, stop_requested=stop_requested)
     result = Trainer(task, train, settings, run_folder, accelerator, hooks).run()
     model.save_pretrained(run_folder)
-    return TrainingResult(**{**vars(result), "constant_features": constant_features})
+    return replace(result, constant_features=constant_features)
 
 
 class DualEncoderTask:
