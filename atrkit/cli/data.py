@@ -56,9 +56,7 @@ def import_(
     from atrkit.workflows.prepare import CsvOptions, import_recordings
 
     csv = CsvOptions(audio_dir, file_column, caption_column, delimiter, split_column)
-    dataset = import_recordings(
-        terminal.session, source, name, csv=csv, split=split, seed=seed, strict=strict
-    )
+    dataset = import_recordings(terminal.session, source, name, csv=csv, split=split, seed=seed, strict=strict)
     terminal.show(dataset_table(dataset), dataset_record(dataset))
     terminal.finish(len(dataset.problems), dataset.folder / PROBLEMS_NAME)
 

@@ -139,8 +139,9 @@ def solve_ridge(inputs_AF: Array, targets_AD: Array, ridge_lambda: float) -> Arr
     clips, features = inputs_AF.shape
     if clips <= features:
         gram_AA = inputs_AF @ inputs_AF.T / features
-        dual_AD: Array = np.linalg.solve(gram_AA + ridge_lambda * np.eye(clips), targets_AD)
-        return inputs_AF.T @ dual_AD / features
-    gram_FF = inputs_AF.T @ inputs_AF / features
-    weights_FD: Array = np.linalg.solve(gram_FF + ridge_lambda * np.eye(features), inputs_AF.T @ targets_AD / features)
+        dual_AD = np.linalg.solve(gram_AA + ridge_lambda * np.eye(clips), targets_AD)
+        weights_FD: Array = inputs_AF.T @ dual_AD / features
+    else:
+        gram_FF = inputs_AF.T @ inputs_AF / features
+        weights_FD = np.linalg.solve(gram_FF + ridge_lambda * np.eye(features), inputs_AF.T @ targets_AD / features)
     return weights_FD

@@ -63,9 +63,7 @@ def build_dual_encoder(
         return DualEncoder(audio, _build_text_tower(settings.text, settings, captions))
 
 
-def _build_text_tower(
-    text: TextTowerSettings, settings: DualEncoderSettings, captions: Sequence[str]
-) -> "TextTower":
+def _build_text_tower(text: TextTowerSettings, settings: DualEncoderSettings, captions: Sequence[str]) -> "TextTower":
     from atrkit.models.text_towers import TransformerTower, WordTower
     from atrkit.text.vocabulary import Vocabulary
 

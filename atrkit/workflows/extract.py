@@ -1,8 +1,10 @@
 """`atrkit extract`: frozen embeddings of a dataset, in parts, resumable to the same bits."""
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -22,10 +24,9 @@ from atrkit.store.parts import PartFolder, PartPlan, describe_difference
 from atrkit.workflows.session import Advance, Session
 
 if TYPE_CHECKING:
-    from atrkit.encoders import Encoder
+    from atrkit.encoders import Encoded, Encoder
 
-DECODE_WORKERS = 2
-DECODE_AHEAD = 8
+WORKERS = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> Extr
         DivergedError: an embedding is not finite; names the clips.
     """
     encoder = load_encoder(options.encoder, checkpoint=options.checkpoint, **options.settings)
+    if encoder.checkpoint_note:
+        session.say(encoder.checkpoint_note)
     plan = _plan(dataset, encoder, options)
     path = session.workspace.embeddings_path(dataset.name, options.encoder)
     parts = PartFolder(path)
@@ -212,11 +215,10 @@ def _encode_part(
 ) -> Embeddings:
     kept: list[Clip] = []
     frames, clip_embs, tag_probs, problems = [], [], [], []
-    for clip, wave in _decode_ahead(dataset, clips, encoder.sample_rate_hz):
-        if isinstance(wave, UnusableAudioError):
-            problems.append(_problem(clip, Problem(clip.id, "skipped", str(wave)), options.strict))
+    for clip, encoded in _encode_ahead(dataset, clips, encoder):
+        if isinstance(encoded, UnusableAudioError):
+            problems.append(_problem(clip, Problem(clip.id, "skipped", str(encoded)), options.strict))
         else:
-            encoded = encoder.encode([wave])
             if encoded.padded[0]:
                 shortest_s = encoder.min_samples / encoder.sample_rate_hz
                 reason = f"{clip.duration_s:.4f} s, shorter than the encoder's {shortest_s:.4f} s: zeros appended"
@@ -253,29 +255,49 @@ def _sigmoid(logits_K: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return (1 / (1 + np.exp(-logits_K.astype(np.float64)))).astype(np.float32)
 
 
-Wave = npt.NDArray[np.float32]
+def _encode_ahead(
+    dataset: Dataset, clips: Sequence[Clip], encoder: "Encoder"
+) -> Iterator[tuple[Clip, "Encoded | UnusableAudioError"]]:
+    """Decode and encode a few clips at once, one thread each, and give them back in order.
 
-
-def _decode_ahead(
-    dataset: Dataset, clips: Sequence[Clip], sample_rate_hz: int
-) -> Iterator[tuple[Clip, Wave | UnusableAudioError]]:
-    """Decode in threads, a few clips ahead of the encoder, in order (libsndfile and soxr let go of the GIL)."""
-
-    def decode(clip: Clip) -> Wave | UnusableAudioError:
-        try:
-            refuse_changed_audio(dataset, clip)
-            return load_mono(dataset.audio_path(clip), sample_rate_hz)
-        except UnusableAudioError as error:
-            return error
-
+    libsndfile, soxr and torch all let go of the GIL. One torch thread per clip scales better than two on one clip, and
+    makes the result independent of the number of cores.
+    """
     remaining = iter(clips)
-    with ThreadPoolExecutor(DECODE_WORKERS) as pool:
-        waiting: deque[tuple[Clip, Future[Wave | UnusableAudioError]]] = deque()
+    with _single_threaded_torch(), ThreadPoolExecutor(WORKERS) as pool:
+        waiting: deque[tuple[Clip, Future[Encoded | UnusableAudioError]]] = deque()
+
+        def submit(count: int) -> None:
+            waiting.extend(
+                (clip, pool.submit(_encode_clip, dataset, clip, encoder)) for clip in islice(remaining, count)
+            )
+
         try:
-            waiting.extend((clip, pool.submit(decode, clip)) for clip in islice(remaining, DECODE_AHEAD))
+            submit(2 * WORKERS)
             while waiting:
                 clip, future = waiting.popleft()
                 yield clip, future.result()
-                waiting.extend((later, pool.submit(decode, later)) for later in islice(remaining, 1))
+                submit(1)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _encode_clip(dataset: Dataset, clip: Clip, encoder: "Encoder") -> "Encoded | UnusableAudioError":
+    try:
+        refuse_changed_audio(dataset, clip)
+        wave_N = load_mono(dataset.audio_path(clip), encoder.sample_rate_hz)
+    except UnusableAudioError as error:
+        return error
+    return encoder.encode([wave_N])
+
+
+@contextmanager
+def _single_threaded_torch() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,10 +1,13 @@
 """`atrkit init`: a commented recipe.yaml that fits the dataset and the embeddings at hand."""
 
 from pathlib import Path
+from typing import Any
 
 from atrkit.errors import UsageError
 from atrkit.files import write_atomic
 from atrkit.recipe.starter import render_starter_recipe
+from atrkit.store.embeddings import load_embeddings
+from atrkit.workflows.embeddings import EXTRACTION_OPTIONS
 from atrkit.workflows.session import Session
 
 DEFAULT_RECIPE = "recipe.yaml"
@@ -20,10 +23,18 @@ def write_starter_recipe(session: Session, path: Path, *, overwrite: bool, datas
     if path.exists() and not overwrite:
         raise UsageError(f"{path} is there already: --overwrite replaces it, --out NAME.yaml writes another")
     dataset = session.workspace.load_dataset(dataset_name)
-    encoders = session.workspace.encoder_names(dataset.name)
-    encoder = encoders[0] if encoders else "logmel"
+    encoder = _encoder_at_hand(session, dataset.name)
     captioned = {split: sum(bool(clip.captions) for clip in dataset.split(split)) for split in dataset.splits}
-    text = render_starter_recipe(dataset=dataset.name, encoder=encoder, clips_of_split=captioned)
+    text = render_starter_recipe(dataset.name, encoder, captioned, path.name)
     write_atomic(path, text.encode())
-    session.say(f"wrote {path} for dataset {dataset.name} and encoder {encoder} (atrkit init)")
+    session.say(f"wrote {path} for dataset {dataset.name} and encoder {encoder['name']} (atrkit init)")
     return path
+
+
+def _encoder_at_hand(session: Session, dataset_name: str) -> dict[str, Any]:
+    """The recipe's encoder section for the newest embeddings; logmel, which needs no weights, where there are none."""
+    names = session.workspace.encoder_names(dataset_name)
+    if not names:
+        return {"name": "logmel"}
+    settings = load_embeddings(session.workspace.embeddings_path(dataset_name, names[0])).provenance["settings"]
+    return {"name": names[0], **{key: settings[key] for key in EXTRACTION_OPTIONS if key in settings}}

@@ -4,7 +4,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from atrkit.datasets.folder import import_folder
 from atrkit.datasets.manifest import Dataset, save_dataset
 from atrkit.datasets.synthetic import generate, sizes_for
 from atrkit.errors import UsageError
@@ -68,6 +67,8 @@ def import_recordings(
     strict: bool,
 ) -> Dataset:
     """Take a folder or a table of captions in as a dataset; audio stays where it is."""
+    from atrkit.datasets.folder import import_folder
+
     folder = session.workspace.dataset_folder(name)
     with single_writer(folder):
         dataset = import_folder(

@@ -74,7 +74,9 @@ def train(session: Session, options: TrainOptions) -> list[TrainOutcome]:
     if recipe.data.dataset is None:
         session.say(f"dataset: {dataset.name} (the one made last)")
     splits = choose_splits(dataset, recipe.data)
-    session.say(f"splits: train on {splits.train}, choose by {splits.val or 'nothing'}, test on {splits.test or 'none'}")
+    session.say(
+        f"splits: train on {splits.train}, choose by {splits.val or 'nothing'}, test on {splits.test or 'none'}"
+    )
     checkpoint, settings = encoder_arguments(recipe.encoder)
     embeddings = embeddings_for(
         session, dataset, recipe.encoder.name,
