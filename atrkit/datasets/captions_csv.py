@@ -161,6 +161,8 @@ class _RowReader:
                 self.file_index,
                 f"{shown(name)} leads out of the audio folder: remove the '..', and name the folder with --audio-dir",
             )
+        if not parts:
+            raise self._fault(record, self.file_index, f"{shown(name)} is no file name: correct it, or remove the row")
         return str(PurePosixPath(*parts))
 
     def _split(self, record: Record) -> str | None:
