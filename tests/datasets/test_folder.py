@@ -323,6 +323,7 @@ def test_a_column_named_split_is_taken_unless_splits_are_drawn(source, run):
     dataset = run(source)
     assert dataset.splits == ("dev", "eval")
     assert "splits are those of the column 'split'" in notes_of(dataset)
+    (source / "captions.csv").write_text("file_name,caption,split\na.wav,x,\nb.wav,y,not a name\n")
     drawn = run(source, split="test")
     assert drawn.splits == ("test",)
     assert "--split is used, not the column 'split'" in notes_of(drawn)

@@ -2,7 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -177,6 +177,7 @@ def test_null_that_differs_from_the_default_is_written_down():
     table=st.none() | st.integers() | st.sampled_from(["5e-4", "1e3", "no", "null", "0x1", "", " x", "# y", "004"]),
     value=st.floats(allow_nan=False, allow_infinity=False),
 )  # fmt: skip
+@example(source="next\x85line\u2028separator\u2029end\n", lr=1e-3, table="5e-4", value=1e-5)
 @settings(deadline=None)
 def test_what_is_dumped_loads_to_an_equal_recipe(source, lr, table, value):
     recipe = load_recipe(DUAL_ENCODER).model_dump()
