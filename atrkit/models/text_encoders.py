@@ -66,7 +66,7 @@ class SentenceEncoder(nn.Module):
 
     def count_cut(self, texts: Sequence[str]) -> int:
         """How many texts `tokenise` cuts."""
-        return sum(len(ids) > self.max_tokens for ids in self.tokenizer(list(texts))["input_ids"])
+        return sum(len(ids) > self.max_tokens for ids in self.tokenizer(list(texts), verbose=False)["input_ids"])
 
     def forward(self, token_ids_BL: Tensor, lengths_B: Tensor) -> Tensor:
         """One vector per padded text: (B, L) ids and (B,) lengths to (B, out_dim), of any norm."""
