@@ -71,9 +71,9 @@ def test_a_place_that_is_no_folder_is_refused(tmp_path):
 
 def test_the_second_writer_is_told_who_writes(tmp_path):
     target = tmp_path / "out.h5"
-    with single_writer(target), pytest.raises(MissingPrerequisiteError, match=f"process {os.getpid()} since 2"):
-        with single_writer(target):
-            pass
+    told = pytest.raises(MissingPrerequisiteError, match=f"process {os.getpid()} since 2")
+    with single_writer(target), told, single_writer(target):
+        pass
     with single_writer(target):  # and is let in afterwards
         pass
 

@@ -48,7 +48,8 @@ def find_recipe(name_or_path: str, search_folders: Sequence[Path]) -> Path:
             return folder / f"{name}{_SUFFIX}"
     known = [known for folder in search_folders for known in shipped_recipe_names(folder)]
     listed = ", ".join(_most_alike_first(name, known)) or "none"
-    what = "is a folder, not a recipe" if os.path.isdir(name_or_path) else "is no file here, and no recipe's name"
+    is_folder = os.path.isdir(name_or_path)  # noqa: PTH112 - as above
+    what = "is a folder, not a recipe" if is_folder else "is no file here, and no recipe's name"
     raise UsageError(f"{name_or_path!r} {what}; those that come with atrkit: {listed} (or write one: atrkit init)")
 
 

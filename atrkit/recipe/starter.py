@@ -13,9 +13,9 @@ from atrkit.recipe.problems import mistakes_in
 from atrkit.recipe.schema import Recipe
 
 SMALL_COLLECTION_CLIPS = 1_000
-_TRAIN_NAMES = ("dev", "development", "train")
-_VAL_NAMES = ("val", "validation")
-_TEST_NAMES = ("eval", "evaluation", "test")
+TRAIN_SPLIT_NAMES = ("dev", "development", "train")
+VAL_SPLIT_NAMES = ("val", "validation")
+TEST_SPLIT_NAMES = ("eval", "evaluation", "test")
 _VALUE_WIDTH = 36
 _TEXT_WIDTH = 106
 
@@ -62,7 +62,7 @@ def _splits(clips_of_split: Mapping[str, int]) -> dict[str, str | None]:
     def first_of(names: Sequence[str]) -> str | None:
         return next((name for name in names if clips_of_split.get(name)), None)
 
-    return {"train": first_of(_TRAIN_NAMES), "val": first_of(_VAL_NAMES), "test": first_of(_TEST_NAMES)}
+    return {"train": first_of(TRAIN_SPLIT_NAMES), "val": first_of(VAL_SPLIT_NAMES), "test": first_of(TEST_SPLIT_NAMES)}
 
 
 def _with_sections(shipped: Recipe, data: Mapping[str, Any], encoder: Mapping[str, Any]) -> Recipe:

@@ -11,14 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
 from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError
-from atrkit.store.hdf5_file import DamagedFileError, read_hdf5, write_hdf5
+from atrkit.store.hdf5_file import DamagedFileError, open_hdf5, write_hdf5
 
 Float32Array = npt.NDArray[np.float32]
 FrameDtype = Literal["float16", "float32"]
+
+_HEADER = "header"
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,8 +161,17 @@ def save_embeddings(path: Path, embeddings: Embeddings) -> None:
     Raises:
         ResourceError: the disk is full or cannot be written; nothing is left behind.
     """
-    attributes = {"format": "atrkit embeddings 1", "encoder": str(embeddings.provenance.get("encoder"))}
-    write_hdf5(path, _arrays_of(embeddings), _header_of(embeddings), attributes)
+
+    def fill(file: h5py.File) -> None:
+        file.attrs["format"] = "atrkit embeddings 1"
+        file.attrs["encoder"] = str(embeddings.provenance.get("encoder"))
+        for name, values in _arrays_of(embeddings).items():
+            file.create_dataset(name, data=values, track_times=False)
+        # what is no array, as JSON
+        header = np.frombuffer(_header_of(embeddings), dtype=np.uint8)
+        file.create_dataset(_HEADER, data=header, track_times=False)
+
+    write_hdf5(path, fill)
 
 
 def load_embeddings(path: Path) -> Embeddings:
@@ -172,12 +184,13 @@ def load_embeddings(path: Path) -> Embeddings:
     if not path.is_file():
         raise MissingPrerequisiteError(f"no embeddings at {path}; run: atrkit extract --encoder {path.stem}")
     try:
-        arrays, header = read_hdf5(path)
-    except DamagedFileError as error:
+        with open_hdf5(path) as file:
+            arrays = {name: file[name][()] for name in file if name != _HEADER}
+            return _from_parts(json.loads(file[_HEADER][()].tobytes()), arrays)
+    except (DamagedFileError, KeyError) as error:
         raise IntegrityError(
             f"{path} is damaged ({error}); make it again: atrkit extract --encoder {path.stem} --overwrite"
         ) from error
-    return _from_parts(json.loads(header), arrays)
 
 
 def _header_of(embeddings: Embeddings) -> bytes:

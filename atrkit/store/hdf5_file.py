@@ -7,63 +7,54 @@ of the rest, and nothing is parsed before that agrees. Any HDF5 tool still opens
 
 import hashlib
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import h5py
-import numpy as np
-import numpy.typing as npt
 
 from atrkit.files import write_atomic
 
-_USER_BLOCK_BYTES = 512
-_MAGIC = b"atrkit sha256 "
-
-Arrays = dict[str, npt.NDArray[Any]]
+_SEAL_BYTES = 512  # the smallest user block that HDF5 allows
+_MAGIC = b"atrkit; sha256 of what follows these 512 bytes: "
 
 
 class DamagedFileError(ValueError):
     """The bytes are not those that were written; the caller says which command makes the file anew."""
 
 
-def write_hdf5(path: Path, arrays: Arrays, header: bytes, attributes: dict[str, str]) -> None:
-    """Write arrays and a header atomically, built in memory (a full disk makes h5py crash); same input, same bytes.
+def write_hdf5(path: Path, fill: Callable[[h5py.File], None]) -> None:
+    """Write a sealed HDF5 file atomically, built in memory because h5py crashes on a full disk.
 
     Args:
-        arrays: name to array, any numeric type.
-        header: further content, for example JSON, kept as the dataset `header`.
-        attributes: short texts for people who open the file with other tools.
+        path: the file.
+        fill: puts the content into the open file; `track_times=False` keeps the bytes the same from run to run.
 
     Raises:
         ResourceError: the disk is full or cannot be written.
     """
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w", userblock_size=_USER_BLOCK_BYTES) as file:
-        for name, values in arrays.items():
-            file.create_dataset(name, data=values, track_times=False)
-        file.create_dataset("header", data=np.frombuffer(header, dtype=np.uint8), track_times=False)
-        for name, text in attributes.items():
-            file.attrs[name] = text
-    with buffer.getbuffer() as view:
-        view[:_USER_BLOCK_BYTES] = _user_block(view[_USER_BLOCK_BYTES:])
-        write_atomic(path, view)
+    with h5py.File(buffer, "w", userblock_size=_SEAL_BYTES, track_order=False) as file:
+        fill(file)
+    with buffer.getbuffer() as content:
+        content[:_SEAL_BYTES] = _seal_of(content[_SEAL_BYTES:])
+        write_atomic(path, content)
 
 
-def _user_block(content: memoryview) -> bytes:
-    line = _MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n"
-    return line.ljust(_USER_BLOCK_BYTES, b"\0")
-
-
-def read_hdf5(path: Path) -> tuple[Arrays, bytes]:
-    """Read what `write_hdf5` wrote: arrays and header.
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open a sealed HDF5 file for reading, after its seal was checked.
 
     Raises:
-        DamagedFileError: any byte is not as it was written.
+        DamagedFileError: any byte is not as it was written, or it was never written by atrkit.
     """
-    data = path.read_bytes()
-    view = memoryview(data)
-    if bytes(view[:_USER_BLOCK_BYTES]) != _user_block(view[_USER_BLOCK_BYTES:]):
-        raise DamagedFileError("its content does not have the sha256 it was written with")
-    with h5py.File(io.BytesIO(data), "r") as file:
-        arrays = {name: file[name][()] for name in file if name != "header"}
-        return arrays, file["header"][()].tobytes()
+    content = path.read_bytes()
+    if content[:_SEAL_BYTES] != _seal_of(memoryview(content)[_SEAL_BYTES:]):
+        raise DamagedFileError("its sha256 is not the one it was written with")
+    with h5py.File(io.BytesIO(content), "r") as file:
+        yield file
+
+
+def _seal_of(content: memoryview) -> bytes:
+    line = _MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n"
+    return line.ljust(_SEAL_BYTES, b"\0")

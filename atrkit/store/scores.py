@@ -1,12 +1,5 @@
-"""Score matrices on disk: HDF5 behind a 512-byte seal that holds the sha256 of everything after it.
+"""Score matrices on disk: sealed HDF5 with ids, pool id, and what made the scores."""
 
-HDF5 allows such a block in front (a *user block*), and every HDF5 tool skips it. Because the hash stands outside, a
-damaged file is found out before the HDF5 library reads a byte of it: 195 of 200 bit flips were silent otherwise
-(FACTS.md), and a flipped length can bring the library down.
-"""
-
-import hashlib
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -15,11 +8,10 @@ import h5py
 import numpy as np
 
 from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError, UsageError
-from atrkit.files import write_atomic
 from atrkit.score_matrix import ScoreMatrix
+from atrkit.store.hdf5_file import DamagedFileError, open_hdf5, write_hdf5
 
 _FORMAT = "atrkit scores 1"
-_SEAL_BYTES = 512  # the smallest user block that HDF5 allows
 _REBUILD = "make it again: atrkit eval"
 
 
@@ -44,8 +36,8 @@ def save_scores(path: Path, matrix: ScoreMatrix, about: dict[str, Any]) -> None:
     overflows = int(np.count_nonzero(np.isinf(scores_AC) & np.isfinite(matrix.scores_AC)))
     if overflows:
         raise DivergedError(f"{overflows} scores are too large for float32, so {path} was not written: scale them down")
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w", userblock_size=_SEAL_BYTES, track_order=False) as file:
+
+    def fill(file: h5py.File) -> None:
         file.attrs["format"] = _FORMAT
         file.attrs["pool_id"] = matrix.pool_id
         file.create_dataset("scores", data=scores_AC, track_times=False)
@@ -53,9 +45,8 @@ def save_scores(path: Path, matrix: ScoreMatrix, about: dict[str, Any]) -> None:
         _write_texts(file, "caption_ids", matrix.caption_ids)
         _write_texts(file, "clip_of_caption", matrix.clip_of_caption)
         _write_texts(file, "about", (json.dumps(about, allow_nan=False, sort_keys=True),))
-    with buffer.getbuffer() as content:
-        content[:_SEAL_BYTES] = _seal_of(content[_SEAL_BYTES:])
-    write_atomic(path, buffer.getvalue())
+
+    write_hdf5(path, fill)
 
 
 def load_scores(path: Path) -> ScoreMatrix:
@@ -82,11 +73,8 @@ def load_scores_about(path: Path) -> dict[str, Any]:
 def _read(path: Path) -> tuple[ScoreMatrix, dict[str, Any]]:
     if not path.is_file():
         raise MissingPrerequisiteError(f"no scores at {path}; run: atrkit eval")
-    content = path.read_bytes()
-    if content[:_SEAL_BYTES] != _seal_of(memoryview(content)[_SEAL_BYTES:]):
-        raise IntegrityError(f"{path} is damaged, or not written by atrkit (sha256 differs); {_REBUILD}")
     try:
-        with h5py.File(io.BytesIO(content), "r") as file:
+        with open_hdf5(path) as file:
             matrix = ScoreMatrix(
                 file["scores"][()],
                 _read_texts(file, "clip_ids"),
@@ -94,15 +82,12 @@ def _read(path: Path) -> tuple[ScoreMatrix, dict[str, Any]]:
                 _read_texts(file, "clip_of_caption"),
             )
             about: dict[str, Any] = json.loads(_read_texts(file, "about")[0])
+    except DamagedFileError as error:
+        raise IntegrityError(f"{path} is damaged, or not written by atrkit ({error}); {_REBUILD}") from error
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise IntegrityError(f"{path} is no score file of this version ({reason}); {_REBUILD}") from error
     return matrix, about
-
-
-def _seal_of(content: memoryview) -> bytes:
-    line = f"{_FORMAT}; sha256 of what follows these {_SEAL_BYTES} bytes: {hashlib.sha256(content).hexdigest()}\n"
-    return line.encode().ljust(_SEAL_BYTES, b"\0")
 
 
 def _write_texts(file: h5py.File, name: str, texts: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from atrkit.metrics.ranking import evaluate as ranking_figures
 from atrkit.metrics.twin_order import TwinOrder, twin_order
 from atrkit.recipe.models import DualEncoderSettings, RidgeSettings
 from atrkit.recipe.schema import Recipe
+from atrkit.recipe.starter import TEST_SPLIT_NAMES
 from atrkit.score_matrix import ScoreMatrix
 from atrkit.scoring.cosine import cosine_scores
 from atrkit.store.scores import load_scores, save_scores
@@ -107,7 +108,7 @@ def _choose_split(session: Session, dataset: Dataset, wanted: str | None, finish
     if wanted is not None:
         dataset.split(wanted)
         return wanted
-    usual = (finished["test_split"], "eval", "test")
+    usual = (finished["test_split"], *TEST_SPLIT_NAMES)
     found: str | None = next((split for split in usual if split in dataset.splits), None)
     if found is None and len(dataset.splits) == 1:
         found = dataset.splits[0]

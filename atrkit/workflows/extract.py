@@ -1,12 +1,7 @@
 """`atrkit extract`: frozen embeddings of a dataset, in parts, resumable to the same bits."""
 
-import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,19 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from atrkit import __version__
-from atrkit.audio.read import UnusableAudioError, load_mono
+from atrkit.audio.read import UnusableAudioError
 from atrkit.datasets.manifest import Clip, Dataset, Problem
 from atrkit.encoders import load_encoder
 from atrkit.errors import IntegrityError, TerminatedError
-from atrkit.files import require_free_space, sha256_of_file, single_writer, write_jsonl_atomic
+from atrkit.files import require_free_space, single_writer, write_jsonl_atomic
 from atrkit.store.embeddings import Embeddings, gather_embeddings, load_embeddings
 from atrkit.store.parts import PartFolder, PartPlan, describe_difference
+from atrkit.workflows.encode_ahead import encode_ahead, refuse_changed_audio
 from atrkit.workflows.session import Advance, Session
 
 if TYPE_CHECKING:
-    from atrkit.encoders import Encoded, Encoder
-
-WORKERS = os.cpu_count() or 1
+    from atrkit.encoders import Encoder
 
 
 @dataclass(frozen=True)
@@ -153,25 +147,6 @@ def clips_record(embeddings: Embeddings) -> dict[str, Any]:
     return {"provenance": embeddings.provenance, "clips": clips}
 
 
-def refuse_changed_audio(dataset: Dataset, clip: Clip) -> None:
-    """Raise when a clip's file is not the one the dataset was made from.
-
-    Raises:
-        UnusableAudioError: the file is gone.
-        IntegrityError: its bytes changed; says how to take the new audio in.
-    """
-    path = dataset.audio_path(clip)
-    try:
-        digest = sha256_of_file(path)
-    except OSError as error:
-        raise UnusableAudioError(f"cannot be read: {error.strerror}") from error
-    if digest != clip.sha256:
-        raise IntegrityError(
-            f"{path} changed since dataset {dataset.name!r} was made: make the dataset again "
-            "(the command that made it), then extract with --overwrite"
-        )
-
-
 def _estimated_bytes(dataset: Dataset, encoder: "Encoder", options: ExtractOptions) -> int:
     itemsize = np.dtype(options.frame_dtype).itemsize
     frames = sum(clip.duration_s / encoder.frame_period_s + 1 for clip in dataset.clips)
@@ -215,7 +190,7 @@ def _encode_part(
 ) -> Embeddings:
     kept: list[Clip] = []
     frames, clip_embs, tag_probs, problems = [], [], [], []
-    for clip, encoded in _encode_ahead(dataset, clips, encoder):
+    for clip, encoded in encode_ahead(dataset, clips, encoder):
         if isinstance(encoded, UnusableAudioError):
             problems.append(_problem(clip, Problem(clip.id, "skipped", str(encoded)), options.strict))
         else:
@@ -253,51 +228,3 @@ def _problem(clip: Clip, problem: Problem, strict: bool) -> dict[str, Any]:
 
 def _sigmoid(logits_K: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return (1 / (1 + np.exp(-logits_K.astype(np.float64)))).astype(np.float32)
-
-
-def _encode_ahead(
-    dataset: Dataset, clips: Sequence[Clip], encoder: "Encoder"
-) -> Iterator[tuple[Clip, "Encoded | UnusableAudioError"]]:
-    """Decode and encode a few clips at once, one thread each, and give them back in order.
-
-    libsndfile, soxr and torch all let go of the GIL. One torch thread per clip scales better than two on one clip, and
-    makes the result independent of the number of cores.
-    """
-    remaining = iter(clips)
-    with _single_threaded_torch(), ThreadPoolExecutor(WORKERS) as pool:
-        waiting: deque[tuple[Clip, Future[Encoded | UnusableAudioError]]] = deque()
-
-        def submit(count: int) -> None:
-            waiting.extend(
-                (clip, pool.submit(_encode_clip, dataset, clip, encoder)) for clip in islice(remaining, count)
-            )
-
-        try:
-            submit(2 * WORKERS)
-            while waiting:
-                clip, future = waiting.popleft()
-                yield clip, future.result()
-                submit(1)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _encode_clip(dataset: Dataset, clip: Clip, encoder: "Encoder") -> "Encoded | UnusableAudioError":
-    try:
-        refuse_changed_audio(dataset, clip)
-        wave_N = load_mono(dataset.audio_path(clip), encoder.sample_rate_hz)
-    except UnusableAudioError as error:
-        return error
-    return encoder.encode([wave_N])
-
-
-@contextmanager
-def _single_threaded_torch() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -18,13 +18,18 @@ def write_starter_recipe(session: Session, path: Path, *, overwrite: bool, datas
 
     Raises:
         MissingPrerequisiteError: there is no dataset yet; says how to make one.
-        UsageError: the file is there and may not be replaced.
+        UsageError: the file is there and may not be replaced, or the dataset has no captions.
     """
     if path.exists() and not overwrite:
         raise UsageError(f"{path} is there already: --overwrite replaces it, --out NAME.yaml writes another")
     dataset = session.workspace.load_dataset(dataset_name)
     encoder = _encoder_at_hand(session, dataset.name)
     captioned = {split: sum(bool(clip.captions) for clip in dataset.split(split)) for split in dataset.splits}
+    if not any(captioned.values()):
+        raise UsageError(
+            f"dataset {dataset.name!r} has no captions to learn from; import it again with its table of captions: "
+            f"atrkit import CAPTIONS.csv --audio-dir DIR --name {dataset.name}"
+        )
     text = render_starter_recipe(dataset.name, encoder, captioned, path.name)
     write_atomic(path, text.encode())
     session.say(f"wrote {path} for dataset {dataset.name} and encoder {encoder['name']} (atrkit init)")

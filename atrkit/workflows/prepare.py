@@ -1,14 +1,17 @@
 """`atrkit download` and `atrkit import`: a dataset with a manifest, from the generator or from your own folder."""
 
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from atrkit.datasets.folder import check_dataset_name, import_folder
 from atrkit.datasets.manifest import Dataset, save_dataset
 from atrkit.datasets.synthetic import generate, sizes_for
 from atrkit.errors import UsageError
 from atrkit.files import require_free_space, single_writer
-from atrkit.workflows.session import Session
+from atrkit.workflows.session import Advance, Session
 
 # 16 kHz, 16 bit, 3.9 s on average (METHODS.md); a fifth on top
 BYTES_PER_SYNTHETIC_CLIP = 150_000
@@ -67,10 +70,9 @@ def import_recordings(
     strict: bool,
 ) -> Dataset:
     """Take a folder or a table of captions in as a dataset; audio stays where it is."""
-    from atrkit.datasets.folder import import_folder
-
+    check_dataset_name(name)
     folder = session.workspace.dataset_folder(name)
-    with single_writer(folder):
+    with single_writer(folder), _counted_progress(session, f"reading {source}", "files") as on_progress:
         dataset = import_folder(
             source,
             name,
@@ -83,6 +85,21 @@ def import_recordings(
             split_column=csv.split_column,
             seed=seed,
             strict=strict,
+            on_progress=on_progress,
         )
         save_dataset(dataset)
     return dataset
+
+
+@contextmanager
+def _counted_progress(session: Session, description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress display for work that finds out its total on the way: called with (done, total)."""
+    with ExitStack() as stack:
+        opened: list[Advance] = []
+
+        def on_progress(done: int, total: int) -> None:
+            if not opened:
+                opened.append(stack.enter_context(session.open_progress(description, total, unit)))
+            opened[0](1)
+
+        yield on_progress

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import UsageError
 from atrkit.recipe.schema import DataSettings
+from atrkit.recipe.starter import TEST_SPLIT_NAMES, TRAIN_SPLIT_NAMES, VAL_SPLIT_NAMES
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ def choose_splits(dataset: Dataset, settings: DataSettings) -> Splits:
     for wanted in (settings.train, settings.val, settings.test):
         if wanted is not None:
             dataset.split(wanted)
-    train = settings.train or _first_of(("dev", "train"), dataset.splits) or _only(dataset.splits)
+    train = settings.train or _first_of(TRAIN_SPLIT_NAMES, dataset.splits) or _only(dataset.splits)
     if train is None:
         raise UsageError(
             f"dataset {dataset.name!r} has the splits {', '.join(dataset.splits)}: say which to train on, "
@@ -34,8 +35,8 @@ def choose_splits(dataset: Dataset, settings: DataSettings) -> Splits:
         )
     return Splits(
         train,
-        settings.val or _first_of(("val",), dataset.splits),
-        settings.test or _first_of(("eval", "test"), dataset.splits),
+        settings.val or _first_of(VAL_SPLIT_NAMES, dataset.splits),
+        settings.test or _first_of(TEST_SPLIT_NAMES, dataset.splits),
     )
 
 

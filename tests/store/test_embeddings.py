@@ -59,7 +59,7 @@ def test_frames_of_a_clip_are_its_own():
 
 
 def test_selecting_an_unknown_clip_names_it_and_the_command():
-    with pytest.raises(MissingPrerequisiteError, match="'nobody'.*atrkit extract --encoder toy"):
+    with pytest.raises(MissingPrerequisiteError, match=r"'nobody'.*atrkit extract --encoder toy"):
         embeddings_of(["a"], [1]).select(["nobody"])
 
 
@@ -73,7 +73,7 @@ def test_parts_joined_equal_the_whole():
 @pytest.mark.parametrize("broken", [np.nan, np.inf, 1e6])
 def test_what_is_not_finite_in_the_store_is_refused_by_name(broken):
     frames = [np.zeros((2, 1), np.float32), np.array([[0.0], [broken]], np.float32)]
-    with pytest.raises(DivergedError, match="1 clips.*bad clip"):
+    with pytest.raises(DivergedError, match=r"1 clips.*bad clip"):
         gather_embeddings(
             ["good clip", "bad clip"], ["0", "1"], frames, [np.zeros(1, np.float32)] * 2, None,
             labels=[], frame_dim=1, clip_dim=1, frame_dtype="float16", provenance={"encoder": "toy"},

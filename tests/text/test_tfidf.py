@@ -8,7 +8,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from atrkit.text.normalise import words_of
 from atrkit.text.tfidf import TfIdf, stem
 
-CAPTIONS = ["A dog barks; dogs are barking.", "rain falls on a roof", "a man speaks while rain is falling", "Birds sing!"]
+CAPTIONS = ["A dog barks; dogs are barking.", "rain falls on a roof", "a man speaks while it rains", "Birds sing!"]
 
 
 def sklearn_oracle(captions):
