@@ -21,7 +21,7 @@ from atrkit.errors import MissingPrerequisiteError, ResourceError
 _CHUNK_BYTES = 1 << 20
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes | memoryview) -> None:
     """Write `data` to `path` so that a reader sees the old file or the new one, never a part of it.
 
     Args:

@@ -34,7 +34,7 @@ class AdamWSettings(Part):
     betas: tuple[Fraction, Fraction] = Field((0.9, 0.999), description="decay of the two running means")
     eps: Positive = Field(1e-8, description="added to the denominator")
     weight_decay: NotNegative = Field(0.01, description="decoupled weight decay")
-    decay_biases: bool = Field(True, description="false: weight decay spares biases and norms")
+    decay_biases: bool = Field(True, description="false: weight decay spares biases")
     schedule: Literal["constant", "cosine", "cosine_per_epoch", "one_cycle"] = Field(
         "cosine", description="how the learning rate moves"
     )

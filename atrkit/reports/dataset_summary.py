@@ -4,8 +4,10 @@ from typing import Any
 
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from atrkit.datasets.manifest import Dataset
+from atrkit.reports.style import RULED
 
 CEILING_NAMES = {
     "kinds": "the kinds of sound only",
@@ -37,14 +39,16 @@ def _split_record(dataset: Dataset, split: str) -> dict[str, Any]:
 
 def dataset_table(dataset: Dataset) -> Group:
     """The summary for people."""
-    table = Table(title=f"{dataset.name}  ({dataset.folder})", title_justify="left")
-    table.add_column("split")
+    table = Table(box=RULED, show_edge=False, pad_edge=False, header_style="")
+    table.add_column("split", min_width=8)
     for heading in ("clips", "captions", "hours"):
         table.add_column(heading, justify="right")
     for split in _in_reading_order(dataset.splits):
         record = _split_record(dataset, split)
         table.add_row(split, f"{record['clips']:,}", f"{record['captions']:,}", f"{record['hours']:.2f}")
-    return Group(table, *_ceiling_lines(dataset), *(str(note) for note in dataset.about.get("notes", ())))
+    title = Text(f"{dataset.name} in {dataset.folder}", style="bold", overflow="fold")
+    notes = [*_ceiling_lines(dataset), *(str(note) for note in dataset.about.get("notes", ()))]
+    return Group(title, table, *([Text()] if notes else []), *map(Text, notes))
 
 
 def _in_reading_order(splits: tuple[str, ...]) -> list[str]:

@@ -7,18 +7,15 @@ computing anything. Reads well in 80 columns and without colour.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.box import Box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from atrkit.reports.recall_notes import notes_of
+from atrkit.reports.style import RULED
 
 _DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 _RANK_COLUMNS = ("MedR", "MnR")
-
-# a rule of dashes below the header and nothing else: the same in ASCII and Unicode
-_RULED = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
 
 def recall_table(results: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -51,7 +48,7 @@ def _title(result: Mapping[str, Any]) -> Text:
 
 def _table(result: Mapping[str, Any]) -> Table:
     columns = _columns_of(result["text_to_audio"])
-    table = Table(box=_RULED, show_edge=False, pad_edge=False, header_style="")
+    table = Table(box=RULED, show_edge=False, pad_edge=False, header_style="")
     table.add_column("", overflow="fold", min_width=len(_DIRECTIONS["text_to_audio"]))
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)

@@ -18,6 +18,7 @@ from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 
 if TYPE_CHECKING:
+    from atrkit.models.dual_encoder import DualEncoder
     from atrkit.training.settings import StopRequested
     from atrkit.workflows.captioned import CaptionedClips
 
@@ -50,8 +51,10 @@ def train_dual_encoder_run(
         seed=seed,
     )
     val_data = None if training.keep_best == "last" or val is None else training_data(val)
+    _say_cut(session, model, train_data, "training")
     if val_data is not None:
-        _say_unread(session, model, val_data)
+        _say_unknown(session, model, val_data)
+        _say_cut(session, model, val_data, "validation")
     with (
         session.open_progress(f"training {run_name}", training.epochs, "epochs") as advance,
         stop_between_steps() as stop_requested,
@@ -91,7 +94,7 @@ def training_data(clips: "CaptionedClips") -> TrainingData:
     return TrainingData(Ragged.from_sequences(frames), embeddings.clip_ids, clips.captions)
 
 
-def _say_unread(session: Session, model: Any, val_data: TrainingData) -> None:
+def _say_unknown(session: Session, model: "DualEncoder", val_data: TrainingData) -> None:
     unknown = model.count_unknown_words(val_data.all_captions)
     if unknown:
         words = ", ".join(word for word, _ in unknown.most_common(5))
@@ -99,9 +102,12 @@ def _say_unread(session: Session, model: Any, val_data: TrainingData) -> None:
             f"{sum(unknown.values())} words of the validation captions are in no training caption ({words} ...): "
             "the text side does not hear them"
         )
-    cut = model.count_cut_captions(val_data.all_captions)
+
+
+def _say_cut(session: Session, model: "DualEncoder", data: TrainingData, which: str) -> None:
+    cut = model.count_cut_captions(data.all_captions)
     if cut:
-        session.say(f"{cut} validation captions are longer than max_tokens: cut")
+        session.say(f"{cut} {which} captions are longer than max_tokens: their ends are not read")
 
 
 @contextmanager
