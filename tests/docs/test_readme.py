@@ -1,0 +1,85 @@
+"""Every command of the README, run in the order in which a reader meets it.
+
+Two things are made smaller so that this takes seconds: the embedded data set has 60 training clips, and models are
+trained for one epoch. `my_sounds` is rendered here; the real weights of mn04 are read from ../shared.
+"""
+
+import csv
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from atrkit import errors
+from atrkit.cli.app import app
+from atrkit.datasets.synthetic import SyntheticSizes, generate
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+WEIGHTS = ROOT.parent / "shared" / "weights" / "mn04_as_mAP_432.pt"
+SMALLER = {
+    "download synthetic": ["--clips", "60", "--workers", "1"],
+    "train synthetic/retrieval": ["--set", "training.epochs=1"],
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands(program: str) -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith(program + " ")]
+
+
+def make_my_sounds(folder: Path) -> None:
+    """Ten sounds with captions in Clotho's layout, the audio beside the table."""
+    dataset = generate(folder, SyntheticSizes(dev=12, val=12, eval=12), 5, 1)
+    with (folder / "captions.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file_name", *(f"caption_{k}" for k in range(1, 6))])
+        for clip in dataset.clips[:10]:
+            table.writerow([clip.path.removeprefix("audio/"), *(caption.text for caption in clip.captions)])
+
+
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason="the weights of mn04 are not in ../shared")
+def test_every_command_works_in_the_order_of_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ATRKIT_WORKSPACE", raising=False)
+    make_my_sounds(tmp_path / "my_sounds")
+    (tmp_path / "mn04_as_mAP_432.pt").symlink_to(WEIGHTS)
+    for words in commands("atrkit"):
+        extra = next((more for start, more in SMALLER.items() if " ".join(words).startswith(start)), [])
+        result = CliRunner().invoke(app, words + extra)
+        assert result.exit_code == 0, (words, result.stderr, result.exception)
+
+
+def test_every_make_target_exists():
+    for words in commands("make"):
+        subprocess.run(["make", "-n", *words], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_the_python_example_prints_what_it_should(capsys):
+    (example,) = blocks("python")
+    exec(example, {})
+    assert capsys.readouterr().out == "1.0\n"
+
+
+def test_the_exit_codes_are_those_of_the_program():
+    listed = {int(code) for row in re.findall(r"^\| ([\d, ]+) \|", README, flags=re.M) for code in row.split(",")}
+    kinds = {kind.exit_code for kind in errors.AtrkitError.__subclasses__()}
+    kinds |= {errors.EXIT_DONE_WITH_PROBLEMS, errors.EXIT_INTERRUPTED, errors.EXIT_TERMINATED, 0, 1}
+    assert kinds <= listed
+
+
+@pytest.mark.parametrize("page", ["README.md", "atrkit/README.md"])
+def test_every_link_and_named_place_exists(page):
+    text = (ROOT / page).read_text()
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (ROOT / page).parent.joinpath(link).exists(), link
+    if page == "atrkit/README.md":
+        for place in re.findall(r"`((?:\w+/)+\w+\.py|\w+\.py)`", text):
+            assert (ROOT / "atrkit" / place).exists() or list((ROOT / "atrkit").rglob(place)), place
