@@ -5,7 +5,7 @@ from typing import Any
 
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import IntegrityError, MissingPrerequisiteError
-from atrkit.store.embeddings import Embeddings, first_difference, load_embeddings
+from atrkit.store.embeddings import Embeddings, FrameDtype, first_difference, load_embeddings
 from atrkit.store.parts import describe_difference
 from atrkit.workflows.extract import ExtractOptions, clips_record, extract
 from atrkit.workflows.session import Session
@@ -18,6 +18,7 @@ def embeddings_for(
     *,
     checkpoint: str | None = None,
     settings: dict[str, Any] | None = None,
+    frame_dtype: FrameDtype = "float16",
     same_as: dict[str, Any] | None = None,
     may_extract: bool = True,
 ) -> Embeddings:
@@ -27,6 +28,7 @@ def embeddings_for(
         encoder: name of the encoder.
         checkpoint: its weights, should extraction be needed.
         settings: settings that the recipe states; others may be anything.
+        frame_dtype: how frames are kept, should extraction be needed.
         same_as: provenance that must be met exactly (a trained model's), or None.
         may_extract: make them when they are missing; otherwise say the command.
 
@@ -42,7 +44,8 @@ def embeddings_for(
         session.say(f"no {encoder} embeddings of {dataset.name!r} yet: making them ({command})")
         # what a trained model needs also says the settings, should the recipe leave them open
         stated = (same_as or {}).get("settings", {}) | (settings or {})
-        options = ExtractOptions(encoder, checkpoint, {k: v for k, v in stated.items() if k in EXTRACTION_OPTIONS})
+        chosen = {key: value for key, value in stated.items() if key in EXTRACTION_OPTIONS}
+        options = ExtractOptions(encoder, checkpoint, chosen, frame_dtype)
         embeddings = extract(session, dataset, options).embeddings
     else:
         embeddings = load_embeddings(path)

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from atrkit.audio.read import UnusableAudioError, load_mono
-from atrkit.datasets.manifest import Clip, Dataset
+from atrkit.datasets.manifest import Clip, Dataset, command_that_makes
 from atrkit.errors import IntegrityError
 from atrkit.files import sha256_of_file
 
@@ -81,6 +81,6 @@ def refuse_changed_audio(dataset: Dataset, clip: Clip) -> None:
         raise UnusableAudioError(f"cannot be read: {error.strerror}") from error
     if digest != clip.sha256:
         raise IntegrityError(
-            f"{path} changed since dataset {dataset.name!r} was made: make the dataset again "
-            "(the command that made it), then extract with --overwrite"
+            f"{path} changed since dataset {dataset.name!r} was made: take the new audio in "
+            f"({command_that_makes(dataset.name)}), then extract with --overwrite"
         )

@@ -19,6 +19,7 @@ from atrkit.recipe.schema import Recipe
 from atrkit.recipe.starter import TEST_SPLIT_NAMES
 from atrkit.score_matrix import ScoreMatrix
 from atrkit.scoring.cosine import cosine_scores
+from atrkit.store.embeddings import Embeddings
 from atrkit.store.scores import load_scores, save_scores
 from atrkit.workflows.build import encoder_arguments
 from atrkit.workflows.captioned import CaptionedClips, captioned_clips
@@ -79,7 +80,8 @@ def evaluate_run(session: Session, options: EvaluateOptions) -> Evaluation:
     own = dataset.name == finished["dataset"] and split == finished["test_split"]
     output = folder if own else folder / "evaluations" / f"{dataset.name}-{split}"
 
-    clips = _clips(session, recipe, inputs, dataset, split, options)
+    embeddings = _embeddings_as_trained(session, run, recipe, dataset, options)
+    clips = captioned_clips(session, dataset, split, embeddings)
     trained_on = _count_trained_on(session, inputs, clips)
     about = {"run": run_name, "dataset": dataset.name, "split": split, "scoring": recipe.retrieval.score}
     matrix = score_run(recipe, folder, clips)
@@ -120,25 +122,25 @@ def _choose_split(session: Session, dataset: Dataset, wanted: str | None, finish
     return found
 
 
-def _clips(
-    session: Session,
-    recipe: Recipe,
-    inputs: dict[str, Any],
-    dataset: Dataset,
-    split: str,
-    options: EvaluateOptions,
-) -> CaptionedClips:
+def _embeddings_as_trained(
+    session: Session, run: RunFolder, recipe: Recipe, dataset: Dataset, options: EvaluateOptions
+) -> Embeddings:
+    """Embeddings made exactly as those that the model was trained on, with the same weights where they still lie."""
+    trained = run.inputs()["embeddings"]
     checkpoint, settings = encoder_arguments(recipe.encoder)
-    embeddings = embeddings_for(
+    used: str | None = run.finished_record()["checkpoint"]
+    if checkpoint is None and used is not None and Path(used).is_file():
+        checkpoint = used
+    return embeddings_for(
         session,
         dataset,
         recipe.encoder.name,
         checkpoint=checkpoint,
         settings=settings,
-        same_as=inputs["embeddings"],
+        frame_dtype=trained["frame_dtype"],
+        same_as=trained,
         may_extract=options.may_extract,
     )
-    return captioned_clips(session, dataset, split, embeddings)
 
 
 def _count_trained_on(session: Session, inputs: dict[str, Any], clips: CaptionedClips) -> int:

@@ -2,7 +2,8 @@
 
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from atrkit.files import write_atomic, write_json_atomic
 from atrkit.recipe.load import dump_recipe, load_recipe
 from atrkit.recipe.schema import Recipe
 from atrkit.store.embeddings import first_difference
+from atrkit.workflows.session import Session
 from atrkit.workflows.workspace import FINISHED_NAME, read_record
 
 RECIPE_NAME = "recipe.yaml"
@@ -62,7 +64,7 @@ class RunFolder:
         return first_difference(there, {"recipe": recipe.model_dump(mode="json"), "inputs": inputs})
 
     def start(self, recipe: Recipe, inputs: dict[str, Any]) -> None:
-        """Write down what is about to run, or check that what began here is the same.
+        """Write down what is about to run, or check that what began here is the same and leave its records alone.
 
         Raises:
             IntegrityError: another recipe or other data began here; says what differs.
@@ -73,6 +75,8 @@ class RunFolder:
                 f"{self.path} holds a run with other settings: {difference}; "
                 "keep both with --name NAME, or replace it with --overwrite"
             )
+        if (self.path / INPUTS_NAME).is_file():
+            return
         write_atomic(self.path / RECIPE_NAME, dump_recipe(recipe).encode())
         write_json_atomic(self.path / ENVIRONMENT_NAME, _environment())
         write_json_atomic(self.path / INPUTS_NAME, inputs)
@@ -82,9 +86,18 @@ class RunFolder:
         write_json_atomic(self.path / FINISHED_NAME, record)
 
     def log(self, line: str) -> None:
-        """Add a line to log.txt."""
+        """Add a line to log.txt, with the time."""
         with (self.path / LOG_NAME).open("a") as log:
-            log.write(line + "\n")
+            log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {line}\n")
+
+    def logging(self, session: Session) -> Session:
+        """The session, whose remarks also go to log.txt."""
+
+        def say(line: str) -> None:
+            session.say(line)
+            self.log(line)
+
+        return replace(session, say=say)
 
 
 def _environment() -> dict[str, Any]:

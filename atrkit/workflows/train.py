@@ -129,6 +129,8 @@ def _train_seed(
         if run.is_finished:
             session.say(f"{run_name} is finished already (--overwrite trains it again)")
             return TrainOutcome(run, run_name, was_there=True, record=run.finished_record())
+        run.log(f"training on {dataset.name}/{splits.train} with seed {seed}")
+        session = run.logging(session)
         clips = captioned_clips(session, dataset, splits.train, embeddings)
         match recipe.model:
             case RidgeSettings():
@@ -147,9 +149,11 @@ def _train_seed(
             "test_split": splits.test,
             "train_clips": len(clips.clips),
             "train_captions": sum(len(clip.captions) for clip in clips.clips),
+            "checkpoint": embeddings.notes.get("checkpoint"),
             **facts,
         }
         run.finish(record)
+        run.log("finished")
     return TrainOutcome(run, run_name, was_there=False, record=record)
 
 
