@@ -74,19 +74,22 @@ class PartFolder:
             IntegrityError: parts of another plan lie there; says what differs and how to start afresh.
         """
         plan_path = self.folder / PLAN_NAME
-        if plan_path.is_file():
-            try:
-                there = json.loads(plan_path.read_bytes())
-            except ValueError:
-                there = {"provenance": {}, "clips": {}}
-            difference = describe_difference(there, plan.as_record())
-            if difference:
-                raise IntegrityError(
-                    f"unfinished embeddings in {self.folder} were begun with other input: {difference}; "
-                    "start afresh with --overwrite"
-                )
-        else:
+        if not plan_path.is_file():
+            self.clear()  # parts without a plan are what a killed `clear` left: nobody knows what they are of
             write_json_atomic(plan_path, plan.as_record())
+            return
+        try:
+            there = json.loads(plan_path.read_bytes())
+            difference = describe_difference(there, plan.as_record())
+            if not difference and there["part_clips"] != plan.part_clips:
+                difference = f"part_clips is {there['part_clips']} there and {plan.part_clips} now"
+        except (ValueError, KeyError, TypeError, AttributeError):
+            difference = f"{PLAN_NAME} is damaged"
+        if difference:
+            raise IntegrityError(
+                f"unfinished embeddings in {self.folder} were begun with other input: {difference}; "
+                "start afresh with --overwrite"
+            )
 
     def finished(self, plan: PartPlan) -> frozenset[int]:
         """Numbers of the parts that are there."""
@@ -98,15 +101,27 @@ class PartFolder:
         save_embeddings(self.part_path(part, len(plan.parts)), embeddings)
 
     def merge(self, plan: PartPlan) -> Embeddings:
-        """Join all parts into the final file and remove them."""
+        """Join all parts into the final file and remove them.
+
+        Raises:
+            IntegrityError: a part is damaged; names it and the way out.
+            ResourceError: the file cannot be written; the parts stay.
+        """
         count = len(plan.parts)
-        merged = concatenate([load_embeddings(self.part_path(part, count)) for part in range(count)])
+        merged = concatenate([self._load(self.part_path(part, count)) for part in range(count)])
         save_embeddings(self.final_path, merged)
         self.clear()
         return merged
 
+    def _load(self, path: Path) -> Embeddings:
+        try:
+            return load_embeddings(path)
+        except IntegrityError as error:
+            raise IntegrityError(f"{path} is damaged: delete it and run the same command again") from error
+
     def clear(self) -> None:
-        """Remove all parts and the plan."""
+        """Remove the plan and all parts; the plan first, so that a kill leaves no part that a plan seems to own."""
+        (self.folder / PLAN_NAME).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -97,14 +97,31 @@ def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> Extr
         if options.overwrite:
             path.unlink(missing_ok=True)
             parts.clear()
-        if path.is_file():
-            return ExtractOutcome(path, _reuse(session, dataset, path, plan), was_there=True, parts_made=0)
-        require_free_space(path.parent, _estimated_bytes(dataset, encoder, options), f"extracting {options.encoder}")
-        parts.start(plan)
-        made = _make_missing_parts(session, dataset, encoder, options, plan, parts)
-        merged = parts.merge(plan)
-    write_jsonl_atomic(problems_path_of(path), merged.problems)
-    return ExtractOutcome(path, merged, was_there=False, parts_made=made)
+        was_there, made = path.is_file(), 0
+        if was_there:
+            embeddings = _reuse(session, dataset, path, plan)
+            parts.clear()
+        else:
+            needed_bytes = _estimated_bytes(dataset, encoder, options)
+            require_free_space(path.parent, needed_bytes, f"extracting {options.encoder}")
+            parts.start(plan)
+            made = _make_missing_parts(session, dataset, encoder, options, plan, parts)
+            embeddings = parts.merge(plan)
+        # also when the embeddings were there: the last call may have been killed just before this
+        write_jsonl_atomic(problems_path_of(path), embeddings.problems)
+    if options.strict:
+        _refuse_problems(path, embeddings)
+    return ExtractOutcome(path, embeddings, was_there=was_there, parts_made=made)
+
+
+def _refuse_problems(path: Path, embeddings: Embeddings) -> None:
+    """For parts that an earlier call made without --strict."""
+    if embeddings.problems:
+        first = embeddings.problems[0]
+        raise IntegrityError(
+            f"{path}: {len(embeddings.problems)} clips are not as they should be (--strict); the first is "
+            f"{first['item']!r}, {first['action']}: {first['reason']}"
+        )
 
 
 def _plan(dataset: Dataset, encoder: "Encoder", options: ExtractOptions) -> PartPlan:
