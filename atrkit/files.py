@@ -74,6 +74,8 @@ def as_resource_error(error: OSError, path: Path) -> ResourceError:
             reason = "the file-size limit is reached (ulimit -f); raise it and run the same command again"
         case errno.EROFS | errno.EACCES | errno.EPERM:
             reason = "this place cannot be written; choose another with --workspace or ATRKIT_WORKSPACE"
+        case errno.EEXIST | errno.ENOTDIR:
+            reason = "a file is in the way of a folder; move it, or choose another place with --workspace"
         case _:
             reason = error.strerror or str(error)
     return ResourceError(f"cannot write {path}: {reason}")
@@ -141,7 +143,12 @@ def single_writer(target: Path) -> Iterator[None]:
             raise MissingPrerequisiteError(
                 f"{target} is being written by {owner}: wait for it to end, or stop it"
             ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
-        lock.flush()
+        _sign(lock_path)
         yield
+
+
+def _sign(lock_path: Path) -> None:
+    try:
+        lock_path.write_text(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    except OSError as error:
+        raise as_resource_error(error, lock_path) from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atrkit.datasets.folder import check_dataset_name, import_folder
-from atrkit.datasets.manifest import Dataset, save_dataset
+from atrkit.datasets.manifest import DATASET_NAME, Dataset, save_dataset
 from atrkit.datasets.synthetic import generate, sizes_for
 from atrkit.errors import UsageError
 from atrkit.files import require_free_space, single_writer
@@ -52,6 +52,7 @@ def download(session: Session, name: str, *, clips: int, seed: int, workers: int
     total = sizes.dev + sizes.val + sizes.eval
     require_free_space(folder, total * BYTES_PER_SYNTHETIC_CLIP, f"rendering {total} clips")
     with single_writer(folder):
+        (folder / DATASET_NAME).unlink(missing_ok=True)  # first: a kill must not leave a dataset without its audio
         shutil.rmtree(folder, ignore_errors=True)
         with session.open_progress(f"rendering {name}", total, "clips") as advance:
             dataset = generate(folder, sizes, seed, workers, advance)

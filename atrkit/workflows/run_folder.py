@@ -10,7 +10,7 @@ from typing import Any
 
 from atrkit import __version__
 from atrkit.errors import IntegrityError
-from atrkit.files import write_atomic, write_json_atomic
+from atrkit.files import as_resource_error, write_atomic, write_json_atomic
 from atrkit.recipe.load import dump_recipe, load_recipe
 from atrkit.recipe.schema import Recipe
 from atrkit.store.embeddings import first_difference
@@ -77,6 +77,8 @@ class RunFolder:
             )
         if (self.path / INPUTS_NAME).is_file():
             return
+        # without inputs it is what a killed --overwrite left of another run
+        (self.path / FINISHED_NAME).unlink(missing_ok=True)
         write_atomic(self.path / RECIPE_NAME, dump_recipe(recipe).encode())
         write_json_atomic(self.path / ENVIRONMENT_NAME, _environment())
         write_json_atomic(self.path / INPUTS_NAME, inputs)
@@ -87,8 +89,11 @@ class RunFolder:
 
     def log(self, line: str) -> None:
         """Add a line to log.txt, with the time."""
-        with (self.path / LOG_NAME).open("a") as log:
-            log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {line}\n")
+        try:
+            with (self.path / LOG_NAME).open("a") as log:
+                log.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC  {line}\n")
+        except OSError as error:
+            raise as_resource_error(error, self.path / LOG_NAME) from error
 
     def logging(self, session: Session) -> Session:
         """The session, whose remarks also go to log.txt."""
