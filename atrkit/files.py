@@ -99,9 +99,13 @@ def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
     free_bytes = shutil.disk_usage(existing).free
     if free_bytes < needed_bytes:
         raise ResourceError(
-            f"{what} needs about {needed_bytes / 1e6:,.0f} MB in {folder}, and {free_bytes / 1e6:,.0f} MB are free: "
+            f"{what} needs about {_in_words(needed_bytes)} in {folder}, and {_in_words(free_bytes)} are free: "
             "free some space or choose another --workspace"
         )
+
+
+def _in_words(count_bytes: int) -> str:
+    return f"{count_bytes / 1e6:,.0f} MB" if count_bytes >= 1e6 else f"{count_bytes / 1e3:,.0f} kB"
 
 
 def require_writable(folder: Path) -> None:

@@ -62,6 +62,7 @@ class PartFolder:
     def __init__(self, final_path: Path) -> None:
         self.final_path = final_path
         self.folder = final_path.with_suffix(".parts")
+        self._plan_path = self.folder / PLAN_NAME
 
     def part_path(self, part: int, parts: int) -> Path:
         """File of one finished part."""
@@ -73,23 +74,27 @@ class PartFolder:
         Raises:
             IntegrityError: parts of another plan lie there; says what differs and how to start afresh.
         """
-        plan_path = self.folder / PLAN_NAME
-        if not plan_path.is_file():
+        if not self._plan_path.is_file():
             self.clear()  # parts without a plan are what a killed `clear` left: nobody knows what they are of
-            write_json_atomic(plan_path, plan.as_record())
-            return
-        try:
-            there = json.loads(plan_path.read_bytes())
-            difference = describe_difference(there, plan.as_record())
-            if not difference and there["part_clips"] != plan.part_clips:
-                difference = f"part_clips is {there['part_clips']} there and {plan.part_clips} now"
-        except (ValueError, KeyError, TypeError, AttributeError):
-            difference = f"{PLAN_NAME} is damaged"
+            write_json_atomic(self._plan_path, plan.as_record())
+        difference = self.difference(plan)
         if difference:
             raise IntegrityError(
                 f"unfinished embeddings in {self.folder} were begun with other input: {difference}; "
                 "start afresh with --overwrite"
             )
+
+    def difference(self, plan: PartPlan) -> str | None:
+        """In words, how the plan under way differs from this one; None when it is the same or there is none."""
+        if not self._plan_path.is_file():
+            return None
+        try:
+            there = json.loads(self._plan_path.read_bytes())
+            if there["part_clips"] != plan.part_clips:
+                return f"part_clips is {there['part_clips']} there and {plan.part_clips} now"
+            return describe_difference(there, plan.as_record())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return f"{PLAN_NAME} is damaged"
 
     def finished(self, plan: PartPlan) -> frozenset[int]:
         """Numbers of the parts that are there."""
@@ -121,7 +126,7 @@ class PartFolder:
 
     def clear(self) -> None:
         """Remove the plan and all parts; the plan first, so that a kill leaves no part that a plan seems to own."""
-        (self.folder / PLAN_NAME).unlink(missing_ok=True)
+        self._plan_path.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from atrkit.encoders import Encoded, Encoder
 
 WORKERS = os.cpu_count() or 1
+UNREADABLE = "cannot be read"
 
 
 def encode_ahead(
@@ -78,7 +79,7 @@ def refuse_changed_audio(dataset: Dataset, clip: Clip) -> None:
     try:
         digest = sha256_of_file(path)
     except OSError as error:
-        raise UnusableAudioError(f"cannot be read: {error.strerror}") from error
+        raise UnusableAudioError(f"{UNREADABLE}: {error.strerror}") from error
     if digest != clip.sha256:
         raise IntegrityError(
             f"{path} changed since dataset {dataset.name!r} was made: take the new audio in "

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from atrkit import __version__
 from atrkit.audio.read import UnusableAudioError
-from atrkit.datasets.manifest import Clip, Dataset, Problem
+from atrkit.datasets.manifest import Clip, Dataset, Problem, command_that_makes
 from atrkit.encoders import load_encoder
-from atrkit.errors import IntegrityError, TerminatedError
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, TerminatedError
 from atrkit.files import require_free_space, single_writer, write_jsonl_atomic
 from atrkit.store.embeddings import Embeddings, gather_embeddings, load_embeddings
 from atrkit.store.parts import PartFolder, PartPlan, describe_difference
-from atrkit.workflows.encode_ahead import encode_ahead, refuse_changed_audio
+from atrkit.workflows.encode_ahead import UNREADABLE, encode_ahead, refuse_changed_audio
 from atrkit.workflows.session import Advance, Session
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> Extr
     """Make the embeddings of a dataset, or finish what an earlier call began.
 
     Raises:
+        MissingPrerequisiteError: not one of the recordings is where it was.
         IntegrityError: embeddings made with other settings or audio are there, audio changed since the dataset was
             made, or, with `strict`, a clip is unusable or too short.
         ResourceError: the disk would be too small, or cannot be written.
@@ -94,7 +95,8 @@ def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> Extr
     path = session.workspace.embeddings_path(dataset.name, options.encoder)
     parts = PartFolder(path)
     with single_writer(path):
-        if options.overwrite:
+        # parts of this very plan stay: a killed --overwrite is continued by the same command
+        if options.overwrite and (path.is_file() or parts.difference(plan)):
             path.unlink(missing_ok=True)
             parts.clear()
         was_there, made = path.is_file(), 0
@@ -102,6 +104,7 @@ def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> Extr
             embeddings = _reuse(session, dataset, path, plan)
             parts.clear()
         else:
+            _require_recordings(dataset)
             needed_bytes = _estimated_bytes(dataset, encoder, options)
             require_free_space(path.parent, needed_bytes, f"extracting {options.encoder}")
             parts.start(plan)
@@ -112,6 +115,17 @@ def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> Extr
     if options.strict:
         _refuse_problems(path, embeddings)
     return ExtractOutcome(path, embeddings, was_there=was_there, parts_made=made)
+
+
+def _require_recordings(dataset: Dataset) -> None:
+    """One missing file is a problem of that file; when all are missing, a disk is not there."""
+    if not any(dataset.audio_path(clip).is_file() for clip in dataset.clips):
+        first = dataset.audio_path(dataset.clips[0])
+        raise MissingPrerequisiteError(
+            f"none of the {len(dataset.clips)} recordings of {dataset.name!r} is there, the first {first}: "
+            "put them back (is a disk not mounted?), or make "
+            f"the dataset again: {command_that_makes(dataset.name)}"
+        )
 
 
 def _refuse_problems(path: Path, embeddings: Embeddings) -> None:
@@ -148,11 +162,18 @@ def _reuse(session: Session, dataset: Dataset, path: Path, plan: PartPlan) -> Em
     if difference:
         raise IntegrityError(f"{path} was made with other input: {difference}; replace it with --overwrite")
     encoded = set(embeddings.clip_ids)
-    with session.open_progress("checking audio", len(encoded), "clips") as advance:
+    with session.open_progress("checking audio", len(dataset.clips), "clips") as advance:
         for clip in dataset.clips:
             if clip.id in encoded:
                 refuse_changed_audio(dataset, clip)
-                advance(1, clip.duration_s)
+            advance(1, clip.duration_s)
+    gone = [problem["item"] for problem in embeddings.problems if problem["reason"].startswith(UNREADABLE)]
+    back = [clip.id for clip in dataset.clips if clip.id in gone and dataset.audio_path(clip).is_file()]
+    if back:
+        raise IntegrityError(
+            f"{path} lacks {len(back)} clips whose recordings were gone and are back, the first {back[0]!r}: "
+            "make it anew with --overwrite"
+        )
     return embeddings
 
 
