@@ -97,7 +97,7 @@ def test_a_disk_that_is_too_small_is_refused_before_the_start(tiny, monkeypatch,
     shutil.rmtree(tiny.workspace / "embeddings")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**9, 10**9 - 1000, 1000))
     message = tiny.error(*words, code=4)
-    assert "needs about" in message and "0 MB are free: free some space or choose another --workspace" in message
+    assert "needs about" in message and "1 kB are free: free some space or choose another --workspace" in message
     assert not list(tiny.workspace.rglob("*.parts")) and not (tiny.workspace / "data" / "synthetic").exists()
 
 
