@@ -10,7 +10,12 @@ pytestmark = pytest.mark.bench
 
 VARIANTS = {
     "LSTM, last state (the default)": [],
-    "mean pooling, both sides": ["--set", "model.audio.pooling.name=mean", "--set", "model.text.pooling.name=mean"],
+    "mean pooling, both sides": [
+        "--set",
+        "model.audio.pooling={name: mean}",
+        "--set",
+        "model.text.pooling={name: mean}",
+    ],
 }
 
 
@@ -23,8 +28,9 @@ def test_the_demo_hears_more_than_kinds_and_hears_order(tmp_path_factory, atrkit
 
     results, seconds = {}, {}
     for name, options in VARIANTS.items():
-        trained = atrkit("train", "synthetic/retrieval", *options, "--name", f"variant-{len(results)}", *workspace)
-        evaluated = atrkit("eval", "--metric", "recall", "--json", *workspace)
+        run = f"variant-{len(results) + 1}"
+        trained = atrkit("train", "synthetic/retrieval", *options, "--name", run, *workspace)
+        evaluated = atrkit("eval", "--metric", "recall", "--run", run, "--json", *workspace)
         results[name] = evaluated.record
         seconds[name] = {**shared, "train": trained.seconds, "eval": evaluated.seconds}
 
