@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -113,9 +113,9 @@ def with_terminal(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapper(**values: Any) -> None:
         options = {name: values.pop(name) for name in COMMON_OPTIONS}
-        _raise_on_sigterm()
         try:
-            command(Terminal(options["workspace"], as_json=options["as_json"], plain=options["plain"]), **values)
+            with _signals_unwind():
+                command(Terminal(options["workspace"], as_json=options["as_json"], plain=options["plain"]), **values)
         except (typer.Exit, typer.Abort):
             raise
         except BaseException as error:
@@ -127,12 +127,39 @@ def with_terminal(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-def _raise_on_sigterm() -> None:
-    def terminate(signum: int, frame: Any) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends at once
-        raise TerminatedError
+@contextmanager
+def _signals_unwind() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM unwind the command; a second one ends the process at once."""
 
-    signal.signal(signal.SIGTERM, terminate)
+    def unwind(signum: int, frame: Any) -> NoReturn:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt if signum == signal.SIGINT else TerminatedError
+
+    heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, unwind) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def ending_at_once_when_interrupted() -> Iterator[None]:
+    """End the process as soon as an interrupted command has unwound.
+
+    Python would wait for threads that still encode, minutes for a long recording. Files are whole at any instant, so
+    that there is nothing to wait for.
+    """
+    try:
+        yield
+    except SystemExit as leaving:
+        if leaving.code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(leaving.code)
+        raise
 
 
 def leave(error: BaseException, *, debug: bool) -> NoReturn:

@@ -29,7 +29,8 @@ def encode_ahead(
     makes the result independent of the number of cores.
     """
     remaining = iter(clips)
-    with _single_threaded_torch(), ThreadPoolExecutor(WORKERS) as pool:
+    pool = ThreadPoolExecutor(WORKERS)
+    with _single_threaded_torch():
         waiting: deque[tuple[Clip, Future[Encoded | UnusableAudioError]]] = deque()
 
         def submit(count: int) -> None:
@@ -44,7 +45,7 @@ def encode_ahead(
                 yield clip, future.result()
                 submit(1)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)  # not waiting: a clip may be an hour long
 
 
 def _encode_clip(dataset: Dataset, clip: Clip, encoder: "Encoder") -> "Encoded | UnusableAudioError":

@@ -112,17 +112,20 @@ def _say_cut(session: Session, model: "DualEncoder", data: TrainingData, which: 
 
 @contextmanager
 def stop_between_steps() -> Iterator["StopRequested"]:
-    """Turn the first Ctrl-C or SIGTERM into a wish that the loop meets after its step; a second Ctrl-C acts at once."""
+    """Turn the first Ctrl-C or SIGTERM into a wish that the loop meets after its step; a second one ends at once."""
     wish: list[type[BaseException]] = []
 
     def handle(signum: int, frame: Any) -> None:
-        if wish:
-            raise KeyboardInterrupt if signum == signal.SIGINT else TerminatedError
         wish.append(KeyboardInterrupt if signum == signal.SIGINT else TerminatedError)
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heeded}
     try:
         yield lambda: wish[0] if wish else None
+        if wish:  # it came after the last step: no other seed is begun
+            raise wish[0]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
