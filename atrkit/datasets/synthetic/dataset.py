@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from atrkit.datasets.manifest import Caption, Clip, Dataset, Twin
-from atrkit.datasets.synthetic.layouts import Plan, SyntheticSizes, draw_plan
+from atrkit.datasets.synthetic.layouts import ClipPlan, Plan, SyntheticSizes, draw_plan
 from atrkit.datasets.synthetic.oracle import ceilings
 from atrkit.datasets.synthetic.partition import Partition, SplitName
 from atrkit.datasets.synthetic.pool import AUDIO_FOLDER, WrittenClip, write_all
@@ -54,18 +54,25 @@ def generate(
         written += batch
         if on_progress is not None:
             on_progress(len(batch))
-    write_atomic(folder / EVENTS_NAME, "".join(_events_line(clip) for clip in written).encode())
-    clips = sorted((_manifest_clip(clip) for clip in written), key=lambda clip: (clip.split, clip.id))
+    tag = f"seed{seed}-{sizes.dev}-{sizes.val}-{sizes.eval}"
+    write_atomic(folder / EVENTS_NAME, "".join(_events_line(clip, tag) for clip in written).encode())
+    clips = sorted((_manifest_clip(clip, tag) for clip in written), key=lambda clip: (clip.split, clip.id))
     return Dataset("synthetic", tuple(clips), folder, _about(plan, sizes, seed))
 
 
-def _manifest_clip(written: WrittenClip) -> Clip:
+def _id_of(plan: ClipPlan, tag: str) -> str:
+    """Clips of another seed or size are other clips, and pool ids are made of clip ids."""
+    return f"{tag}/{plan.audio_name}"
+
+
+def _manifest_clip(written: WrittenClip, tag: str) -> Clip:
     plan = written.plan
-    captions = (Caption(f"{plan.id}#{number}", text) for number, text in enumerate(plan.captions, start=1))
+    clip_id = _id_of(plan, tag)
+    captions = (Caption(f"{clip_id}#{number}", text) for number, text in enumerate(plan.captions, start=1))
     twin = Twin(plan.group, plan.relation) if plan.group is not None and plan.relation is not None else None
     return Clip(
-        id=plan.id,
-        path=f"{AUDIO_FOLDER}/{plan.id}",
+        id=clip_id,
+        path=f"{AUDIO_FOLDER}/{plan.audio_name}",
         sha256=written.sha256,
         sample_rate_hz=SAMPLE_RATE_HZ,
         frames=written.frames,
@@ -76,7 +83,7 @@ def _manifest_clip(written: WrittenClip) -> Clip:
     )
 
 
-def _events_line(written: WrittenClip) -> str:
+def _events_line(written: WrittenClip, tag: str) -> str:
     events = [
         {
             "kind": event.kind,
@@ -87,7 +94,7 @@ def _events_line(written: WrittenClip) -> str:
         }
         for event, place in zip(written.plan.events, written.placements, strict=True)
     ]
-    return json.dumps({"id": written.plan.id, "layout": written.plan.layout, "events": events}) + "\n"
+    return json.dumps({"id": _id_of(written.plan, tag), "layout": written.plan.layout, "events": events}) + "\n"
 
 
 def _about(plan: Plan, sizes: SyntheticSizes, seed: int) -> dict[str, Any]:

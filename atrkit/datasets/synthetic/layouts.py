@@ -116,8 +116,8 @@ class ClipPlan:
     relation: Relation | None = None
 
     @property
-    def id(self) -> str:
-        """The clip's id: its path below the audio folder."""
+    def audio_name(self) -> str:
+        """Its path below the audio folder."""
         return f"{self.split}/{self.index:05d}.wav"
 
 

@@ -71,7 +71,7 @@ def write_all(folder: Path, plans: Sequence[ClipPlan], seed: int, workers: int) 
 def _write(folder: Path, plan: ClipPlan, seed: int, bank: Sequence[Signal]) -> WrittenClip:
     rendered = render(plan, seed, bank)
     data = wav_bytes(rendered.signal)
-    write_atomic(folder / AUDIO_FOLDER / plan.id, data)
+    write_atomic(folder / AUDIO_FOLDER / plan.audio_name, data)
     return WrittenClip(plan, hashlib.sha256(data).hexdigest(), len(rendered.signal), rendered.placements)
 
 

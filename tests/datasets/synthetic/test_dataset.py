@@ -35,8 +35,9 @@ def test_two_workers_make_the_same_bytes_as_one(dataset, tmp_path):
     assert sum(done) == SIZES.total and len(done) > 1
 
 
-def test_another_seed_makes_other_sound(dataset, tmp_path):
+def test_another_seed_makes_other_sound_under_other_ids(dataset, tmp_path):
     other = generate(tmp_path / "synthetic", SIZES, seed=8, workers=1)
+    assert not {clip.id for clip in other.clips} & {clip.id for clip in dataset.clips}
     assert not {clip.sha256 for clip in other.clips} & {clip.sha256 for clip in dataset.clips}
 
 
@@ -69,7 +70,7 @@ def test_files_are_what_the_manifest_says(dataset):
 def test_every_clip_has_five_captions_with_ids(dataset):
     for clip in dataset.clips:
         assert [caption.id for caption in clip.captions] == [f"{clip.id}#{number}" for number in range(1, 6)]
-        assert clip.path == f"audio/{clip.id}"
+        assert clip.id == f"seed7-{SIZES.dev}-{SIZES.val}-{SIZES.eval}/{clip.path.removeprefix('audio/')}"
 
 
 def test_the_manifest_survives_saving_and_loading(dataset):

@@ -34,7 +34,7 @@ def cells_in(clips):
 
 def test_sizes_are_those_asked_for(plan):
     assert Counter(clip.split for clip in plan.clips) == {"dev": 1200, "val": 120, "eval": 240}
-    assert len({clip.id for clip in plan.clips}) == 1560
+    assert len({clip.audio_name for clip in plan.clips}) == 1560
 
 
 def test_dev_val_and_eval_have_95_14_and_27_pairs_of_kinds_and_share_none(plan):
