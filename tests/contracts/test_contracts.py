@@ -1,0 +1,257 @@
+"""What the recipe can say, the code can do: every shipped recipe, and every kind that the schema knows, is built.
+
+Kinds are found by walking through the schema, so that a kind added there without a builder fails here.
+"""
+
+import types
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+import pytest
+import torch
+from pydantic import BaseModel
+from torch import nn
+
+from atrkit.encoders import ENCODER_NAMES, load_encoder
+from atrkit.models import DualEncoder, Ragged
+from atrkit.models.ridge_retriever import RidgeRetriever
+from atrkit.models.text_encoders import SentenceEncoder
+from atrkit.recipe.find import shipped_recipe_folder, shipped_recipe_names
+from atrkit.recipe.load import dump_recipe, load_recipe
+from atrkit.recipe.models import DualEncoderSettings, RidgeSettings
+from atrkit.recipe.schema import Recipe
+from atrkit.training import TrainingData, train_dual_encoder
+from atrkit.workflows import build
+
+FRAME_DIM, CLIPS, LABELS = 6, 8, ("Dog", "Rain", "Bell")
+SHIPPED = shipped_recipe_names(shipped_recipe_folder())
+WORDS = ("dog", "rain", "bell", "wind")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# --- the schema's kinds
+
+
+def parts_in(annotation: Any, place: str = "recipe") -> Iterator[tuple[str, type[BaseModel]]]:
+    """Every part below an annotation, each kind of a union too, with the place where a recipe says it."""
+    if get_origin(annotation) in (Annotated, Union, types.UnionType):
+        for member in get_args(annotation)[: 1 if get_origin(annotation) is Annotated else None]:
+            yield from parts_in(member, place)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if annotation is not Recipe:
+            yield place, annotation
+        for key, field in annotation.model_fields.items():
+            yield from parts_in(field.annotation, f"{place}.{key}".removeprefix("recipe."))
+
+
+PARTS = sorted(set(parts_in(Recipe)), key=lambda part: (part[0], part[1].__name__))
+# what a part cannot be made without
+REQUIRED: dict[str, dict[str, Any]] = {
+    "AdamWSettings": {"lr": 1e-3},
+    "DualEncoderSettings": {"text": {"name": "word_embeddings"}},
+    "Target": {"paper": "004"},
+    "TrainingSettings": {"epochs": 1, "batch_size": 4},
+    "TransformersSettings": {"model": "somewhere"},
+}
+
+
+def choices_of(part: type[BaseModel]) -> Iterator[dict[str, Any]]:
+    """The part with its defaults, then once with each value of each of its choices (Literal or bool)."""
+    least = dict(REQUIRED.get(part.__name__, {}))
+    if "name" in part.model_fields:
+        least["name"] = part.model_fields["name"].default
+    yield least
+    for key, field in part.model_fields.items():
+        if get_origin(field.annotation) is Literal and key != "name":
+            yield from ({**least, key: value} for value in get_args(field.annotation))
+        elif field.annotation is bool:
+            yield from ({**least, key: value} for value in (True, False))
+
+
+def section_of(place: str, value: dict[str, Any]) -> dict[str, Any]:
+    """A recipe in which one part is as given, and everything around it is small."""
+    lstm = {"name": "lstm", "hidden_dim": 5}
+    recipe: dict[str, Any] = {
+        "source": "a test",
+        "encoder": {"name": "logmel"},
+        "model": {
+            "name": "dual_encoder",
+            "out_dim": 7,
+            "audio": {"pooling": lstm},
+            "text": {"name": "word_embeddings"},
+        },
+        "loss": {"name": "nt_xent"},
+        "optimizer": {"name": "adamw", "lr": 1e-3},
+        "training": {"epochs": 1, "batch_size": 4, "keep_best": "last"},
+    }
+    if value.get("name") == "ridge":
+        recipe = {key: recipe[key] for key in ("source", "encoder")}
+    *parents, last = place.split(".")
+    section = recipe
+    for parent in parents:
+        section = section[parent]
+    section[last] = value
+    return recipe
+
+
+EVERY_CHOICE = [
+    pytest.param(place, value, id="-".join([place, *(str(v) for v in value.values() if isinstance(v, str | bool))]))
+    for place, part in PARTS
+    for value in choices_of(part)
+]
+
+
+def test_the_walk_finds_the_unions_of_the_schema() -> None:
+    unions = {place for place, _ in PARTS if sum(place == other for other, _ in PARTS) > 1}
+    assert unions == {"encoder", "loss", "model", "model.audio.pooling", "model.text", "model.text.pooling"}
+
+
+@pytest.mark.parametrize(("place", "value"), EVERY_CHOICE)
+def test_every_choice_of_the_schema_is_built_and_trains(
+    place: str, value: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atrkit.models.text_towers.load_sentence_encoder", toy_sentence_encoder)
+    recipe = Recipe.model_validate(section_of(place, value))
+    if place == "encoder":
+        assert_encoder_can_be_loaded(recipe)
+    else:
+        assert_trains(recipe, tmp_path)
+
+
+def test_a_ridge_embeds_with_the_sentence_encoder_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atrkit.models.text_encoders.load_sentence_encoder", toy_sentence_encoder)
+    settings = RidgeSettings(sentence_encoder="somewhere")
+    assert fit_ridge(settings, toy_data()).text.config()["model"] == "somewhere"
+
+
+# --- the shipped recipes
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_recipe_is_loaded_built_and_trained_one_epoch(name: str, tmp_path: Path) -> None:
+    path = shipped_recipe_folder() / f"{name}.yaml"
+    recipe = load_recipe(path, ["training.epochs=1"] if load_recipe(path).training else [])
+    assert_encoder_can_be_loaded(recipe)
+    assert_trains(recipe, tmp_path)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_recipe_says_where_its_settings_come_from_and_survives_being_written(
+    name: str, tmp_path: Path
+) -> None:
+    recipe = load_recipe(shipped_recipe_folder() / f"{name}.yaml")
+    assert len(recipe.source.split()) > 5
+    (tmp_path / "again.yaml").write_text(dump_recipe(recipe))
+    assert load_recipe(tmp_path / "again.yaml") == recipe
+
+
+def test_the_fixed_names_are_there() -> None:
+    assert {"own_recordings", "synthetic/retrieval"} <= set(SHIPPED)
+
+
+# --- what building and training means
+
+
+def assert_encoder_can_be_loaded(recipe: Recipe) -> None:
+    assert recipe.encoder.name in ENCODER_NAMES
+    checkpoint, settings = build.encoder_arguments(recipe.encoder)
+    if recipe.encoder.name == "logmel":  # the others need weights; tests/encoders loads them
+        encoder = load_encoder(recipe.encoder.name, checkpoint, **settings)
+        assert settings.items() <= encoder.settings.items()
+
+
+def toy_data(seed: int = 0) -> TrainingData:
+    rng = np.random.default_rng(seed)
+    frames = [rng.standard_normal((rng.integers(1, 5), FRAME_DIM)) for _ in range(CLIPS)]
+    captions = tuple((f"a {rng.choice(WORDS)} then {rng.choice(WORDS)}",) for _ in range(CLIPS))
+    return TrainingData(Ragged.from_sequences(frames), tuple(f"clip{n}" for n in range(CLIPS)), captions)
+
+
+def assert_trains(recipe: Recipe, folder: Path) -> None:
+    """The model is built as `atrkit train` builds it, learns from toy data, and opens again with the same output."""
+    data = toy_data()
+    match recipe.model:
+        case RidgeSettings():
+            ridge = fit_ridge(recipe.model, data)
+            ridge.save_pretrained(folder)
+            opened_CD = RidgeRetriever.from_pretrained(folder).embed_captions(data.all_captions)
+            np.testing.assert_array_equal(opened_CD, ridge.embed_captions(data.all_captions))
+        case DualEncoderSettings():
+            model = train_one_epoch(recipe, recipe.model, data, folder)
+            assert np.isfinite(model.embed_clips(data.frames)).all()
+            assert np.isfinite(model.embed_captions(data.all_captions)).all()
+
+
+def fit_ridge(settings: RidgeSettings, data: TrainingData) -> RidgeRetriever:
+    rng = np.random.default_rng(1)
+    text = build.build_ridge_text(settings, data.all_captions, LABELS)
+    return RidgeRetriever.fit(
+        rng.standard_normal((CLIPS, FRAME_DIM)),
+        data.captions,
+        text,
+        ridge_lambda=settings.ridge_lambda,
+        tag_probs_AK=rng.random((CLIPS, len(LABELS))) if settings.label_prior else None,
+        labels=LABELS if settings.label_prior else (),
+    )
+
+
+def train_one_epoch(recipe: Recipe, settings: DualEncoderSettings, data: TrainingData, folder: Path) -> DualEncoder:
+    assert recipe.loss is not None and recipe.optimizer is not None and recipe.training is not None
+    model = build.build_dual_encoder(settings, frame_dim=FRAME_DIM, captions=data.all_captions, seed=1)
+    before = {name: value.clone() for name, value in model.named_parameters() if value.requires_grad}
+    result = train_dual_encoder(
+        model,
+        build.build_loss(recipe.loss),
+        data,
+        toy_data(seed=1),
+        epochs=recipe.training.epochs,
+        batch_size=recipe.training.batch_size,
+        optimizer=build.build_optimizer_settings(recipe.optimizer),
+        run_folder=folder,
+        caption_choice=recipe.data.caption_choice,
+        keep_best=recipe.training.keep_best,
+        clip_grad_norm=recipe.training.clip_grad_norm,
+    )
+    assert result.epochs_run == 1 and np.isfinite(result.metrics[0]["train_loss"])
+    moved = [
+        name for name, value in model.named_parameters() if name in before and not torch.equal(value, before[name])
+    ]
+    assert any(name.startswith("audio.") for name in moved) and any(name.startswith("text.") for name in moved)
+    return model
+
+
+class ToyNetwork(nn.Module):
+    """Stands for a text network of the transformers library, whose import alone takes seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = types.SimpleNamespace(hidden_size=4, save_pretrained=lambda folder: None)
+        self.embedding = nn.Embedding(50, 4)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> types.SimpleNamespace:
+        return types.SimpleNamespace(last_hidden_state=self.embedding(input_ids))
+
+
+class ToyTokenizer:
+    """A token per word."""
+
+    model_max_length, pad_token_id, unk_token_id = 64, 0, None
+
+    def __call__(self, texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
+        return {"input_ids": [[1 + len(word) for word in text.split()] for text in texts]}
+
+    def save_pretrained(self, folder: str) -> None:
+        """There is nothing to keep."""
+
+
+def toy_sentence_encoder(source: str, **arguments: Any) -> SentenceEncoder:
+    return SentenceEncoder(ToyNetwork(), ToyTokenizer(), **arguments).eval()
