@@ -95,11 +95,11 @@ def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> Extr
     path = session.workspace.embeddings_path(dataset.name, options.encoder)
     parts = PartFolder(path)
     with single_writer(path):
-        # parts of this very plan stay: a killed --overwrite is continued by the same command
-        if options.overwrite and (path.is_file() or parts.difference(plan)):
-            path.unlink(missing_ok=True)
+        # with --overwrite the old file stays until the new one replaces it, and so do parts of this very plan: the same
+        # command continues after a kill
+        if options.overwrite and parts.difference(plan):
             parts.clear()
-        was_there, made = path.is_file(), 0
+        was_there, made = path.is_file() and not options.overwrite, 0
         if was_there:
             embeddings = _reuse(session, dataset, path, plan)
             parts.clear()
