@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from atrkit.datasets.manifest import Dataset
-from atrkit.errors import IntegrityError, MissingPrerequisiteError
+from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError
+from atrkit.files import sha256_of_file
 from atrkit.store.embeddings import Embeddings, FrameDtype, first_difference, load_embeddings
 from atrkit.store.parts import describe_difference
 from atrkit.workflows.extract import ExtractOptions, clips_record, extract
@@ -26,7 +29,7 @@ def embeddings_for(
 
     Args:
         encoder: name of the encoder.
-        checkpoint: its weights, should extraction be needed.
+        checkpoint: its weights; embeddings made with others are refused, unless `same_as` says what is needed.
         settings: settings that the recipe states; others may be anything.
         frame_dtype: how frames are kept, should extraction be needed.
         same_as: provenance that must be met exactly (a trained model's), or None.
@@ -34,7 +37,8 @@ def embeddings_for(
 
     Raises:
         MissingPrerequisiteError: they are missing and may not be made.
-        IntegrityError: they were made with other settings, or of another state of the dataset.
+        IntegrityError: they were made with other settings or another checkpoint, or of another state of the dataset.
+        DivergedError: a clip's embedding is not finite; names it.
     """
     path = session.workspace.embeddings_path(dataset.name, encoder)
     command = f"atrkit extract --encoder {encoder} --dataset {dataset.name}"
@@ -49,27 +53,42 @@ def embeddings_for(
         embeddings = extract(session, dataset, options).embeddings
     else:
         embeddings = load_embeddings(path)
-    _refuse_other_input(path, embeddings, dataset, settings or {}, same_as, command)
+    wanted = same_as or _as_stated(embeddings.provenance, checkpoint, settings or {})
+    _refuse_other_input(path, embeddings, dataset, wanted, command)
+    _refuse_not_finite(path, embeddings)
     for problem in embeddings.problems:
         session.say(f"{problem['item']}: {problem['action']} ({problem['reason']})")
     return embeddings
+
+
+def _refuse_not_finite(path: Path, embeddings: Embeddings) -> None:
+    """Training data check their frames; the vectors of clips go into closed forms that would give NaN back."""
+    broken = np.flatnonzero(~np.isfinite(embeddings.clip_emb_AD).all(axis=1))
+    if len(broken):
+        names = ", ".join(repr(embeddings.clip_ids[a]) for a in broken[:5])
+        raise DivergedError(f"{len(broken)} clips have NaN or infinity in {path}: {names}; make it anew: --overwrite")
 
 
 # settings a user can choose; the others follow from the encoder's name
 EXTRACTION_OPTIONS = frozenset({"pool_time_s"})
 
 
+def _as_stated(there: dict[str, Any], checkpoint: str | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """What embeddings must agree with when a recipe states some of it: the rest may be as it is."""
+    stated = {**there, "settings": {**there.get("settings", {}), **settings}}
+    if checkpoint is None:
+        return stated
+    if not Path(checkpoint).is_file():
+        raise MissingPrerequisiteError(
+            f"the recipe's checkpoint {checkpoint} is not there: correct the path, or leave it out of the recipe"
+        )
+    return {**stated, "checkpoint_sha256": sha256_of_file(Path(checkpoint))}
+
+
 def _refuse_other_input(
-    path: Path,
-    embeddings: Embeddings,
-    dataset: Dataset,
-    settings: dict[str, Any],
-    same_as: dict[str, Any] | None,
-    command: str,
+    path: Path, embeddings: Embeddings, dataset: Dataset, wanted: dict[str, Any], command: str
 ) -> None:
     there = embeddings.provenance
-    asked_settings = {**there.get("settings", {}), **settings}
-    wanted = same_as if same_as is not None else {**there, "settings": asked_settings}
     difference = first_difference(there, wanted)
     if difference:
         raise IntegrityError(f"{path} does not fit: {difference}; make it anew: {command} --overwrite")
