@@ -127,6 +127,27 @@ def test_every_choice_of_the_schema_is_built_and_trains(
         assert_trains(recipe, tmp_path)
 
 
+def test_no_two_choices_make_the_same_thing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atrkit.models.text_towers.load_sentence_encoder", toy_sentence_encoder)
+    built_places = {place for place, _ in PARTS} - {"data", "retrieval", "target", "training"}
+    made: dict[str, Recipe] = {}
+    for place, value in (
+        (place, value) for place, part in PARTS if place in built_places for value in choices_of(part)
+    ):
+        recipe = Recipe.model_validate(section_of(place, value))
+        if isinstance(recipe.model, DualEncoderSettings):
+            assert made.setdefault(what_is_built(recipe, recipe.model), recipe) == recipe
+    assert len(made) > 12
+
+
+def what_is_built(recipe: Recipe, model: DualEncoderSettings) -> str:
+    assert recipe.loss is not None and recipe.optimizer is not None
+    dual_encoder = build.build_dual_encoder(model, frame_dim=FRAME_DIM, captions=["rain"], seed=1)
+    optimizer = build.build_optimizer_settings(recipe.optimizer)
+    encoder = (recipe.encoder.name, build.encoder_arguments(recipe.encoder))
+    return repr((dual_encoder.config, build.build_loss(recipe.loss), optimizer, encoder))
+
+
 def test_a_ridge_embeds_with_the_sentence_encoder_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("atrkit.models.text_encoders.load_sentence_encoder", toy_sentence_encoder)
     settings = RidgeSettings(sentence_encoder="somewhere")
