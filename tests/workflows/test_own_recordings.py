@@ -5,10 +5,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from atrkit.cli.app import app
+from atrkit.models.ridge_retriever import RidgeRetriever
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 CLIPS = SHARED / "data" / "clips"
@@ -91,6 +93,16 @@ def test_the_label_prior_can_be_turned_off_and_matters(workspace):
     atrkit("train", "own_recordings", *plain, "--workspace", workspace)
     with_prior, without = (evaluate(workspace, "--run", name) for name in ("own_recordings", "plain"))
     assert with_prior["text_to_audio"]["mAP@10"] > without["text_to_audio"]["mAP@10"]
+
+
+def test_lambda_of_the_recipe_is_the_one_that_is_used(workspace):
+    weights = {}
+    for ridge_lambda in ("1.0", "1e6"):
+        name = ["--name", f"lambda-{ridge_lambda}", "--set", f"model.ridge_lambda={ridge_lambda}"]
+        atrkit("train", "own_recordings", *name, "--workspace", workspace)
+        model = RidgeRetriever.from_pretrained(workspace / "runs" / f"lambda-{ridge_lambda}" / "seed-1")
+        weights[ridge_lambda] = np.abs(model.weights.weights_FD).max()
+    assert weights["1e6"] < weights["1.0"] / 1e4
 
 
 def test_a_dual_encoder_trains_on_the_same_embeddings(workspace):

@@ -1,0 +1,54 @@
+"""One thread, and a text network that stands for those of the transformers library, whose import takes seconds."""
+
+import types
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from atrkit.models.text_encoders import SentenceEncoder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class ToyNetwork(nn.Module):
+    """Stands for a text network of the transformers library, whose import alone takes seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = types.SimpleNamespace(hidden_size=4, save_pretrained=lambda folder: None)
+        self.embedding = nn.Embedding(50, 4)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> types.SimpleNamespace:
+        return types.SimpleNamespace(last_hidden_state=self.embedding(input_ids))
+
+
+class ToyTokenizer:
+    """A token per word."""
+
+    model_max_length, pad_token_id, unk_token_id = 64, 0, None
+
+    def __call__(self, texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
+        return {"input_ids": [[1 + len(word) for word in text.split()] for text in texts]}
+
+    def save_pretrained(self, folder: str) -> None:
+        """There is nothing to keep."""
+
+
+def toy_sentence_encoder(source: str, **arguments: Any) -> SentenceEncoder:
+    return SentenceEncoder(ToyNetwork(), ToyTokenizer(), **arguments).eval()
+
+
+@pytest.fixture
+def toy_text_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever folder or hub id a recipe names, this is what is opened."""
+    for module in ("text_towers", "text_encoders"):
+        monkeypatch.setattr(f"atrkit.models.{module}.load_sentence_encoder", toy_sentence_encoder)
