@@ -7,7 +7,7 @@ import typer
 
 from atrkit import __version__
 from atrkit.cli import data, evaluation, training
-from atrkit.cli.session import ending_at_once_when_interrupted
+from atrkit.cli.session import ending_at_once_when_interrupted, usage_errors_in_one_line
 
 app = typer.Typer(
     name="atrkit",
@@ -45,5 +45,5 @@ def main() -> None:
     # OpenMP threads that spin while they wait made training five times slower on busy cores (one core of two taken);
     # set before torch is imported, and only where the user has not chosen
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with ending_at_once_when_interrupted():
-        app()
+    with ending_at_once_when_interrupted(), usage_errors_in_one_line():
+        raise SystemExit(app(standalone_mode=False))

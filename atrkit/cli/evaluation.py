@@ -14,6 +14,9 @@ def evaluate(
     run: Annotated[str | None, typer.Option(help="Folder or name of a run (default: the newest finished).")] = None,
     dataset: Annotated[str | None, typer.Option(help="Evaluate on this dataset (default: the run's own).")] = None,
     split: Annotated[str | None, typer.Option(help="Which split (default: the run's test split).")] = None,
+    ties: Annotated[
+        bool, typer.Option("--ties", help="Also print what tied scores could make at best and at worst.")
+    ] = False,
     no_extract: Annotated[
         bool, typer.Option("--no-extract", help="Do not make missing embeddings; say what is missing.")
     ] = False,
@@ -25,4 +28,4 @@ def evaluate(
     parse_metrics(metric or ["recall"])
     options = EvaluateOptions(run, dataset, split, may_extract=not no_extract)
     evaluation = evaluate_run(terminal.session, options)
-    terminal.show(recall_table([evaluation.result]), evaluation.result)
+    terminal.show(recall_table([evaluation.result], show_tie_bounds=ties), evaluation.result)

@@ -162,6 +162,22 @@ def ending_at_once_when_interrupted() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def usage_errors_in_one_line() -> Iterator[None]:
+    """Say what is wrong with the words of a command, and where its help is (exit code 2)."""
+    try:
+        yield
+    except Exception as error:
+        message = getattr(error, "format_message", None)  # click's, which typer may carry inside itself
+        if message is None:
+            raise
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "atrkit"
+        if type(error).__name__ != "NoArgsIsHelpError":  # whose message is the help, which typer has printed
+            sys.stderr.write(f"atrkit: {' '.join(message().split())} (see {command} --help)\n")
+        raise SystemExit(getattr(error, "exit_code", 2)) from None
+
+
 def leave(error: BaseException, *, debug: bool) -> NoReturn:
     """Print one line for an error and leave with its exit code.
 
@@ -178,11 +194,11 @@ def leave(error: BaseException, *, debug: bool) -> NoReturn:
 def _describe(error: BaseException) -> tuple[int, str]:
     match error:
         case AtrkitError():
-            return error.exit_code, " ".join(str(error).split("\n"))
+            return error.exit_code, str(error)  # one line; a recipe's mistakes have one each
         case TerminatedError():
-            return EXIT_TERMINATED, "terminated; what was finished is kept, and the same command goes on from there"
+            return EXIT_TERMINATED, "terminated; nothing is half written, run the same command again"
         case KeyboardInterrupt():
-            return EXIT_INTERRUPTED, "interrupted; what was finished is kept, and the same command goes on from there"
+            return EXIT_INTERRUPTED, "interrupted; nothing is half written, run the same command again"
         case MemoryError():
             return 4, "out of memory; use a machine with more, or a smaller dataset"
         case BrokenPipeError():

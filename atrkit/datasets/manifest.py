@@ -188,12 +188,16 @@ def load_dataset(folder: Path) -> Dataset:
         raise _damaged(folder, DATASET_NAME, str(error)) from error
     if hashlib.sha256(manifest).hexdigest() != expected_sha256:
         raise _damaged(folder, MANIFEST_NAME, "its sha256 is not the one in dataset.json")
+    try:
+        listed = tuple(Problem(**json.loads(line)) for line in _lines(problems))
+    except (ValueError, TypeError) as error:
+        raise _damaged(folder, PROBLEMS_NAME, str(error)) from error
     return Dataset(
         name=name,
         clips=tuple(_clip_from(json.loads(line)) for line in _lines(manifest)),
         folder=folder,
         about=about,
-        problems=tuple(Problem(**json.loads(line)) for line in _lines(problems)),
+        problems=listed,
     )
 
 

@@ -1,5 +1,6 @@
 """Log-mel spectra as frame embeddings: no network, so they are there on every machine."""
 
+import math
 from fractions import Fraction
 
 import torch
@@ -73,7 +74,7 @@ def _frames_per_pool(pool_time_s: float | None, hop_s: float) -> int:
     if pool_time_s is None:
         return 1
     # through the decimal digits: 0.32 / 0.01 is 32 only when both are taken as written
-    frames = Fraction(str(pool_time_s)) / Fraction(str(hop_s))
+    frames = Fraction(str(pool_time_s)) / Fraction(str(hop_s)) if math.isfinite(pool_time_s) else Fraction(0)
     if frames < 1 or frames.denominator != 1:
         raise UsageError(f"pool_time_s: {pool_time_s} s is no positive multiple of {hop_s} s")
     return frames.numerator

@@ -117,4 +117,4 @@ def _checked(path: Path, digest: str) -> bytes:
 
 
 def _damaged(path: Path, how: str) -> IntegrityError:
-    return IntegrityError(f"{path} {how}: train the model again, or copy its folder again")
+    return IntegrityError(f"{path} {how}: train the model again with --overwrite, or copy its folder again")

@@ -90,7 +90,8 @@ def _read(path: Path) -> bytes:
 def _all_mistakes(
     file_name: str, mistakes: Sequence[Mistake], document: Document, overrides: Sequence[Override]
 ) -> UsageError:
-    lines = [_line(mistake, document, overrides) for mistake in mistakes]
+    in_order = sorted(mistakes, key=lambda mistake: _line_number(mistake, document) or 0)
+    lines = [_line(mistake, document, overrides) for mistake in in_order]
     if len(lines) == 1:
         return UsageError(f"{file_name}: {lines[0]}")
     return UsageError("\n  ".join([f"{file_name}: {len(lines)} mistakes", *lines]))
@@ -101,8 +102,13 @@ def _line(mistake: Mistake, document: Document, overrides: Sequence[Override]) -
     if option:
         place = "" if option == mistake.dotted else f"{mistake.dotted}: "
         return f"--set {option}: {place}{mistake.finding}"
-    line = next((document.lines[outer] for outer in _outwards(mistake.place) if outer in document.lines), None)
+    line = _line_number(mistake, document)
     return f"{f'line {line}: ' if line else ''}{mistake.dotted}: {mistake.finding}"
+
+
+def _line_number(mistake: Mistake, document: Document) -> int | None:
+    """Where the mistake stands, or the section that lacks something."""
+    return next((document.lines[outer] for outer in _outwards(mistake.place) if outer in document.lines), None)
 
 
 def _option_that_wrote(place: Place, document: Document, overrides: Sequence[Override]) -> str | None:

@@ -18,12 +18,13 @@ _DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text
 _RANK_COLUMNS = ("MedR", "MnR")
 
 
-def recall_table(results: Sequence[Mapping[str, Any]]) -> RenderableType:
+def recall_table(results: Sequence[Mapping[str, Any]], *, show_tie_bounds: bool = False) -> RenderableType:
     """One table for each result, with what else was found below it.
 
     Args:
         results: objects as in DESIGN.md, section 9 (fractions in [0, 1], ranks 1-based). "target", "twin_order",
             "hubness", "duplicate_captions" and "clips_trained_on" are shown when they are there.
+        show_tie_bounds: rows for ties that all fall out well, or badly.
 
     Returns:
         Something that a rich console prints.
@@ -32,7 +33,7 @@ def recall_table(results: Sequence[Mapping[str, Any]]) -> RenderableType:
     for result in results:
         if parts:
             parts.append(Text())
-        parts += [_title(result), _table(result), Text(), *(Text(note) for note in notes_of(result))]
+        parts += [_title(result), _table(result, show_tie_bounds), Text(), *(Text(note) for note in notes_of(result))]
     return Group(*parts)
 
 
@@ -46,7 +47,7 @@ def _title(result: Mapping[str, Any]) -> Text:
     return title.append(f"{size}; scores: {scoring}; R@k, mAP in %", style="not bold")
 
 
-def _table(result: Mapping[str, Any]) -> Table:
+def _table(result: Mapping[str, Any], show_tie_bounds: bool) -> Table:
     columns = _columns_of(result["text_to_audio"])
     table = Table(box=RULED, show_edge=False, pad_edge=False, header_style="")
     table.add_column("", overflow="fold", min_width=len(_DIRECTIONS["text_to_audio"]))
@@ -56,6 +57,9 @@ def _table(result: Mapping[str, Any]) -> Table:
         figures = result[direction]
         table.add_row(name, *(_measured(figures, column) for column in columns), style="bold")
         table.add_row("  chance", *(_measured(figures, f"chance_{column}") for column in columns), style="dim")
+        bounds = figures.get("tie_bounds", {}) if show_tie_bounds else {}
+        for bound, bounded in bounds.items():
+            table.add_row(f"  {bound}", *(_measured(bounded, column) for column in columns))
         published = _published(result, direction)
         if published:
             label = f"  paper {result['target']['paper']}"

@@ -1,6 +1,7 @@
 """Score matrices on disk: sealed HDF5 with ids, pool id, and what made the scores."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ _FORMAT = "atrkit scores 1"
 _REBUILD = "make it again: atrkit eval"
 
 
-def save_scores(path: Path, matrix: ScoreMatrix, about: dict[str, Any]) -> None:
+def save_scores(path: str | os.PathLike[str], matrix: ScoreMatrix, about: dict[str, Any]) -> None:
     """Write a score matrix with its ids and pool id, atomically; the same content gives the same bytes.
 
     Scores are kept as float32. A float64 matrix is rounded to it, which can make ties: evaluate what `load_scores`
@@ -46,10 +47,10 @@ def save_scores(path: Path, matrix: ScoreMatrix, about: dict[str, Any]) -> None:
         _write_texts(file, "clip_of_caption", matrix.clip_of_caption)
         _write_texts(file, "about", (json.dumps(about, allow_nan=False, sort_keys=True),))
 
-    write_hdf5(path, fill)
+    write_hdf5(Path(path), fill)
 
 
-def load_scores(path: Path) -> ScoreMatrix:
+def load_scores(path: str | os.PathLike[str]) -> ScoreMatrix:
     """Read a score matrix and check every byte of its file.
 
     Raises:
@@ -57,17 +58,17 @@ def load_scores(path: Path) -> ScoreMatrix:
         IntegrityError: it is truncated, altered or no score file; names it and the command that makes it again
             (exit code 5).
     """
-    return _read(path)[0]
+    return _read(Path(path))[0]
 
 
-def load_scores_about(path: Path) -> dict[str, Any]:
+def load_scores_about(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what made the scores, as it was given to `save_scores`.
 
     Raises:
         MissingPrerequisiteError: there is no such file (exit code 3).
         IntegrityError: as for `load_scores` (exit code 5).
     """
-    return _read(path)[1]
+    return _read(Path(path))[1]
 
 
 def _read(path: Path) -> tuple[ScoreMatrix, dict[str, Any]]:

@@ -13,6 +13,8 @@ from atrkit.files import write_json_atomic
 from atrkit.metrics.duplicates import duplicate_captions
 from atrkit.metrics.hubness import audio_to_text_hubness, text_to_audio_hubness
 from atrkit.metrics.ranking import evaluate as ranking_figures
+from atrkit.metrics.ranking import tie_bounds
+from atrkit.metrics.tie_blocks import audio_to_text_blocks, text_to_audio_blocks
 from atrkit.metrics.twin_order import TwinOrder, twin_order
 from atrkit.recipe.models import DualEncoderSettings, RidgeSettings
 from atrkit.recipe.schema import Recipe
@@ -82,7 +84,7 @@ def evaluate_run(session: Session, options: EvaluateOptions) -> Evaluation:
 
     embeddings = _embeddings_as_trained(session, run, recipe, dataset, options)
     clips = captioned_clips(session, dataset, split, embeddings)
-    trained_on = _count_trained_on(session, inputs, clips)
+    trained_on = _count_trained_on(inputs, clips)
     about = {"run": run_name, "dataset": dataset.name, "split": split, "scoring": recipe.retrieval.score}
     matrix = score_run(recipe, folder, clips)
     save_scores(output / SCORES_NAME, matrix, {**about, "column_scaling": recipe.retrieval.column_scaling})
@@ -92,7 +94,7 @@ def evaluate_run(session: Session, options: EvaluateOptions) -> Evaluation:
         **about,
         "pool_id": matrix.pool_id,
         "column_scaling": recipe.retrieval.column_scaling,
-        **ranking_figures(matrix),
+        **_figures(matrix),
         "hubness": {
             "text_to_audio": asdict(text_to_audio_hubness(matrix)),
             "audio_to_text": asdict(audio_to_text_hubness(matrix)),
@@ -143,15 +145,19 @@ def _embeddings_as_trained(
     )
 
 
-def _count_trained_on(session: Session, inputs: dict[str, Any], clips: CaptionedClips) -> int:
+def _figures(matrix: ScoreMatrix) -> dict[str, Any]:
+    """Both directions, each with the figures that ties could make at best and at worst where there are any."""
+    figures = ranking_figures(matrix)
+    for direction, blocks_of in (("text_to_audio", text_to_audio_blocks), ("audio_to_text", audio_to_text_blocks)):
+        if figures[direction]["tied_queries"]:
+            figures[direction]["tie_bounds"] = tie_bounds(blocks_of(matrix))
+    return figures
+
+
+def _count_trained_on(inputs: dict[str, Any], clips: CaptionedClips) -> int:
     """Clips whose very audio the run was trained on, under whatever name: recall on them measures memory."""
     known = set(inputs["clips"].values())
-    count = sum(clip.sha256 in known for clip in clips.clips)
-    if count:
-        session.say(
-            f"NOTE: the run was trained on {count} of these {len(clips.clips)} clips: this is no measure of retrieval"
-        )
-    return count
+    return sum(clip.sha256 in known for clip in clips.clips)
 
 
 def score_run(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreMatrix:

@@ -88,11 +88,12 @@ def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> Extr
         ResourceError: the disk would be too small, or cannot be written.
         DivergedError: an embedding is not finite; names the clips.
     """
-    encoder = load_encoder(options.encoder, checkpoint=options.checkpoint, **options.settings)
+    path = session.workspace.embeddings_path(dataset.name, options.encoder)
+    checkpoint = options.checkpoint or _checkpoint_used_before(path)
+    encoder = load_encoder(options.encoder, checkpoint=checkpoint, **options.settings)
     if encoder.checkpoint_note:
         session.say(encoder.checkpoint_note)
     plan = _plan(dataset, encoder, options)
-    path = session.workspace.embeddings_path(dataset.name, options.encoder)
     parts = PartFolder(path)
     with single_writer(path):
         # with --overwrite the old file stays until the new one replaces it, and so do parts of this very plan: the same
@@ -165,7 +166,7 @@ def _reuse(session: Session, dataset: Dataset, path: Path, plan: PartPlan) -> Em
     with session.open_progress("checking audio", len(dataset.clips), "clips") as advance:
         for clip in dataset.clips:
             if clip.id in encoded:
-                refuse_changed_audio(dataset, clip)
+                _refuse_gone_or_changed(dataset, clip)
             advance(1, clip.duration_s)
     gone = [problem["item"] for problem in embeddings.problems if problem["reason"].startswith(UNREADABLE)]
     back = [clip.id for clip in dataset.clips if clip.id in gone and dataset.audio_path(clip).is_file()]
@@ -175,6 +176,27 @@ def _reuse(session: Session, dataset: Dataset, path: Path, plan: PartPlan) -> Em
             "make it anew with --overwrite"
         )
     return embeddings
+
+
+def _refuse_gone_or_changed(dataset: Dataset, clip: Clip) -> None:
+    try:
+        refuse_changed_audio(dataset, clip)
+    except UnusableAudioError as error:
+        raise IntegrityError(
+            f"{dataset.audio_path(clip)} has an embedding and {error}: put it back, or make the dataset without it: "
+            f"{command_that_makes(dataset.name)}"
+        ) from error
+
+
+def _checkpoint_used_before(path: Path) -> str | None:
+    """The weights that the embeddings at `path` were made with, if both are there: asking again needs no network."""
+    if not path.is_file():
+        return None
+    try:
+        used: str | None = load_embeddings(path).notes.get("checkpoint")
+    except IntegrityError:
+        return None  # said when it matters; --overwrite replaces a damaged file
+    return used if used is not None and Path(used).is_file() else None
 
 
 def clips_record(embeddings: Embeddings) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from atrkit.datasets.folder import check_dataset_name, import_folder
-from atrkit.datasets.manifest import DATASET_NAME, Dataset, save_dataset
-from atrkit.datasets.synthetic import generate, sizes_for
+from atrkit.datasets.manifest import DATASET_NAME, MANIFEST_NAME, PROBLEMS_NAME, Dataset, save_dataset
+from atrkit.datasets.synthetic import AUDIO_FOLDER, EVENTS_NAME, generate, sizes_for
 from atrkit.errors import UsageError
 from atrkit.files import require_free_space, single_writer
 from atrkit.workflows.session import Advance, Session
@@ -51,13 +51,36 @@ def download(session: Session, name: str, *, clips: int, seed: int, workers: int
     folder = session.workspace.dataset_folder(name)
     total = sizes.dev + sizes.val + sizes.eval
     require_free_space(folder, total * BYTES_PER_SYNTHETIC_CLIP, f"rendering {total} clips")
+    making = folder.with_name(f".{name}.making")
     with single_writer(folder):
-        (folder / DATASET_NAME).unlink(missing_ok=True)  # first: a kill must not leave a dataset without its audio
-        shutil.rmtree(folder, ignore_errors=True)
+        _refuse_foreign_files(folder)
+        if folder.is_dir():
+            session.say(f"{folder} is there: it is replaced when the new one is whole")
+        shutil.rmtree(making, ignore_errors=True)
         with session.open_progress(f"rendering {name}", total, "clips") as advance:
-            dataset = generate(folder, sizes, seed, workers, advance)
+            dataset = generate(making, sizes, seed, workers, advance)
         save_dataset(dataset)
-    return dataset
+        _put_in_place(making, folder)
+    return replace(dataset, folder=folder)
+
+
+def _refuse_foreign_files(folder: Path) -> None:
+    """What a user laid into the folder of a made dataset would be lost with it."""
+    made = {AUDIO_FOLDER, EVENTS_NAME, MANIFEST_NAME, PROBLEMS_NAME, DATASET_NAME}
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise UsageError(f"{folder} is not a folder of its own: move it away, atrkit makes one there")
+    foreign = sorted(path.name for path in folder.iterdir() if path.name not in made) if folder.is_dir() else []
+    if foreign:
+        raise UsageError(f"{folder} holds {foreign[0]!r}, which atrkit did not make: move it away, it would be lost")
+
+
+def _put_in_place(making: Path, folder: Path) -> None:
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.is_dir():
+        folder.rename(old)
+    making.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def import_recordings(
@@ -73,6 +96,8 @@ def import_recordings(
     """Take a folder or a table of captions in as a dataset; audio stays where it is."""
     check_dataset_name(name)
     folder = session.workspace.dataset_folder(name)
+    if (folder / DATASET_NAME).is_file():
+        session.say(f"dataset {name!r} is there already: its manifest is replaced (no audio is touched)")
     with single_writer(folder), _counted_progress(session, f"reading {source}", "files") as on_progress:
         dataset = import_folder(
             source,

@@ -1,6 +1,7 @@
 """A run's folder: what was asked (recipe, inputs, environment), what came out, and whether it is the same again."""
 
 import platform
+import shutil
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atrkit import __version__
-from atrkit.errors import IntegrityError
+from atrkit.errors import IntegrityError, UsageError
 from atrkit.files import as_resource_error, write_atomic, write_json_atomic
 from atrkit.recipe.load import dump_recipe, load_recipe
 from atrkit.recipe.schema import Recipe
@@ -21,6 +22,7 @@ RECIPE_NAME = "recipe.yaml"
 INPUTS_NAME = "inputs.json"
 ENVIRONMENT_NAME = "environment.json"
 LOG_NAME = "log.txt"
+CHECKPOINT_NAME = "training_state.ckpt"  # as training.checkpoint, which imports torch
 
 RECORDED_PACKAGES = ("torch", "transformers", "accelerate", "numpy", "h5py", "safetensors")
 
@@ -37,8 +39,15 @@ class RunFolder:
         return (self.path / FINISHED_NAME).is_file()
 
     def recipe(self) -> Recipe:
-        """The recipe as it ran, overrides included."""
-        return load_recipe(self.path / RECIPE_NAME)
+        """The recipe as it ran, overrides included.
+
+        Raises:
+            IntegrityError: the file is missing or damaged.
+        """
+        try:
+            return load_recipe(self.path / RECIPE_NAME)
+        except UsageError as error:
+            raise IntegrityError(f"{error}; train the run again with --overwrite") from error
 
     def finished_record(self) -> dict[str, Any]:
         """What the training said at its end.
@@ -46,7 +55,7 @@ class RunFolder:
         Raises:
             IntegrityError: the file is damaged.
         """
-        return read_record(self.path / FINISHED_NAME)
+        return read_record(self.path / FINISHED_NAME, ("dataset", "train_split", "test_split", "checkpoint", "model"))
 
     def inputs(self) -> dict[str, Any]:
         """What the training was given.
@@ -54,7 +63,7 @@ class RunFolder:
         Raises:
             IntegrityError: the file is damaged.
         """
-        return read_record(self.path / INPUTS_NAME)
+        return read_record(self.path / INPUTS_NAME, ("clips", "embeddings"))
 
     def difference(self, recipe: Recipe, inputs: dict[str, Any]) -> str | None:
         """What differs between this run and what is asked now, in words; None when nothing is there or differs."""
@@ -69,6 +78,7 @@ class RunFolder:
         Raises:
             IntegrityError: another recipe or other data began here; says what differs.
         """
+        self._refuse_remains()
         difference = self.difference(recipe, inputs)
         if difference:
             raise IntegrityError(
@@ -77,11 +87,31 @@ class RunFolder:
             )
         if (self.path / INPUTS_NAME).is_file():
             return
-        # without inputs it is what a killed --overwrite left of another run
-        (self.path / FINISHED_NAME).unlink(missing_ok=True)
         write_atomic(self.path / RECIPE_NAME, dump_recipe(recipe).encode())
         write_json_atomic(self.path / ENVIRONMENT_NAME, _environment())
         write_json_atomic(self.path / INPUTS_NAME, inputs)
+
+    def _refuse_remains(self) -> None:
+        """Results without a record of what made them must not be mixed with new ones, nor overwritten unasked."""
+        there = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        remains = sorted(there - {RECIPE_NAME, ENVIRONMENT_NAME, LOG_NAME})
+        if remains and INPUTS_NAME not in there:
+            raise IntegrityError(
+                f"{self.path} holds {remains[0]!r}, but not the {INPUTS_NAME} that says what it was made from: "
+                "use another --name, or replace it with --overwrite"
+            )
+
+    def clear(self) -> None:
+        """Remove the run.
+
+        Raises:
+            UsageError: the folder holds files but no run; nothing is removed.
+        """
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        if names and not names & {RECIPE_NAME, INPUTS_NAME, FINISHED_NAME, CHECKPOINT_NAME}:
+            raise UsageError(f"{self.path} holds no run: --overwrite does not remove it, use another --name")
+        (self.path / FINISHED_NAME).unlink(missing_ok=True)  # first: what a kill leaves must not look finished
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def finish(self, record: dict[str, Any]) -> None:
         """Mark the run as finished."""

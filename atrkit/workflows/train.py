@@ -1,16 +1,19 @@
 """`atrkit train`: from a recipe to run folders, one per seed, resumable."""
 
-import shutil
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, assert_never
 
 from atrkit.datasets.manifest import Dataset
+from atrkit.errors import UsageError
 from atrkit.files import single_writer
+from atrkit.models.folder import read_model_folder
 from atrkit.recipe.find import find_recipe, shipped_recipe_folder
 from atrkit.recipe.load import load_recipe
 from atrkit.recipe.models import DualEncoderSettings, RidgeSettings
+from atrkit.recipe.overrides import parse_overrides
 from atrkit.recipe.schema import Recipe
 from atrkit.store.embeddings import Embeddings
 from atrkit.workflows.build import build_ridge_text, encoder_arguments
@@ -74,17 +77,38 @@ def train(session: Session, options: TrainOptions) -> list[TrainOutcome]:
     if recipe.data.dataset is None:
         session.say(f"dataset: {dataset.name} (the one made last)")
     splits = choose_splits(dataset, recipe.data)
-    session.say(
-        f"splits: train on {splits.train}, choose by {splits.val or 'nothing'}, test on {splits.test or 'none'}"
-    )
+    if recipe.training is None or recipe.training.keep_best == "last":
+        splits = replace(splits, val=None)
+    elif splits.val is None:
+        raise UsageError(
+            f"the recipe keeps the epoch that is best by {recipe.training.keep_best}, and dataset {dataset.name!r} has "
+            f"no validation split (it has {', '.join(dataset.splits)}): --set data.val=SPLIT, or "
+            "--set training.keep_best=last"
+        )
+    session.say(f"splits: train on {splits.train}, {_said(splits.val, 'choose the epoch by')}test on {splits.test}")
     checkpoint, settings = encoder_arguments(recipe.encoder)
     embeddings = embeddings_for(
         session, dataset, recipe.encoder.name,
         checkpoint=checkpoint, settings=settings, may_extract=options.may_extract,
     )  # fmt: skip
     seeds = recipe.seeds if options.seed is None else (options.seed,)
-    name = options.name or recipe_name
+    name = recipe_name if options.name is None else options.name
+    _refuse_odd_name(name)
     return [_train_seed(session, options, recipe, name, seed, dataset, splits, embeddings) for seed in seeds]
+
+
+def _said(split: str | None, what: str) -> str:
+    return f"{what} {split}, " if split else ""
+
+
+def _refuse_odd_name(name: str) -> None:
+    """A run's name is a path below runs/ and must stay there.
+
+    Raises:
+        UsageError: says what a name may be.
+    """
+    if not all(re.fullmatch(r"[\w-][\w.-]*", part) for part in name.split("/")):
+        raise UsageError(f"--name {name!r}: a run's name has letters, digits, - _ . and / between parts, no dot first")
 
 
 def read_recipe(session: Session, options: TrainOptions) -> tuple[Recipe, str]:
@@ -93,11 +117,16 @@ def read_recipe(session: Session, options: TrainOptions) -> tuple[Recipe, str]:
     `recipe.yaml` is what `atrkit init` writes: when it is asked for and is not there, it is written now.
     """
     shipped = shipped_recipe_folder()
-    in_workspace = session.workspace.root / options.recipe
-    if options.recipe == DEFAULT_RECIPE and not Path(options.recipe).is_file() and not in_workspace.is_file():
-        session.say(f"{DEFAULT_RECIPE} is not there yet")
-        write_starter_recipe(session, in_workspace, overwrite=False)
-    path = in_workspace if in_workspace.is_file() else find_recipe(options.recipe, [shipped])
+    path = Path(options.recipe)
+    if options.recipe == DEFAULT_RECIPE and not path.is_file():
+        path = session.workspace.root / DEFAULT_RECIPE
+        if not path.is_file():
+            session.say(f"{DEFAULT_RECIPE} is not there yet")
+            dataset_name = dict(parse_overrides(options.overrides)).get(("data", "dataset"))
+            write_starter_recipe(session, path, overwrite=False, dataset_name=dataset_name)
+    elif not path.is_file():
+        path = find_recipe(options.recipe, [shipped])
+    session.say(f"recipe: {path}")
     name = path.relative_to(shipped).with_suffix("").as_posix() if path.is_relative_to(shipped) else path.stem
     return load_recipe(path, options.overrides), name
 
@@ -124,9 +153,10 @@ def _train_seed(
     }
     with single_writer(folder):
         if options.overwrite:
-            shutil.rmtree(folder, ignore_errors=True)
+            run.clear()
         run.start(recipe, inputs)
         if run.is_finished:
+            read_model_folder(folder)  # a finished run whose model is damaged must not pass for finished
             session.say(f"{run_name} is finished already (--overwrite trains it again)")
             return TrainOutcome(run, run_name, was_there=True, record=run.finished_record())
         run.log(f"training on {dataset.name}/{splits.train} with seed {seed}")

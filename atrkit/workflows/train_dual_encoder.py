@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from atrkit.errors import TerminatedError, UsageError
+from atrkit.errors import TerminatedError
 from atrkit.models.ragged import Ragged
 from atrkit.recipe.models import DualEncoderSettings
 from atrkit.recipe.schema import Recipe
@@ -35,14 +35,11 @@ def train_dual_encoder_run(
     """Train in the run's folder, from the start or from its checkpoint.
 
     Raises:
-        UsageError: the recipe keeps the best epoch and there is no validation split.
         DivergedError: features or loss are not finite.
     """
     settings, training = recipe.model, recipe.training
-    if not isinstance(settings, DualEncoderSettings) or training is None or recipe.optimizer is None:
-        raise UsageError("a dual encoder needs the sections loss, optimizer and training")  # the schema sees to it
-    if recipe.loss is None:
-        raise UsageError("a dual encoder needs the section loss")
+    # the schema has seen to it; this tells mypy
+    assert isinstance(settings, DualEncoderSettings) and training and recipe.optimizer and recipe.loss
     train_data = training_data(clips)
     model = build_dual_encoder(
         settings,
@@ -50,7 +47,7 @@ def train_dual_encoder_run(
         captions=train_data.all_captions,
         seed=seed,
     )
-    val_data = None if training.keep_best == "last" or val is None else training_data(val)
+    val_data = None if val is None else training_data(val)
     _say_cut(session, model, train_data, "training")
     if val_data is not None:
         _say_unknown(session, model, val_data)

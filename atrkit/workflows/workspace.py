@@ -1,6 +1,7 @@
 """The workspace: where datasets, embeddings and runs lie, and which one is meant when none is named."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,10 @@ class Workspace:
                     "or atrkit import DIR_OR_CSV --name NAME"
                 )
             name = names[0]
+        if Path(name).name != name:
+            raise UsageError(
+                f"{name!r} is no dataset's name; there are: {', '.join(self.dataset_names()) or 'none yet'}"
+            )
         return load_dataset(self.dataset_folder(name))
 
     def finished_runs(self) -> list[Path]:
@@ -97,8 +102,12 @@ def _newest_first(path: Path) -> tuple[int, str]:
     return (-path.stat().st_mtime_ns, str(path))
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     """A JSON object from a run folder.
+
+    Args:
+        path: the file.
+        keys: that it must have.
 
     Raises:
         IntegrityError: it cannot be read; names the file.
@@ -107,6 +116,6 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise IntegrityError(f"{path} is missing or damaged ({error}); train the run again with --overwrite") from error
-    if not isinstance(record, dict):
-        raise IntegrityError(f"{path} is damaged (no JSON object); train the run again with --overwrite")
+    if not isinstance(record, dict) or not record.keys() >= set(keys):
+        raise IntegrityError(f"{path} is damaged (something is missing in it); train the run again with --overwrite")
     return record

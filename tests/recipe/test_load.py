@@ -130,9 +130,9 @@ def test_every_kind_of_mistake_has_its_message(override, message):
 def test_a_ridge_has_nothing_to_train():
     text = RIDGE + "training: {epochs: 3}\nloss: {}\nlos: 1\n"
     assert mistakes_of(text) == [
-        "line 6: los: unknown key; did you mean 'loss'?",
-        "line 5: loss: a ridge is solved in closed form and has no loss: remove this section",
         "line 4: training: a ridge is solved in closed form and has no training: remove this section",
+        "line 5: loss: a ridge is solved in closed form and has no loss: remove this section",
+        "line 6: los: unknown key; did you mean 'loss'?",
     ]
 
 
