@@ -1,8 +1,10 @@
 """`atrkit train`: from a recipe to run folders, one per seed, resumable."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -147,6 +149,7 @@ def _train_seed(
     inputs = {
         "dataset": dataset.name,
         "clips": {clip.id: clip.sha256 for clip in dataset.split(splits.train)},
+        "captions_sha256": _captions_sha256(dataset, splits),
         "splits": {"train": splits.train, "val": splits.val, "test": splits.test},
         "embeddings": embeddings.provenance,
         "seed": seed,
@@ -185,6 +188,15 @@ def _train_seed(
         run.finish(record)
         run.log("finished")
     return TrainOutcome(run, run_name, was_there=False, record=record)
+
+
+def _captions_sha256(dataset: Dataset, splits: Splits) -> str:
+    """Digest of what is learned from and chosen by: other captions are another training."""
+    used = [split for split in (splits.train, splits.val) if split is not None]
+    captions = [
+        [clip.id, [caption.text for caption in clip.captions]] for split in used for clip in dataset.split(split)
+    ]
+    return sha256(json.dumps(captions).encode()).hexdigest()
 
 
 def _fit_ridge(session: Session, run: RunFolder, settings: RidgeSettings, clips: CaptionedClips) -> dict[str, Any]:

@@ -114,7 +114,6 @@ def test_a_clip_more_or_less_is_said(mine):
     assert expected in mine.error("train", mine.workspace / "recipe.yaml", code=5)
 
 
-@pytest.mark.xfail(strict=True, reason="workflows/train.py records no captions in inputs.json")
 def test_other_captions_are_another_training(mine):
     mine.train()
     rewrite(mine.workspace / "sounds" / "captions.csv", "a tone of kind 3", "a bell of kind 3")
@@ -184,7 +183,8 @@ def test_what_a_killed_overwrite_left_is_not_taken_for_a_finished_run(trained):
     folder = trained.workspace / "runs" / "recipe" / "seed-1"
     (folder / "inputs.json").unlink()
     (folder / "training_state.ckpt").unlink()
-    done = trained.train("--set", "model.out_dim=8")
+    assert "but not the inputs.json" in trained.train("--set", "model.out_dim=8", code=5).stderr
+    done = trained.train("--set", "model.out_dim=8", "--overwrite")
     assert "was finished before" not in done.stdout
     assert json.loads((folder / "config.json").read_text())["audio"]["out_dim"] == 8
 

@@ -80,7 +80,7 @@ def test_ctrl_c_ends_a_training_within_seconds_and_leaves_a_checkpoint(tiny, sta
     print(f"\nCtrl-C in train: {seconds:.2f} s")
     assert (code, line) == (
         130,
-        ["atrkit: interrupted; what was finished is kept, and the same command goes on from there"],
+        ["atrkit: interrupted; nothing is half written, run the same command again"],
     )
     assert seconds < LIMIT_S
     assert (folder / "training_state.ckpt").is_file() and not (folder / "finished.json").exists()
@@ -96,7 +96,7 @@ def test_sigterm_ends_an_extraction_within_seconds_also_in_an_endless_clip(
     print(f"\nSIGTERM in extract: {seconds:.2f} s")
     assert (code, line) == (
         143,
-        ["atrkit: terminated; what was finished is kept, and the same command goes on from there"],
+        ["atrkit: terminated; nothing is half written, run the same command again"],
     )
     assert seconds < LIMIT_S
     tiny("extract", "--encoder", "logmel")
