@@ -149,7 +149,7 @@ def _train_seed(
     inputs = {
         "dataset": dataset.name,
         "clips": {clip.id: clip.sha256 for clip in dataset.split(splits.train)},
-        "captions_sha256": _captions_sha256(dataset, splits),
+        "text_of_captions_sha256": _captions_sha256(dataset, splits),
         "splits": {"train": splits.train, "val": splits.val, "test": splits.test},
         "embeddings": embeddings.provenance,
         "seed": seed,
