@@ -22,10 +22,11 @@ def digests_of(folder):
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def start_writing(start_child, words, workspace, lock):
-    """Start a command and wait until it has signed the lock of its output."""
+def start_working(start_child, words, workspace, mark):
+    """Start a command and wait until it has written a certain file: its work is under way."""
+    before = identity(mark)
     child = start_child(*words, workspace=workspace, start_new_session=True)
-    while child.poll() is None and not is_signed(lock, child.pid):
+    while child.poll() is None and identity(mark) == before:
         try:
             child.wait(0.002)
         except subprocess.TimeoutExpired:
@@ -33,8 +34,13 @@ def start_writing(start_child, words, workspace, lock):
     return child
 
 
-def is_signed(lock, pid):
-    return lock.is_file() and lock.read_text().startswith(f"process {pid} ")
+def identity(path):
+    """Changes when the file is written, also with the same content."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def kill_after(child, delay_s):
@@ -50,9 +56,9 @@ def kill_after(child, delay_s):
     return False
 
 
-def uninterrupted(start_child, words, workspace, lock):
-    """Run a command to its end; seconds that it wrote."""
-    child = start_writing(start_child, words, workspace, lock)
+def uninterrupted(start_child, words, workspace, mark):
+    """Run a command to its end; seconds that it worked."""
+    child = start_working(start_child, words, workspace, mark)
     start = time.monotonic()
     assert not kill_after(child, 300)
     return time.monotonic() - start
@@ -68,10 +74,10 @@ def test_25_kills_during_extract(start_child, atrkit_in, tmp_path):
     embeddings = workspace / "embeddings"
 
     instants = np.random.default_rng(1)
-    finished, parts, parts_at_kill = 0, {}, []
+    finished, parts, parts_at_kill = 0, {}, []  # of the extraction under way
     while len(parts_at_kill) < 25:
-        child = start_writing(start_child, EXTRACT, workspace, workspace / lock)
-        if not kill_after(child, instants.uniform(0, work_s / 3)):
+        child = start_working(start_child, EXTRACT, workspace, workspace / lock)
+        if not kill_after(child, instants.uniform(0, work_s / 2)):
             finished += 1
             assert digests_of(embeddings) == expected
             shutil.rmtree(embeddings)
@@ -79,8 +85,12 @@ def test_25_kills_during_extract(start_child, atrkit_in, tmp_path):
             continue
         there = {path.name: identity(path) for path in embeddings.rglob("part-*.h5")}
         assert len(list(embeddings.rglob("*.part"))) <= 1, "one file was being written"
-        joined = any(embeddings.rglob("logmel.h5"))
-        assert joined or parts.items() <= there.items(), "a finished part is never touched again"
+        if joined := list(embeddings.rglob("logmel.h5")):
+            assert hashlib.sha256(joined[0].read_bytes()).hexdigest() == expected["synthetic/logmel.h5"]
+            shutil.rmtree(embeddings)
+            there = {}
+        else:
+            assert parts.items() <= there.items(), "a finished part is never touched again"
         parts = there
         parts_at_kill.append("joined" if joined else len(parts))
     uninterrupted(start_child, EXTRACT, workspace, workspace / lock)
@@ -90,32 +100,27 @@ def test_25_kills_during_extract(start_child, atrkit_in, tmp_path):
     print(f"{1 + finished} of {1 + finished} stores have the uninterrupted one's sha256; no finished part was redone")
 
 
-def identity(path):
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns, status.st_size
-
-
 def test_10_kills_during_train(prepared, start_child, tmp_path, run_bytes):
     reference, workspace = tmp_path / "reference", tmp_path / "killed"
     for folder in (reference, workspace):
         shutil.copytree(prepared, folder)
     words = ("train", workspace / "recipe.yaml", "--set", "training.epochs=60")
-    lock = "runs/recipe/.seed-1.lock"
-    work_s = uninterrupted(start_child, words, reference, reference / lock)
+    checkpoint = "runs/recipe/seed-1/training_state.ckpt"
+    work_s = uninterrupted(start_child, words, reference, reference / checkpoint)
     expected = run_bytes(reference)
 
     instants = np.random.default_rng(2)
     finished, epochs_at_kill = 0, []
     while len(epochs_at_kill) < 10:
-        child = start_writing(start_child, words, workspace, workspace / lock)
-        if not kill_after(child, instants.uniform(0, work_s / 2)):
+        child = start_working(start_child, words, workspace, workspace / checkpoint)
+        if not kill_after(child, instants.uniform(0, work_s / 6)):
             finished += 1
             assert run_bytes(workspace) == expected
             shutil.rmtree(workspace / "runs")
             continue
         metrics = list(workspace.rglob("metrics.jsonl"))
         epochs_at_kill.append(len(metrics[0].read_text().splitlines()) if metrics else 0)
-    uninterrupted(start_child, words, workspace, workspace / lock)
+    uninterrupted(start_child, words, workspace, workspace / checkpoint)
     assert run_bytes(workspace) == expected
     shown = ", ".join(map(str, epochs_at_kill))
     print(f"\n10 kills during train ({work_s:.1f} s of work), with so many epochs of 60 finished: {shown}")
@@ -131,7 +136,7 @@ def test_8_kills_during_download(start_child, tmp_path):
     instants = np.random.default_rng(3)
     finished, files_at_kill = 0, []
     while len(files_at_kill) < 8:
-        child = start_writing(start_child, DOWNLOAD, workspace, workspace / lock)
+        child = start_working(start_child, DOWNLOAD, workspace, workspace / lock)
         if not kill_after(child, instants.uniform(0, work_s)):
             finished += 1
             assert digests_of(workspace) == expected
