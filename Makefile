@@ -34,8 +34,8 @@ check: install ## lint, format, types, layers
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
-bench: install ## figures: tables on the screen, JSON in .bench/
-	$(BIN)/python -m pytest -q -s -m bench tests/benchmarks
+bench: install ## figures (tables on the screen, JSON in .bench/) and the slow tests
+	$(BIN)/python -m pytest -q -s -m "bench or slow" tests
 
 test-faults: install ## kill loops and full disks (about five minutes)
 	$(BIN)/python -m pytest -q -s -m faults tests/faults

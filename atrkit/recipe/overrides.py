@@ -34,8 +34,16 @@ def parse_overrides(options: Sequence[str]) -> list[Override]:
 def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:
     """A copy of `raw` with the overrides in it; mappings on the way that are missing are made.
 
+    Another `name` makes a part another kind, to which the old kind's settings mean nothing: they go, and those of the
+    new kind start from their defaults.
+
     Raises:
         UsageError: a key on the way holds a value and not a mapping.
+
+    Example:
+        >>> lstm = {"pooling": {"name": "lstm", "hidden_dim": 256}}
+        >>> apply_overrides(lstm, parse_overrides(["pooling.name=mean"]))
+        {'pooling': {'name': 'mean'}}
     """
     merged = dict(raw)
     for place, value in overrides:
@@ -62,7 +70,8 @@ def _parse_value(text: str, option: str) -> Any:
 def _with_value(mapping: dict[str, Any], place: Sequence[str], value: Any, whole: Sequence[str]) -> dict[str, Any]:
     key, *rest = place
     if not rest:
-        return {**mapping, key: value}
+        is_other_kind = key == "name" and mapping.get("name", value) != value
+        return {"name": value} if is_other_kind else {**mapping, key: value}
     inner = mapping.get(key)
     if inner is None:
         inner = {}

@@ -16,7 +16,7 @@ _FORMAT = "atrkit scores 1"
 _REBUILD = "make it again: atrkit eval"
 
 
-def save_scores(path: str | os.PathLike[str], matrix: ScoreMatrix, about: dict[str, Any]) -> None:
+def save_scores(path: str | os.PathLike[str], matrix: ScoreMatrix, about: dict[str, Any] | None = None) -> None:
     """Write a score matrix with its ids and pool id, atomically; the same content gives the same bytes.
 
     Scores are kept as float32. A float64 matrix is rounded to it, which can make ties: evaluate what `load_scores`
@@ -45,7 +45,7 @@ def save_scores(path: str | os.PathLike[str], matrix: ScoreMatrix, about: dict[s
         _write_texts(file, "clip_ids", matrix.clip_ids)
         _write_texts(file, "caption_ids", matrix.caption_ids)
         _write_texts(file, "clip_of_caption", matrix.clip_of_caption)
-        _write_texts(file, "about", (json.dumps(about, allow_nan=False, sort_keys=True),))
+        _write_texts(file, "about", (json.dumps(about or {}, allow_nan=False, sort_keys=True),))
 
     write_hdf5(Path(path), fill)
 

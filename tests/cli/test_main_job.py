@@ -38,7 +38,7 @@ def evaluate(workspace, *words):
 
 
 def test_the_json_object_has_every_key_that_others_build_on(trained):
-    result = evaluate(trained)
+    result = evaluate(trained, "--run", "first")
     assert {"run", "dataset", "split", "pool_id", "scoring", "column_scaling"} <= result.keys()
     assert (result["run"], result["dataset"], result["split"]) == ("first/seed-1", "synthetic", "eval")
     captions = sum(len(clip["captions"]) for clip in manifest(trained) if clip["split"] == "eval")
@@ -63,8 +63,21 @@ def test_the_table_shows_both_directions_chance_and_twin_order(trained):
         assert words in table
 
 
+def test_ties_show_what_luck_could_make_of_them(workspace):
+    bag = ["--set", "model.audio.pooling.name=mean", "--set", "model.text.pooling.name=mean"]
+    run("train", "synthetic/retrieval", *QUICK, *bag, "--name", "bag", "--workspace", workspace)
+    result = evaluate(workspace, "--run", "bag")
+    tied = result["audio_to_text"]  # mirrored captions are one bag of words
+    assert tied["tied_queries"] > 0
+    bounds = tied["tie_bounds"]
+    assert bounds["pessimistic"]["R@5"] <= tied["R@5"] <= bounds["optimistic"]["R@5"]
+    assert bounds["optimistic"]["MnR"] <= tied["MnR"] <= bounds["pessimistic"]["MnR"]
+    table = run("eval", "--run", "bag", "--ties", "--plain", "--workspace", workspace).stdout
+    assert "optimistic" in table and "pessimistic" in table
+
+
 def test_scores_and_results_lie_in_the_run_folder(trained):
-    result = evaluate(trained)
+    result = evaluate(trained, "--run", "first")
     folder = trained / "runs" / "first" / "seed-1"
     assert json.loads((folder / "results.json").read_text()) == result
     from atrkit.metrics.ranking import evaluate as figures_of
