@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def download(session: Session, name: str, *, clips: int, seed: int, workers: int
     folder = session.workspace.dataset_folder(name)
     total = sizes.dev + sizes.val + sizes.eval
     require_free_space(folder, total * BYTES_PER_SYNTHETIC_CLIP, f"rendering {total} clips")
-    making = folder.with_name(f".{name}.making")
+    making = folder.parent / ".making" / name  # a level deeper, where nothing is taken for a dataset
     with single_writer(folder):
         _refuse_foreign_files(folder)
         if folder.is_dir():
@@ -75,12 +75,14 @@ def _refuse_foreign_files(folder: Path) -> None:
 
 
 def _put_in_place(making: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.old")
+    old = making.with_name(f"{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.is_dir():
         folder.rename(old)
     making.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+    with suppress(OSError):
+        making.parent.rmdir()
 
 
 def import_recordings(
