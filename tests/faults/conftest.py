@@ -88,7 +88,7 @@ def finished(prepared, tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def atrkit_in():
     """Make a `Command` on a workspace."""
     return Command
