@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +59,9 @@ def write_all(folder: Path, plans: Sequence[ClipPlan], seed: int, workers: int) 
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (folder, seed))
     try:
-        yield from executor.map(_write_task, tasks)
+        with _interrupt_blocked():  # inherited by the processes, which start here
+            finished = executor.map(_write_task, tasks)
+        yield from finished
     except BrokenProcessPool as error:
         raise ResourceError(
             f"a process that rendered into {folder} was killed, perhaps for want of memory: "
@@ -66,6 +69,16 @@ def write_all(folder: Path, plans: Sequence[ClipPlan], seed: int, workers: int) 
         ) from error
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupt_blocked() -> Iterator[None]:
+    """Hold Ctrl-C back: it reaches the whole process group, and only the parent decides what happens."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _write(folder: Path, plan: ClipPlan, seed: int, bank: Sequence[Signal]) -> WrittenClip:
@@ -87,8 +100,6 @@ _worker: _Worker | None = None
 
 def _start_worker(folder: Path, seed: int) -> None:
     global _worker
-    # Ctrl-C reaches the whole process group: the parent decides what happens
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = _Worker(folder, seed, noise_bank(seed))
 
