@@ -5,6 +5,7 @@ import inspect
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -155,7 +156,8 @@ def ending_at_once_when_interrupted() -> Iterator[None]:
     try:
         yield
     except SystemExit as leaving:
-        if leaving.code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
+        is_busy = any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+        if is_busy and leaving.code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(leaving.code)
