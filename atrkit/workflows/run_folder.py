@@ -114,8 +114,9 @@ class RunFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Mark the run as finished."""
+        """Mark the run as finished, and drop the checkpoint: it is three times the model, and nothing goes on from it."""
         write_json_atomic(self.path / FINISHED_NAME, record)
+        (self.path / CHECKPOINT_NAME).unlink(missing_ok=True)
 
     def log(self, line: str) -> None:
         """Add a line to log.txt, with the time."""

@@ -182,7 +182,6 @@ def test_a_run_is_not_evaluated_with_embeddings_of_other_settings(trained):
 def test_what_a_killed_overwrite_left_is_not_taken_for_a_finished_run(trained):
     folder = trained.workspace / "runs" / "recipe" / "seed-1"
     (folder / "inputs.json").unlink()
-    (folder / "training_state.ckpt").unlink()
     assert "but not the inputs.json" in trained.train("--set", "model.out_dim=8", code=5).stderr
     done = trained.train("--set", "model.out_dim=8", "--overwrite")
     assert "was finished before" not in done.stdout
