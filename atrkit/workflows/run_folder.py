@@ -114,7 +114,7 @@ class RunFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def finish(self, record: dict[str, Any]) -> None:
-        """Mark the run as finished, and drop the checkpoint: it is three times the model, and nothing goes on from it."""
+        """Mark the run as finished, and drop the checkpoint, three times the model: nothing goes on from it."""
         write_json_atomic(self.path / FINISHED_NAME, record)
         (self.path / CHECKPOINT_NAME).unlink(missing_ok=True)
 

@@ -144,8 +144,8 @@ def test_a_read_only_folder_is_read_and_not_written(trained):
 
 
 @contextlib.contextmanager
-def failing_write(monkeypatch, nth):
-    """Let the Nth fsync or rename fail as on a full disk; yields a list with an entry for each such call."""
+def failing_write(monkeypatch, nth, functions):
+    """Let the Nth call of these functions fail as on a full disk; yields a list with an entry for each call."""
     calls = []
 
     def wrap(function):
@@ -158,30 +158,44 @@ def failing_write(monkeypatch, nth):
         return call
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", wrap(os.fsync))
-        patch.setattr(Path, "replace", wrap(Path.replace))
+        for owner, name in functions:
+            patch.setattr(owner, name, wrap(getattr(owner, name)))
         yield calls
 
 
-def test_whichever_write_fails_extract_comes_to_the_same_bytes(tiny, finished, small_parts, monkeypatch, store_bytes):
+RENAMES = [(Path, "replace")]  # one in each write
+ALL_CALLS = [(os, "fsync"), *RENAMES]  # the file, its name, its folder
+every_write = pytest.mark.parametrize(
+    ("functions", "calls_per_write"),
+    [pytest.param(RENAMES, 1, id="renames"), pytest.param(ALL_CALLS, 3, id="all", marks=pytest.mark.faults)],
+)
+
+
+@every_write
+def test_whichever_write_fails_extract_comes_to_the_same_bytes(
+    tiny, finished, small_parts, monkeypatch, store_bytes, functions, calls_per_write
+):
     for nth in range(1, 1000):
         shutil.rmtree(tiny.workspace / "embeddings")
-        with failing_write(monkeypatch, nth) as calls:
+        with failing_write(monkeypatch, nth, functions) as calls:
             result = CliRunner().invoke(app, ["extract", "--encoder", "logmel", "--workspace", str(tiny.workspace)])
         if len(calls) < nth:
             break
         assert result.exit_code == 4 and "the disk is full" in result.stderr, (nth, result.stderr)
         tiny("extract", "--encoder", "logmel")
         assert store_bytes(tiny.workspace) == store_bytes(finished), nth
-    assert nth == 1 + 3 * 8, "plan, five parts, the file they are joined into, and the list of problems"
+    assert nth == 1 + calls_per_write * 8, "plan, five parts, the file they are joined into, and the list of problems"
 
 
-def test_whichever_write_fails_train_and_eval_come_to_the_same_bytes(tiny, finished, monkeypatch, run_bytes):
+@every_write
+def test_whichever_write_fails_train_and_eval_come_to_the_same_bytes(
+    tiny, finished, monkeypatch, run_bytes, functions, calls_per_write
+):
     names = ("results.json", "scores.h5")
     (reference,) = {path.parent for path in (finished / "runs").rglob("results.json")}
     for nth in range(1, 1000):
         shutil.rmtree(tiny.workspace / "runs", ignore_errors=True)
-        with failing_write(monkeypatch, nth) as calls:
+        with failing_write(monkeypatch, nth, functions) as calls:
             words = ["train", str(tiny.workspace / "recipe.yaml"), "--workspace", str(tiny.workspace)]
             result = CliRunner().invoke(app, words)
             if result.exit_code == 0:
@@ -194,7 +208,9 @@ def test_whichever_write_fails_train_and_eval_come_to_the_same_bytes(tiny, finis
         assert run_bytes(tiny.workspace) == run_bytes(finished), nth
         (folder,) = {path.parent for path in (tiny.workspace / "runs").rglob("results.json")}
         assert [(folder / name).read_bytes() for name in names] == [(reference / name).read_bytes() for name in names]
-    assert nth > 3 * 14, "records, a checkpoint and metrics for each epoch, the model, scores and results"
+    assert nth == 1 + calls_per_write * 15, (
+        "records, a checkpoint and metrics for each epoch, the model, scores and results"
+    )
 
 
 @pytest.mark.faults
