@@ -55,18 +55,20 @@ def embeddings_for(
         embeddings = load_embeddings(path)
     wanted = same_as or _as_stated(embeddings.provenance, checkpoint, settings or {})
     _refuse_other_input(path, embeddings, dataset, wanted, command)
-    _refuse_not_finite(path, embeddings)
+    _refuse_not_finite(path, embeddings, command)
     for problem in embeddings.problems:
         session.say(f"{problem['item']}: {problem['action']} ({problem['reason']})")
     return embeddings
 
 
-def _refuse_not_finite(path: Path, embeddings: Embeddings) -> None:
+def _refuse_not_finite(path: Path, embeddings: Embeddings, command: str) -> None:
     """Training data check their frames; the vectors of clips go into closed forms that would give NaN back."""
     broken = np.flatnonzero(~np.isfinite(embeddings.clip_emb_AD).all(axis=1))
     if len(broken):
         names = ", ".join(repr(embeddings.clip_ids[a]) for a in broken[:5])
-        raise DivergedError(f"{len(broken)} clips have NaN or infinity in {path}: {names}; make it anew: --overwrite")
+        raise DivergedError(
+            f"{len(broken)} clips have NaN or infinity in {path}: {names}; make it anew: {command} --overwrite"
+        )
 
 
 # settings a user can choose; the others follow from the encoder's name
