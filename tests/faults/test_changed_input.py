@@ -1,5 +1,6 @@
 """FAULTS.md row 20: whatever changes under embeddings or a run is refused or redone, and said; nothing is mixed."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -73,6 +74,16 @@ def test_parts_of_other_settings_are_never_joined(tiny, monkeypatch):
     tiny(*EXTRACT, "--pool-time", "0.16", "--overwrite")
     anew = load_embeddings(tiny.workspace / "embeddings" / "tiny" / "logmel.h5")
     assert frames == [len(anew.frames_of(index)) for index in range(20)]
+
+
+def test_parts_of_another_size_are_never_joined(tiny, monkeypatch):
+    """Twenty clips in parts of 15 and in parts of 12: two parts each, so the same file names."""
+    shutil.rmtree(tiny.workspace / "embeddings")
+    options = extraction.ExtractOptions
+    monkeypatch.setattr(extraction, "ExtractOptions", functools.partial(options, part_clips=15))
+    interrupt_before_joining(tiny, monkeypatch)
+    monkeypatch.setattr(extraction, "ExtractOptions", functools.partial(options, part_clips=12))
+    assert "part_clips is 15 there and 12 now" in tiny.error(*EXTRACT, code=5)
 
 
 def interrupt_before_joining(command, monkeypatch):

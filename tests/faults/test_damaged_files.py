@@ -68,6 +68,22 @@ def test_a_damaged_part_of_an_unfinished_extraction_is_named(tiny, monkeypatch, 
     assert store_bytes(tiny.workspace) == store_bytes(finished)
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"clips": 1}'])
+def test_a_damaged_plan_of_an_unfinished_extraction_is_named(tiny, monkeypatch, store_bytes, finished, content):
+    from atrkit.store.parts import PartFolder
+
+    shutil.rmtree(tiny.workspace / "embeddings")
+    with monkeypatch.context() as patch:
+        patch.setattr(PartFolder, "merge", stop)
+        tiny("extract", "--encoder", "logmel", code=130)
+    (plan,) = tiny.workspace.rglob("plan.json")
+    plan.write_bytes(content)
+    message = tiny.error("extract", "--encoder", "logmel", code=5)
+    assert "plan.json is damaged; start afresh with --overwrite" in message
+    tiny("extract", "--encoder", "logmel", "--overwrite")
+    assert store_bytes(tiny.workspace) == store_bytes(finished)
+
+
 def stop(*arguments):
     raise KeyboardInterrupt
 
