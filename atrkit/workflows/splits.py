@@ -17,6 +17,11 @@ class Splits:
     val: str | None
     test: str | None
 
+    def __str__(self) -> str:
+        """For people: "train on dev, choose the epoch by val, test on eval"."""
+        uses = (("train on", self.train), ("choose the epoch by", self.val), ("test on", self.test))
+        return ", ".join(f"{use} {split}" for use, split in uses if split is not None)
+
 
 def choose_splits(dataset: Dataset, settings: DataSettings) -> Splits:
     """Take the recipe's splits; what it leaves open is `dev`, `val`, `eval` where they are, or the only split.

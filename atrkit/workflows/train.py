@@ -75,32 +75,38 @@ def train(session: Session, options: TrainOptions) -> list[TrainOutcome]:
         DivergedError: features or loss are not finite.
     """
     recipe, recipe_name = read_recipe(session, options)
+    name = recipe_name if options.name is None else options.name
+    _refuse_odd_name(name)
     dataset = session.workspace.load_dataset(recipe.data.dataset)
     if recipe.data.dataset is None:
         session.say(f"dataset: {dataset.name} (the one made last)")
+    splits = _splits_of(recipe, dataset)
+    session.say(f"splits: {splits}")
+    checkpoint, settings = encoder_arguments(recipe.encoder)
+    embeddings = embeddings_for(
+        session,
+        dataset,
+        recipe.encoder.name,
+        checkpoint=checkpoint,
+        settings=settings,
+        may_extract=options.may_extract,
+    )
+    seeds = recipe.seeds if options.seed is None else (options.seed,)
+    return [_train_seed(session, options, recipe, name, seed, dataset, splits, embeddings) for seed in seeds]
+
+
+def _splits_of(recipe: Recipe, dataset: Dataset) -> Splits:
+    """The splits that this recipe uses: one to choose by only where an epoch is chosen."""
     splits = choose_splits(dataset, recipe.data)
     if recipe.training is None or recipe.training.keep_best == "last":
-        splits = replace(splits, val=None)
-    elif splits.val is None:
+        return replace(splits, val=None)
+    if splits.val is None:
         raise UsageError(
             f"the recipe keeps the epoch that is best by {recipe.training.keep_best}, and dataset {dataset.name!r} has "
             f"no validation split (it has {', '.join(dataset.splits)}): --set data.val=SPLIT, or "
             "--set training.keep_best=last"
         )
-    session.say(f"splits: train on {splits.train}, {_said(splits.val, 'choose the epoch by')}test on {splits.test}")
-    checkpoint, settings = encoder_arguments(recipe.encoder)
-    embeddings = embeddings_for(
-        session, dataset, recipe.encoder.name,
-        checkpoint=checkpoint, settings=settings, may_extract=options.may_extract,
-    )  # fmt: skip
-    seeds = recipe.seeds if options.seed is None else (options.seed,)
-    name = recipe_name if options.name is None else options.name
-    _refuse_odd_name(name)
-    return [_train_seed(session, options, recipe, name, seed, dataset, splits, embeddings) for seed in seeds]
-
-
-def _said(split: str | None, what: str) -> str:
-    return f"{what} {split}, " if split else ""
+    return splits
 
 
 def _refuse_odd_name(name: str) -> None:
