@@ -100,6 +100,7 @@ class DualEncoder(nn.Module):
         clips: Sequence[npt.ArrayLike] | Ragged,
         *,
         batch_size: int = 64,
+        ids: Sequence[str] | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> EmbeddingArray:
         """Embed clips from their frame embeddings.
@@ -107,6 +108,7 @@ class DualEncoder(nn.Module):
         Args:
             clips: (T, F) arrays of any lengths of at least one frame, or the same as `Ragged`.
             batch_size: clips embedded at once; changes speed and memory, not the result (to 1e-6).
+            ids: names of the clips, for error messages; None: their positions.
             on_progress: called with the number of clips done, after every batch.
 
         Returns:
@@ -114,16 +116,17 @@ class DualEncoder(nn.Module):
 
         Raises:
             UsageError: a clip without frames, or frames of another width than the model's.
-            DivergedError: an embedding is not finite; names the clip's position.
+            DivergedError: an embedding is not finite; names the clip.
         """
         ragged = clips if isinstance(clips, Ragged) else Ragged.from_sequences(clips)
-        return self._embed(self.audio, ragged, "clip", batch_size, on_progress)
+        return self._embed(self.audio, ragged, "clip", batch_size, ids, on_progress)
 
     def embed_captions(
         self,
         captions: Sequence[str] | Ragged,
         *,
         batch_size: int = 64,
+        ids: Sequence[str] | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> EmbeddingArray:
         """Embed captions, which are normalised first.
@@ -131,6 +134,7 @@ class DualEncoder(nn.Module):
         Args:
             captions: as written, or what `text.prepare` made of them.
             batch_size: captions embedded at once; changes speed and memory, not the result (to 1e-6).
+            ids: names of the captions, for error messages; None: their positions.
             on_progress: called with the number of captions done, after every batch.
 
         Returns:
@@ -138,12 +142,12 @@ class DualEncoder(nn.Module):
 
         Raises:
             UsageError: a caption without words, or too long for the text network.
-            DivergedError: an embedding is not finite; names the caption's position.
+            DivergedError: an embedding is not finite; names the caption.
         """
         if not isinstance(captions, Ragged):
             with _evaluating(self):
                 captions = self.text.prepare(captions, batch_size=batch_size)
-        return self._embed(self.text, captions, "caption", batch_size, on_progress)
+        return self._embed(self.text, captions, "caption", batch_size, ids, on_progress)
 
     def count_unknown_words(self, captions: Sequence[str]) -> Counter[str]:
         """Count the words of captions that the text tower does not know, each by its occurrences."""
@@ -196,10 +200,14 @@ class DualEncoder(nn.Module):
         inputs: Ragged,
         kind: str,
         batch_size: int,
+        ids: Sequence[str] | None,
         on_progress: Callable[[int], None] | None,
     ) -> EmbeddingArray:
+        def named(position: int) -> str:
+            return f"{kind} {ids[position]!r}" if ids is not None else f"{kind} {position} (counted from 0)"
+
         if (empty := (inputs.lengths_A == 0).nonzero()).numel():
-            raise UsageError(f"{kind} {int(empty[0])} (counted from 0) has nothing to embed: its length is 0")
+            raise UsageError(f"{named(int(empty[0]))} has nothing to embed: its length is 0")
         device = self.audio.frame_mean_F.device
         emb_ND = torch.empty(len(inputs), self.audio.out_dim)
         done = 0
@@ -212,7 +220,7 @@ class DualEncoder(nn.Module):
                 if on_progress is not None:
                     on_progress(done)
         if (broken := (~emb_ND.isfinite()).any(dim=1).nonzero()).numel():
-            raise DivergedError(f"{kind} {int(broken[0])} (counted from 0) has an embedding that is not finite")
+            raise DivergedError(f"{named(int(broken[0]))} has an embedding that is not finite")
         return emb_ND.numpy()
 
 

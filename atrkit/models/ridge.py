@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atrkit.errors import UsageError
+from atrkit.errors import DivergedError, UsageError
 
 Array = npt.NDArray[np.float64]
 
@@ -111,8 +111,14 @@ def fit_ridge(
         tag_probs_AK: (A, K) class probabilities, for the label prior.
         label_emb_KD: (K, D) embeddings of the class names, for the label prior.
 
+    Raises:
+        DivergedError: NaN or infinity in an input.
+
     Source: METHODS.md, "ridge", steps 1 and 2.
     """
+    for name, values in (("clip", clip_emb_AF), ("caption", caption_emb_AD), ("tag", tag_probs_AK)):
+        if values is not None and not np.isfinite(np.asarray(values, dtype=np.float64)).all():
+            raise DivergedError(f"NaN or infinity in the {name} inputs of a ridge: extract the embeddings again")
     features_AF = np.asarray(clip_emb_AF, dtype=np.float64)
     mean_F, scale_F = features_AF.mean(axis=0), features_AF.std(axis=0)
     scale_F = np.where(scale_F == 0, 1, scale_F)

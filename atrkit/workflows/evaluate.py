@@ -9,7 +9,7 @@ import numpy as np
 
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import UsageError
-from atrkit.files import write_json_atomic
+from atrkit.files import single_writer, write_json_atomic
 from atrkit.metrics.duplicates import duplicate_captions
 from atrkit.metrics.hubness import audio_to_text_hubness, text_to_audio_hubness
 from atrkit.metrics.ranking import evaluate as ranking_figures
@@ -85,26 +85,28 @@ def evaluate_run(session: Session, options: EvaluateOptions) -> Evaluation:
     embeddings = _embeddings_as_trained(session, run, recipe, dataset, options)
     clips = captioned_clips(session, dataset, split, embeddings)
     trained_on = _count_trained_on(inputs, clips)
-    about = {"run": run_name, "dataset": dataset.name, "split": split, "scoring": recipe.retrieval.score}
-    matrix = score_run(recipe, folder, clips)
-    save_scores(output / SCORES_NAME, matrix, {**about, "column_scaling": recipe.retrieval.column_scaling})
-    # the figures are those of the file: whoever reads it again finds the same
-    matrix = load_scores(output / SCORES_NAME)
-    result = {
-        **about,
-        "pool_id": matrix.pool_id,
+    about = {
+        "run": run_name,
+        "dataset": dataset.name,
+        "split": split,
+        "scoring": recipe.retrieval.score,
         "column_scaling": recipe.retrieval.column_scaling,
-        **_figures(matrix),
-        "hubness": {
-            "text_to_audio": asdict(text_to_audio_hubness(matrix)),
-            "audio_to_text": asdict(audio_to_text_hubness(matrix)),
-        },
-        "duplicate_captions": asdict(duplicate_captions(matrix, clips.all_captions)),
-        "twin_order": _twin_order(clips, matrix),
-        "target": recipe.target.model_dump(mode="json") if recipe.target and own else None,
-        "clips_trained_on": trained_on,
     }
-    write_json_atomic(output / RESULTS_NAME, result)
+    with single_writer(output / SCORES_NAME):
+        matrix = score_run(recipe, folder, clips)
+        (output / RESULTS_NAME).unlink(missing_ok=True)  # so that a kill cannot leave it beside other scores
+        save_scores(output / SCORES_NAME, matrix, about)
+        # the figures are those of the file: whoever reads it again finds the same
+        matrix = load_scores(output / SCORES_NAME)
+        result = {
+            **about,
+            "pool_id": matrix.pool_id,
+            **_figures(matrix),
+            **_beside_recall(matrix, clips),
+            "target": recipe.target.model_dump(mode="json") if recipe.target and own else None,
+            "clips_trained_on": trained_on,
+        }
+        write_json_atomic(output / RESULTS_NAME, result)
     return Evaluation(result, output)
 
 
@@ -143,6 +145,18 @@ def _embeddings_as_trained(
         same_as=trained,
         may_extract=options.may_extract,
     )
+
+
+def _beside_recall(matrix: ScoreMatrix, clips: CaptionedClips) -> dict[str, Any]:
+    """What recall does not say: hubs, captions that several clips share, and order."""
+    return {
+        "hubness": {
+            "text_to_audio": asdict(text_to_audio_hubness(matrix)),
+            "audio_to_text": asdict(audio_to_text_hubness(matrix)),
+        },
+        "duplicate_captions": asdict(duplicate_captions(matrix, clips.all_captions)),
+        "twin_order": _twin_order(clips, matrix),
+    }
 
 
 def _figures(matrix: ScoreMatrix) -> dict[str, Any]:
@@ -189,7 +203,10 @@ def score_run(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreMatri
 
             model = DualEncoder.from_pretrained(folder)
             frames = [embeddings.frames_of(a).astype(np.float32) for a in range(len(clips.clips))]
-            scores_AC = cosine_scores(model.embed_clips(frames), model.embed_captions(clips.all_captions))
+            scores_AC = cosine_scores(
+                model.embed_clips(frames, ids=embeddings.clip_ids),
+                model.embed_captions(clips.all_captions, ids=clips.caption_ids),
+            )
         case _:
             assert_never(recipe.model)
     return ScoreMatrix(scores_AC, embeddings.clip_ids, clips.caption_ids, clips.clip_of_caption)

@@ -204,3 +204,12 @@ def test_what_cannot_be_embedded_is_named() -> None:
 def test_towers_must_end_in_one_space() -> None:
     with pytest.raises(UsageError, match="ends in 8 dimensions, the text tower in 16"):
         DualEncoder(AudioTower(6, 8), WordTower(Vocabulary.from_captions(CAPTIONS).words, 16))
+
+
+def test_what_has_no_finite_embedding_is_named() -> None:
+    model, clips = model_of(pooling="mean"), clips_of([3, 4])
+    clips[1][0, 0] = np.inf
+    with pytest.raises(DivergedError, match=r"clip 'b\.wav' has an embedding that is not finite"):
+        model.embed_clips(clips, ids=["a.wav", "b.wav"])
+    with pytest.raises(DivergedError, match=r"clip 1 \(counted from 0\)"):
+        model.embed_clips(clips)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from atrkit.errors import IntegrityError, UsageError
+from atrkit.errors import DivergedError, IntegrityError, UsageError
 from atrkit.models.ridge import fit_ridge, solve_ridge, tag_direction
 from atrkit.models.ridge_retriever import RidgeRetriever
 from atrkit.models.text_embedding import StemmedTfIdf
@@ -45,6 +45,14 @@ def test_a_feature_that_never_changes_is_harmless():
     constant = np.concatenate([features(), np.full((4, 1), 3.0)], axis=1)
     embedded = fit_ridge(constant, np.eye(4)).embed_clips(constant, None)
     assert np.isfinite(embedded).all()
+
+
+@pytest.mark.parametrize("place", ["clips", "captions", "tags"])
+def test_what_is_not_finite_is_refused(place):
+    clips, captions, tag_probs = features(), np.eye(4), tags()
+    {"clips": clips, "captions": captions, "tags": tag_probs}[place][2, 1] = np.nan
+    with pytest.raises(DivergedError, match=place[:-1]):
+        fit_ridge(clips, captions, tag_probs_AK=tag_probs, label_emb_KD=np.eye(3, 4))
 
 
 def test_the_prior_points_where_the_tags_point():

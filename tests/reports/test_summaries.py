@@ -66,7 +66,8 @@ def test_embeddings_are_described_with_what_was_skipped_and_padded(tmp_path):
 
 def test_a_run_is_described_with_the_epoch_that_was_kept():
     finished = {
-        "run": "demo/seed-1", "model": "dual_encoder", "train_clips": 1200, "dataset": "synthetic", "train_split": "dev",
+        "run": "demo/seed-1", "model": "dual_encoder",
+        "train_clips": 1200, "dataset": "synthetic", "train_split": "dev",
         "best_epoch": 32, "epochs": 40, "keep_best": "mean_R@1", "best_metric": 0.51917,
     }  # fmt: skip
     record = run_record(Path("runs/demo/seed-1"), finished, was_there=False)
