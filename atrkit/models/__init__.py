@@ -7,14 +7,24 @@ if TYPE_CHECKING:
     from atrkit.models.audio_tower import AudioTower
     from atrkit.models.dual_encoder import DualEncoder, seeded_initialisation
     from atrkit.models.ragged import Ragged
+    from atrkit.models.ridge_retriever import RidgeRetriever
     from atrkit.models.text_towers import TransformerTower, WordTower
 
-__all__ = ["AudioTower", "DualEncoder", "Ragged", "TransformerTower", "WordTower", "seeded_initialisation"]
+__all__ = [
+    "AudioTower",
+    "DualEncoder",
+    "Ragged",
+    "RidgeRetriever",
+    "TransformerTower",
+    "WordTower",
+    "seeded_initialisation",
+]
 
 _MODULE_OF_NAME = {
     "AudioTower": "audio_tower",
     "DualEncoder": "dual_encoder",
     "Ragged": "ragged",
+    "RidgeRetriever": "ridge_retriever",
     "TransformerTower": "text_towers",
     "WordTower": "text_towers",
     "seeded_initialisation": "dual_encoder",
