@@ -1,5 +1,6 @@
 """A run's folder: what was asked (recipe, inputs, environment), what came out, and whether it is the same again."""
 
+import os
 import platform
 import shutil
 import sys
@@ -141,6 +142,9 @@ def _environment() -> dict[str, Any]:
         "atrkit": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
+        # sums of floats depend on the number of threads
+        "cpus": os.cpu_count(),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
         "packages": {name: metadata.version(name) for name in RECORDED_PACKAGES},
         "command": sys.argv,
     }
