@@ -99,6 +99,41 @@ def test_the_same_seed_gives_the_same_table_and_another_seed_another(trained):
     assert weights[0] == weights[1]
 
 
+def test_validation_is_not_touched_when_the_last_epoch_is_kept(workspace):
+    train = ["train", "synthetic/retrieval", *QUICK, "--set", "training.keep_best=last", "--name", "last"]
+    done = run(*train, "--workspace", workspace)
+    assert "splits: train on dev, test on eval\n" in done.stderr
+    metrics = (workspace / "runs" / "last" / "seed-1" / "metrics.jsonl").read_text()
+    assert "val_loss" not in metrics and "train_loss" in metrics
+
+
+def test_a_finished_run_keeps_no_checkpoint(trained):
+    files = {path.name for path in (trained / "runs" / "first" / "seed-1").iterdir()}
+    assert "model.safetensors" in files and "training_state.ckpt" not in files
+
+
+def test_two_evaluations_of_one_run_do_not_mix(trained):
+    from atrkit.files import single_writer
+
+    with single_writer(trained / "runs" / "first" / "seed-1" / "scores.h5"):
+        refused = run("eval", "--run", "first", "--workspace", trained, code=3)
+    assert "is being written by process" in refused.stderr
+
+
+def test_results_never_lie_beside_scores_that_they_are_not_of(trained, monkeypatch):
+    from atrkit.workflows import evaluate as workflow
+
+    evaluate(trained, "--run", "first")
+
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workflow, "load_scores", interrupted)  # new scores are written, results are not
+    run("eval", "--run", "first", "--workspace", trained, code=130)
+    folder = trained / "runs" / "first" / "seed-1"
+    assert (folder / "scores.h5").is_file() and not (folder / "results.json").exists()
+
+
 def test_a_finished_run_is_left_alone(trained):
     weights = trained / "runs" / "first" / "seed-1" / "model.safetensors"
     before = weights.stat().st_mtime_ns

@@ -62,6 +62,21 @@ def test_the_prior_points_where_the_tags_point():
     np.testing.assert_allclose(np.linalg.norm(direction_AD, axis=1), 1)
 
 
+def test_faint_tags_count_by_the_square_root_of_their_probability():
+    expected = np.sqrt([0.81, 0.01, 0.0]) @ (np.eye(3) - 1 / 3)  # around the mean label
+    expected /= np.linalg.norm(expected)
+    np.testing.assert_allclose(tag_direction([[0.81, 0.01, 0.0]], np.eye(3))[0], expected)
+
+
+def test_ridge_learns_what_the_prior_leaves_over():
+    captions_AD, labels_KD = np.random.default_rng(4).standard_normal((4, 5)), np.eye(3, 5)
+    weights = fit_ridge(features(), captions_AD, tag_probs_AK=tags(), label_emb_KD=labels_KD)
+    left_AD = captions_AD - captions_AD.mean(axis=0) - weights.prior.weight * weights.prior.direction(tags())
+    standardised_AF = (features() - features().mean(axis=0)) / features().std(axis=0)
+    oracle = Ridge(alpha=standardised_AF.shape[1], fit_intercept=False).fit(standardised_AF, left_AD)
+    np.testing.assert_allclose(weights.weights_FD, oracle.coef_.T, atol=1e-10)
+
+
 def test_g_is_the_least_squares_weight_of_the_prior():
     weights = fitted().weights
     text = StemmedTfIdf.fit([caption for of_clip in CAPTIONS for caption in of_clip], LABELS)
