@@ -15,18 +15,31 @@ from typing import Any, Literal
 
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.files import write_atomic, write_json_atomic
+from atrkit.score_matrix import pool_id_of
+from atrkit.text.normalise import normalise_caption
 
 MANIFEST_NAME = "manifest.jsonl"
 DATASET_NAME = "dataset.json"
 PROBLEMS_NAME = "problems.jsonl"
+DOWNLOADABLE = ("synthetic", "clotho", "audiocaps")
 
 
 @dataclass(frozen=True)
 class Caption:
-    """One caption as it was written; `text.normalise_caption` is applied where it is used."""
+    """One caption: as it was written, and the one form in which everything uses it.
+
+    Args:
+        id: unique within the dataset.
+        text: as it was written.
+    """
 
     id: str
     text: str
+
+    @property
+    def normalised(self) -> str:
+        """Lower case, no punctuation (paper 004, section 3.2); written into the manifest beside the text."""
+        return normalise_caption(self.text)
 
 
 @dataclass(frozen=True)
@@ -43,12 +56,31 @@ class Twin:
 
 
 @dataclass(frozen=True)
+class AudioFile:
+    """One file of a recording.
+
+    Args:
+        path: absolute or relative to the dataset's folder.
+        sha256: of the file's bytes.
+        sample_rate_hz: of the file.
+        frames: samples per channel that can be read (not what the header promises).
+        channels: of the file.
+    """
+
+    path: str
+    sha256: str
+    sample_rate_hz: int
+    frames: int
+    channels: int
+
+
+@dataclass(frozen=True)
 class Clip:
     """One recording.
 
     Args:
         id: unique within the dataset; for files the path below the audio folder, with `/`.
-        path: the audio file, absolute or relative to the dataset's folder.
+        path: the audio file, absolute or relative to the dataset's folder: the original where it was kept.
         sha256: of the audio file's bytes.
         sample_rate_hz: of the file.
         frames: samples per channel that can be read (not what the header promises).
@@ -56,6 +88,8 @@ class Clip:
         split: for example dev, val, eval, or all.
         captions: any number, also none.
         twin: only in datasets with twin groups.
+        copies: the same recording resampled, in other files.
+        metadata: what else the publisher says of it: keywords, source, licence.
     """
 
     id: str
@@ -67,6 +101,28 @@ class Clip:
     split: str
     captions: tuple[Caption, ...] = ()
     twin: Twin | None = None
+    copies: tuple[AudioFile, ...] = ()
+    metadata: dict[str, Any] | None = None
+
+    @property
+    def files(self) -> tuple[AudioFile, ...]:
+        """The audio file and its resampled copies."""
+        own = AudioFile(self.path, self.sha256, self.sample_rate_hz, self.frames, self.channels)
+        return (own, *self.copies)
+
+    def best_file(self, sample_rate_hz: int) -> AudioFile:
+        """The file to read when audio is wanted at a rate.
+
+        One that has the rate needs no resampling; of the others the one with the highest rate has lost least.
+
+        >>> original = {"sample_rate_hz": 44100, "frames": 441, "channels": 2}
+        >>> copy = AudioFile("rain.flac", "9f..", sample_rate_hz=32000, frames=320, channels=1)
+        >>> rain = Clip("rain", "rain.wav", "5e..", split="dev", copies=(copy,), **original)
+        >>> [rain.best_file(rate).path for rate in (32000, 16000, 48000)]
+        ['rain.flac', 'rain.wav', 'rain.wav']
+        """
+        exact = [file for file in self.files if file.sample_rate_hz == sample_rate_hz]
+        return exact[0] if exact else max(self.files, key=lambda file: file.sample_rate_hz)
 
     @property
     def duration_s(self) -> float:
@@ -123,9 +179,9 @@ class Dataset:
             raise UsageError(f"dataset {self.name!r} has no split {name!r}; it has: {', '.join(self.splits)}")
         return clips
 
-    def audio_path(self, clip: Clip) -> Path:
-        """Where the clip's audio lies."""
-        return self.folder / clip.path
+    def audio_path(self, file: Clip | AudioFile) -> Path:
+        """Where the clip's audio, or one file of it, lies."""
+        return self.folder / file.path
 
 
 def save_dataset(dataset: Dataset) -> None:
@@ -147,9 +203,15 @@ def save_dataset(dataset: Dataset) -> None:
         {
             "name": dataset.name,
             "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+            "pool_ids": {split: pool_id_of_clips(dataset.split(split)) for split in dataset.splits},
             "about": dataset.about,
         },
     )
+
+
+def pool_id_of_clips(clips: Sequence[Clip]) -> str:
+    """The pool id that score matrices over all of these clips and captions have (PROTOCOL.md, "Pools")."""
+    return pool_id_of([clip.id for clip in clips], [caption.id for clip in clips for caption in clip.captions])
 
 
 def _refuse_duplicates(ids: Sequence[str], kind: str) -> None:
@@ -162,6 +224,10 @@ def _refuse_duplicates(ids: Sequence[str], kind: str) -> None:
 
 def _to_line(item: Clip | Problem) -> str:
     record = {key: value for key, value in dataclasses.asdict(item).items() if value is not None}
+    if isinstance(item, Clip):
+        record["captions"] = [{**dataclasses.asdict(c), "normalised": c.normalised} for c in item.captions]
+        if not item.copies:
+            del record["copies"]
     return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -209,8 +275,8 @@ def command_that_makes(dataset_name: str) -> str:
     >>> command_that_makes("attic_tapes")
     'atrkit import DIR_OR_CSV --name attic_tapes'
     """
-    if dataset_name == "synthetic":
-        return "atrkit download synthetic"
+    if dataset_name in DOWNLOADABLE:
+        return f"atrkit download {dataset_name}"
     return f"atrkit import DIR_OR_CSV --name {dataset_name}"
 
 
@@ -221,9 +287,10 @@ def _damaged(folder: Path, file_name: str, why: str) -> IntegrityError:
 
 
 def _clip_from(record: dict[str, Any]) -> Clip:
-    captions = tuple(Caption(**caption) for caption in record.pop("captions"))
+    captions = tuple(Caption(caption["id"], caption["text"]) for caption in record.pop("captions"))
+    copies = tuple(AudioFile(**copy) for copy in record.pop("copies", ()))
     twin = record.pop("twin", None)
-    return Clip(**record, captions=captions, twin=Twin(**twin) if twin else None)
+    return Clip(**record, captions=captions, copies=copies, twin=Twin(**twin) if twin else None)
 
 
 def _lines(data: bytes) -> list[str]:

@@ -94,7 +94,7 @@ def _refuse_other_input(
     difference = first_difference(there, wanted)
     if difference:
         raise IntegrityError(f"{path} does not fit: {difference}; make it anew: {command} --overwrite")
-    clips = {clip.id: clip.sha256 for clip in dataset.clips}
+    clips = {clip.id: clip.best_file(there["sample_rate_hz"]).sha256 for clip in dataset.clips}
     difference = describe_difference(clips_record(embeddings), {"provenance": there, "clips": clips})
     if difference:
         raise IntegrityError(f"{path} is of another state of the dataset: {difference}; run: {command} --overwrite")

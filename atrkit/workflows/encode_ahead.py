@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from atrkit.audio.read import UnusableAudioError, load_mono
-from atrkit.datasets.manifest import Clip, Dataset, command_that_makes
+from atrkit.datasets.manifest import AudioFile, Clip, Dataset, command_that_makes
 from atrkit.errors import IntegrityError
 from atrkit.files import sha256_of_file
 
@@ -50,8 +50,9 @@ def encode_ahead(
 
 def _encode_clip(dataset: Dataset, clip: Clip, encoder: "Encoder") -> "Encoded | UnusableAudioError":
     try:
-        refuse_changed_audio(dataset, clip)
-        wave_N = load_mono(dataset.audio_path(clip), encoder.sample_rate_hz)
+        file = clip.best_file(encoder.sample_rate_hz)
+        refuse_changed_audio(dataset, file)
+        wave_N = load_mono(dataset.audio_path(file), encoder.sample_rate_hz)
     except UnusableAudioError as error:
         return error
     return encoder.encode([wave_N])
@@ -69,19 +70,19 @@ def _single_threaded_torch() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def refuse_changed_audio(dataset: Dataset, clip: Clip) -> None:
-    """Raise when a clip's file is not the one the dataset was made from.
+def refuse_changed_audio(dataset: Dataset, file: AudioFile) -> None:
+    """Raise when a file of a clip is not the one the dataset was made from.
 
     Raises:
         UnusableAudioError: the file is gone.
         IntegrityError: its bytes changed; says how to take the new audio in.
     """
-    path = dataset.audio_path(clip)
+    path = dataset.audio_path(file)
     try:
         digest = sha256_of_file(path)
     except OSError as error:
         raise UnusableAudioError(f"{UNREADABLE}: {error.strerror}") from error
-    if digest != clip.sha256:
+    if digest != file.sha256:
         raise IntegrityError(
             f"{path} changed since dataset {dataset.name!r} was made: take the new audio in "
             f"({command_that_makes(dataset.name)}), then extract with --overwrite"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from atrkit import __version__
 from atrkit.audio.read import UnusableAudioError
-from atrkit.datasets.manifest import Clip, Dataset, Problem, command_that_makes
+from atrkit.datasets.manifest import AudioFile, Clip, Dataset, Problem, command_that_makes
 from atrkit.encoders import load_encoder
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, TerminatedError
 from atrkit.files import require_free_space, single_writer, write_jsonl_atomic
@@ -105,7 +105,7 @@ def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> Extr
             embeddings = _reuse(session, dataset, path, plan)
             parts.clear()
         else:
-            _require_recordings(dataset)
+            _require_recordings(dataset, encoder.sample_rate_hz)
             needed_bytes = _estimated_bytes(dataset, encoder, options)
             require_free_space(path.parent, needed_bytes, f"extracting {options.encoder}")
             parts.start(plan)
@@ -118,12 +118,12 @@ def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> Extr
     return ExtractOutcome(path, embeddings, was_there=was_there, parts_made=made)
 
 
-def _require_recordings(dataset: Dataset) -> None:
+def _require_recordings(dataset: Dataset, sample_rate_hz: int) -> None:
     """One missing file is a problem of that file; when all are missing, a disk is not there."""
-    if not any(dataset.audio_path(clip).is_file() for clip in dataset.clips):
-        first = dataset.audio_path(dataset.clips[0])
+    paths = [dataset.audio_path(clip.best_file(sample_rate_hz)) for clip in dataset.clips]
+    if not any(path.is_file() for path in paths):
         raise MissingPrerequisiteError(
-            f"none of the {len(dataset.clips)} recordings of {dataset.name!r} is there, the first {first}: "
+            f"none of the {len(dataset.clips)} recordings of {dataset.name!r} is there, the first {paths[0]}: "
             "put them back (is a disk not mounted?), or make "
             f"the dataset again: {command_that_makes(dataset.name)}"
         )
@@ -151,7 +151,7 @@ def _plan(dataset: Dataset, encoder: "Encoder", options: ExtractOptions) -> Part
             "atrkit_version": __version__,
         },
         clip_ids=tuple(clip.id for clip in dataset.clips),
-        audio_sha256=tuple(clip.sha256 for clip in dataset.clips),
+        audio_sha256=tuple(clip.best_file(encoder.sample_rate_hz).sha256 for clip in dataset.clips),
         part_clips=options.part_clips,
     )
 
@@ -162,14 +162,15 @@ def _reuse(session: Session, dataset: Dataset, path: Path, plan: PartPlan) -> Em
     difference = describe_difference(clips_record(embeddings), plan.as_record())
     if difference:
         raise IntegrityError(f"{path} was made with other input: {difference}; replace it with --overwrite")
-    encoded = set(embeddings.clip_ids)
+    encoded, sample_rate_hz = set(embeddings.clip_ids), embeddings.provenance["sample_rate_hz"]
     with session.open_progress("checking audio", len(dataset.clips), "clips") as advance:
         for clip in dataset.clips:
             if clip.id in encoded:
-                _refuse_gone_or_changed(dataset, clip)
+                _refuse_gone_or_changed(dataset, clip.best_file(sample_rate_hz))
             advance(1, clip.duration_s)
     gone = [problem["item"] for problem in embeddings.problems if problem["reason"].startswith(UNREADABLE)]
-    back = [clip.id for clip in dataset.clips if clip.id in gone and dataset.audio_path(clip).is_file()]
+    lost = [clip for clip in dataset.clips if clip.id in gone]
+    back = [clip.id for clip in lost if dataset.audio_path(clip.best_file(sample_rate_hz)).is_file()]
     if back:
         raise IntegrityError(
             f"{path} lacks {len(back)} clips whose recordings were gone and are back, the first {back[0]!r}: "
@@ -178,12 +179,12 @@ def _reuse(session: Session, dataset: Dataset, path: Path, plan: PartPlan) -> Em
     return embeddings
 
 
-def _refuse_gone_or_changed(dataset: Dataset, clip: Clip) -> None:
+def _refuse_gone_or_changed(dataset: Dataset, file: AudioFile) -> None:
     try:
-        refuse_changed_audio(dataset, clip)
+        refuse_changed_audio(dataset, file)
     except UnusableAudioError as error:
         raise IntegrityError(
-            f"{dataset.audio_path(clip)} has an embedding and {error}: put it back, or make the dataset without it: "
+            f"{dataset.audio_path(file)} has an embedding and {error}: put it back, or make the dataset without it: "
             f"{command_that_makes(dataset.name)}"
         ) from error
 
@@ -248,25 +249,26 @@ def _encode_part(
     plan: PartPlan,
     advance: Advance,
 ) -> Embeddings:
-    kept: list[Clip] = []
+    kept: list[tuple[str, str]] = []
     frames, clip_embs, tag_probs, problems = [], [], [], []
     for clip, encoded in encode_ahead(dataset, clips, encoder):
+        file = clip.best_file(encoder.sample_rate_hz)
         if isinstance(encoded, UnusableAudioError):
-            problems.append(_problem(clip, Problem(clip.id, "skipped", str(encoded)), options.strict))
+            problems.append(_problem(file, Problem(clip.id, "skipped", str(encoded)), options.strict))
         else:
             if encoded.padded[0]:
                 shortest_s = encoder.min_samples / encoder.sample_rate_hz
                 reason = f"{clip.duration_s:.4f} s, shorter than the encoder's {shortest_s:.4f} s: zeros appended"
-                problems.append(_problem(clip, Problem(clip.id, "padded", reason), options.strict))
-            kept.append(clip)
+                problems.append(_problem(file, Problem(clip.id, "padded", reason), options.strict))
+            kept.append((clip.id, file.sha256))
             frames.append(encoded.frames[0])
             clip_embs.append(encoded.clip[0])
             if encoded.logits is not None:
                 tag_probs.append(_sigmoid(encoded.logits[0]))
         advance(1, clip.duration_s)
     return gather_embeddings(
-        [clip.id for clip in kept],
-        [clip.sha256 for clip in kept],
+        [clip_id for clip_id, _ in kept],
+        [sha256 for _, sha256 in kept],
         frames,
         clip_embs,
         tag_probs if encoder.labels else None,
@@ -280,10 +282,10 @@ def _encode_part(
     )
 
 
-def _problem(clip: Clip, problem: Problem, strict: bool) -> dict[str, Any]:
+def _problem(file: AudioFile, problem: Problem, strict: bool) -> dict[str, Any]:
     if strict:
-        raise IntegrityError(f"{clip.path}: {problem.reason} (--strict refuses it; without, it is {problem.action})")
-    return {**asdict(problem), "sha256": clip.sha256}
+        raise IntegrityError(f"{file.path}: {problem.reason} (--strict refuses it; without, it is {problem.action})")
+    return {**asdict(problem), "sha256": file.sha256}
 
 
 def _sigmoid(logits_K: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
