@@ -1,0 +1,1 @@
+"""Downloads: one resumable, verified transfer for everything atrkit fetches."""
