@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from atrkit import __version__
-from atrkit.cli import data, evaluation, training
+from atrkit.cli import data, download, evaluation, training
 from atrkit.cli.session import ending_at_once_when_interrupted, usage_errors_in_one_line
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("download")(data.download)
+app.add_typer(download.app, name="download")
 app.command("import")(data.import_)
 app.command("extract")(data.extract)
 app.command("init")(training.init)

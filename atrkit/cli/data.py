@@ -1,4 +1,4 @@
-"""`atrkit download`, `atrkit import`, `atrkit extract`: from nothing to embeddings."""
+"""`atrkit import`, `atrkit extract`: from your own recordings, and on to embeddings."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -14,22 +14,6 @@ class FrameDtype(StrEnum):
 
     float16 = "float16"
     float32 = "float32"
-
-
-@with_terminal
-def download(
-    terminal: Terminal,
-    name: Annotated[str, typer.Argument(metavar="DATASET", help="synthetic (made on the spot, no network).")],
-    clips: Annotated[int, typer.Option(min=30, help="Training clips; val and eval grow with them.")] = 1200,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed is another dataset.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
-) -> None:
-    """Get a dataset: into data/DATASET, with a manifest."""
-    from atrkit.reports.dataset_summary import dataset_record, dataset_table
-    from atrkit.workflows.prepare import download as run
-
-    dataset = run(terminal.session, name, clips=clips, seed=seed, workers=workers)
-    terminal.show(dataset_table(dataset), dataset_record(dataset))
 
 
 @with_terminal
@@ -53,7 +37,7 @@ def import_(
     """Take your own recordings in: into data/NAME; audio stays where it is."""
     from atrkit.datasets.manifest import PROBLEMS_NAME
     from atrkit.reports.dataset_summary import dataset_record, dataset_table
-    from atrkit.workflows.prepare import CsvOptions, import_recordings
+    from atrkit.workflows.import_recordings import CsvOptions, import_recordings
 
     csv = CsvOptions(audio_dir, file_column, caption_column, delimiter, split_column)
     dataset = import_recordings(terminal.session, source, name, csv=csv, split=split, seed=seed, strict=strict)

@@ -71,11 +71,13 @@ class Terminal:
 
         make_stderr(plain=self.plain).print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def open_progress(self, description: str, total: int, unit: str) -> "AbstractContextManager[Advance]":
+    def open_progress(
+        self, description: str, total: int, unit: str, done: int = 0
+    ) -> "AbstractContextManager[Advance]":
         """A progress display, on stderr."""
         from atrkit.reports.progress import open_progress
 
-        return open_progress(description, total, unit, plain=self.plain)
+        return open_progress(description, total, unit, done=done, plain=self.plain)
 
     def show(self, renderable: Any, record: Any) -> None:
         """The result, on stdout: for people, or with --json for machines."""

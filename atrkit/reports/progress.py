@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column
 from rich.text import Text
 
@@ -29,6 +29,7 @@ def open_progress(
     total: int,
     unit: str,
     *,
+    done: int = 0,
     plain: bool = False,
     console: Console | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -37,8 +38,9 @@ def open_progress(
 
     Args:
         description: what is being done, a few words.
-        total: number of items.
-        unit: what items are, in the plural: "clips".
+        total: number of items; 0 bytes when the length is not known.
+        unit: what items are, in the plural: "clips"; "bytes" are shown as MB.
+        done: how many of them were there before, from an earlier call; they do not count for the speed.
         plain: no live display even at a terminal.
         console: where to; None: stderr.
         clock: seconds, never going back.
@@ -48,7 +50,7 @@ def open_progress(
         anything: the speed is then also given in times real time.
     """
     target = console or make_stderr(plain=plain)
-    pace = _Pace(total, unit, clock)
+    pace = _Pace(total, unit, done, clock)
     if target.is_interactive and not plain:
         with _show_bar(target, description, pace) as advance:
             yield advance
@@ -63,12 +65,14 @@ class _Pace:
 
     total: int
     unit: str
+    done: int
     clock: Callable[[], float]
-    items: int = 0
+    items: int = field(init=False)
     audio_s: float = 0.0
     started_s: float = field(init=False)
 
     def __post_init__(self) -> None:
+        self.items = self.done
         self.started_s = self.clock()
 
     def add(self, items: int, audio_s: float) -> None:
@@ -81,14 +85,27 @@ class _Pace:
 
     @property
     def count(self) -> str:
-        return f"{self.items:,} of {self.total:,} {self.unit}"
+        if not self.is_total_known:
+            return _amount(self.items, self.unit)
+        return f"{_amount(self.items, self.unit).split()[0]} of {_amount(self.total, self.unit)}"
+
+    @property
+    def short_count(self) -> str:
+        """For a bar, which shows the rest: "400/1200"."""
+        if self.unit == "bytes":
+            return self.count.replace(" of ", "/")
+        return f"{self.items}/{self.total}"
+
+    @property
+    def is_total_known(self) -> bool:
+        return bool(self.total) or self.unit != "bytes"
 
     @property
     def rates(self) -> list[str]:
         elapsed_s = self.elapsed_s
-        if not self.items or elapsed_s <= 0:
+        if self.items == self.done or elapsed_s <= 0:
             return []
-        rates = [_rate(self.items / elapsed_s, self.unit)]
+        rates = [_rate((self.items - self.done) / elapsed_s, self.unit)]
         if self.audio_s:
             rates.append(f"{_three_digits(self.audio_s / elapsed_s)} x real time")
         return rates
@@ -103,7 +120,9 @@ class _Pace:
         """For work under way: "35.2 clips/s, 131 x real time, 0:14 left"."""
         if not self.rates:
             return ""
-        left_s = self.elapsed_s / self.items * max(self.total - self.items, 0)
+        if not self.is_total_known:
+            return ", ".join(self.rates)
+        left_s = self.elapsed_s / (self.items - self.done) * max(self.total - self.items, 0)
         return ", ".join([*self.rates, f"{as_minutes(left_s)} left"])
 
 
@@ -118,7 +137,9 @@ class _LineWriter:
         self._pace.add(items, audio_s)
         now_s = self._pace.clock()
         is_due = now_s - self._last_line_s >= SECONDS_BETWEEN_LINES
-        if is_due and self._pace.items < self._pace.total:  # the last line comes when the work is closed
+        if is_due and (
+            self._pace.items < self._pace.total or not self._pace.is_total_known
+        ):  # the last line comes when the work is closed
             self._last_line_s = now_s
             _print_line(self._console, f"{self._description}: {self._pace.count}, {self._pace.outlook}")
 
@@ -132,17 +153,28 @@ def _show_bar(console: Console, description: str, pace: _Pace) -> Iterator[Advan
     columns = (
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=None, table_column=Column(min_width=5, ratio=1)),
-        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        _CountColumn(pace),
         _PaceColumn(pace),
     )
     with Progress(*columns, console=console, expand=True) as progress:
-        task = progress.add_task(description, total=pace.total)
+        task = progress.add_task(description, total=pace.total if pace.is_total_known else None, completed=pace.done)
 
         def advance(items: int = 1, audio_s: float = 0.0) -> None:
             pace.add(items, audio_s)
             progress.advance(task, items)
 
         yield advance
+
+
+class _CountColumn(ProgressColumn):
+    """How much is done, of how much."""
+
+    def __init__(self, pace: _Pace) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+        self._pace = pace
+
+    def render(self, task: Task) -> Text:
+        return Text(self._pace.short_count)
 
 
 class _PaceColumn(ProgressColumn):
@@ -167,8 +199,21 @@ def as_minutes(duration_s: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+def _amount(items: int, unit: str) -> str:
+    """Items with their unit.
+
+    >>> _amount(5225, "captions"), _amount(1_234_567_890, "bytes")
+    ('5,225 captions', '1,235 MB')
+    """
+    if unit == "bytes":
+        return f"{items / 1e6:,.0f} MB" if items >= 1e7 else f"{items / 1e6:.2f} MB"
+    return f"{items:,} {unit}"
+
+
 def _rate(items_per_s: float, unit: str) -> str:
     """Items per second, minute or hour, whichever is the first to make it at least one."""
+    if unit == "bytes":
+        return f"{_three_digits(items_per_s / 1e6)} MB/s"
     for seconds, name in ((1, "s"), (60, "min")):
         if items_per_s * seconds >= 1:
             return f"{_three_digits(items_per_s * seconds)} {unit}/{name}"

@@ -18,8 +18,8 @@ class Advance(Protocol):
 class OpenProgress(Protocol):
     """Open a progress display."""
 
-    def __call__(self, description: str, total: int, unit: str) -> AbstractContextManager[Advance]:
-        """Show `description` with `total` items, counted in `unit`s."""
+    def __call__(self, description: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[Advance]:
+        """Show `description` with `total` items (0: not known), counted in `unit`s, of which `done` are there."""
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,17 @@ def run(*words, code):
     return result.stderr
 
 
-def test_clotho_is_refused_honestly(tmp_path):
-    message = run("download", "clotho", "--workspace", tmp_path, code=2)
+def at_a_shell(*words, code):
+    """The command as a user starts it: usage errors are put in one line around the parser."""
+    child = subprocess.run([sys.executable, "-m", "atrkit", *words], capture_output=True, text=True, check=False)
+    assert child.returncode == code, child.stderr
+    return child.stderr
+
+
+def test_an_unknown_dataset_lists_what_there_is():
+    message = at_a_shell("download", "nonsense", code=2)
     assert message.count("\n") == 1
-    assert "cannot download it yet" in message and "atrkit import" in message
-
-
-def test_an_unknown_dataset_lists_what_there_is(tmp_path):
-    assert "this version makes: synthetic" in run("download", "nonsense", "--workspace", tmp_path, code=2)
+    assert "'nonsense'; there are: synthetic, clotho, audiocaps" in message and "atrkit import" in message
 
 
 @pytest.mark.parametrize("command", [["extract", "--encoder", "logmel"], ["train", "recipe.yaml"], ["init"]])
@@ -104,18 +107,18 @@ def test_audio_that_changed_under_the_embeddings_is_refused_by_name(tmp_path):
     ],
 )
 def test_every_error_is_one_line_with_its_code(monkeypatch, tmp_path, error, code):
-    from atrkit.workflows import prepare
+    from atrkit.workflows.download import synthetic
 
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(prepare, "download", fail)
+    monkeypatch.setattr(synthetic, "download_synthetic", fail)
     message = run("download", "synthetic", "--workspace", tmp_path, code=code)
     assert message.startswith("atrkit: ") and message.count("\n") == 1
 
 
 def test_debug_shows_the_traceback(monkeypatch, tmp_path):
-    result = CliRunner().invoke(app, ["download", "nonsense", "--debug", "--workspace", str(tmp_path)])
+    result = CliRunner().invoke(app, ["eval", "--metric", "beauty", "--debug", "--workspace", str(tmp_path)])
     assert "Traceback" in result.stderr and result.exit_code == 2
 
 

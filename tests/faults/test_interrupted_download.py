@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from atrkit.workflows import prepare
+from atrkit.workflows.download import synthetic
 from atrkit.workflows.workspace import Workspace
 
 DOWNLOAD = ("download", "synthetic", "--clips", 30, "--workers", 1)
@@ -21,8 +21,8 @@ def rendered(tmp_path_factory, atrkit_in):
 @pytest.mark.parametrize(
     ("owner", "name", "call"),
     [
-        pytest.param(prepare, "generate", 1, id="before rendering"),
-        pytest.param(prepare, "save_dataset", 1, id="before it is described"),
+        pytest.param(synthetic, "generate", 1, id="before rendering"),
+        pytest.param(synthetic, "save_dataset", 1, id="before it is described"),
         pytest.param(Path, "rename", 1, id="before the old one is moved away"),
         pytest.param(Path, "rename", 2, id="before the new one is put in place"),
         pytest.param(shutil, "rmtree", 3, id="before the old one is removed"),

@@ -133,3 +133,24 @@ def test_a_terminal_gets_a_bar_with_count_speed_and_remaining_time(clock, monkey
     assert under_way.rstrip().endswith(" 400/1200 40.0 clips/s, 160 x real time, 0:20 left")
     assert shown[-2].rstrip().endswith(" 1200/1200 in 0:30 (40.0 clips/s, 160 x real time)")
     assert max(map(len, shown)) <= 80
+
+
+def test_bytes_are_shown_as_megabytes_and_what_was_there_before_does_not_count_for_the_speed(clock, log):
+    with open_progress("clotho.7z", 4_000_000_000, "bytes", done=3_000_000_000, console=log, clock=clock) as advance:
+        clock.now_s += 20.0
+        advance(400_000_000)
+        clock.now_s += 30.0
+        advance(600_000_000)
+    assert lines_of(log) == [
+        "clotho.7z: 3,400 of 4,000 MB, 20.0 MB/s, 0:30 left",
+        "clotho.7z: 4,000 of 4,000 MB in 0:50 (20.0 MB/s)",
+    ]
+
+
+def test_a_transfer_of_unknown_length_says_how_much_came(clock, log):
+    with open_progress("train.csv", 0, "bytes", console=log, clock=clock) as advance:
+        clock.now_s += 20.0
+        advance(3_500_000)
+        clock.now_s += 5.0
+        advance(500_000)
+    assert lines_of(log) == ["train.csv: 3.50 MB, 0.17 MB/s", "train.csv: 4.00 MB in 0:25 (0.16 MB/s)"]

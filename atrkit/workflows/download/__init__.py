@@ -1,0 +1,1 @@
+"""`atrkit download`: one module per dataset, and what they share."""
