@@ -1,16 +1,27 @@
 """The `atrkit` command: assembles the groups of commands."""
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from atrkit import __version__
 from atrkit.cli import data, download, evaluation, training
 from atrkit.cli.session import ending_at_once_when_interrupted, usage_errors_in_one_line
 
+
+class _InTheOrderOfTheWork(TyperGroup):
+    """Lists `download` first, where typer puts groups last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        groups = [name for name in self.commands if hasattr(self.commands[name], "commands")]
+        return groups + [name for name in self.commands if name not in groups]
+
+
 app = typer.Typer(
     name="atrkit",
+    cls=_InTheOrderOfTheWork,
     help="Audio-text retrieval and captioning: download or import, extract, train, eval.",
     no_args_is_help=True,
     add_completion=False,
