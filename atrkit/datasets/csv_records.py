@@ -38,21 +38,22 @@ class Records:
     notes: tuple[str, ...]
 
 
-def read_records(path: Path, delimiter: str = ",") -> Records:
+def read_records(path: Path, delimiter: str = ",", *, fallback_encoding: str | None = None) -> Records:
     """Read a CSV file of UTF-8 text.
 
     Args:
         path: the file.
         delimiter: one character, or "tab".
+        fallback_encoding: that a file is in which is not UTF-8, such as "latin-1"; None refuses such a file.
 
     Raises:
-        UsageError: the file cannot be read or is not UTF-8, has NUL bytes, an unclosed quote, a row that is not as
-            long as the header, two columns of one name, or no rows; the message has file, line, column and the fix.
+        UsageError: the file cannot be read or is in another encoding, has NUL bytes, an unclosed quote, a row that
+            is not as long as the header, two columns of one name, or no rows; the message has file, line, column and
+            the fix.
     """
     delimiter = _checked_delimiter(delimiter)
     data = _read_bytes(path)
-    notes = ["a byte order mark was skipped"] if data.startswith(codecs.BOM_UTF8) else []
-    text = _decode(path, data)
+    text, notes = _decode(path, data, fallback_encoding)
     _refuse_other_delimiter(path, text, delimiter)
     records = list(_Cells(path, text, delimiter).records())
     filled = [record for record in records if record.fields]
@@ -94,7 +95,8 @@ def _read_bytes(path: Path) -> bytes:
         raise UsageError(f"cannot read the table {path}: {error.strerror or error}") from None
 
 
-def _decode(path: Path, data: bytes) -> str:
+def _decode(path: Path, data: bytes, fallback_encoding: str | None) -> tuple[str, list[str]]:
+    """The text, and what was accepted for it."""
     if data.startswith(_UTF_16):
         raise UsageError(f"{path}:1: the file is UTF-16, not UTF-8: iconv -f UTF-16 -t UTF-8 OLD > NEW")
     nul = data.find(0)
@@ -103,9 +105,12 @@ def _decode(path: Path, data: bytes) -> str:
         if data[:200].count(0) > len(data[:200]) // 4:
             raise UsageError(f"{place}: a NUL byte; the file is probably UTF-16: iconv -f UTF-16LE -t UTF-8 OLD > NEW")
         raise UsageError(f"{place}: a NUL byte: the file is damaged; restore it, or remove the byte: tr -d '\\000'")
+    has_mark = data.startswith(codecs.BOM_UTF8)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig"), ["a byte order mark was skipped"] if has_mark else []
     except UnicodeDecodeError as error:
+        if fallback_encoding is not None and not has_mark:
+            return data.decode(fallback_encoding), [f"the file is not UTF-8 and was read as {fallback_encoding}"]
         raise UsageError(
             f"{_place(path, data, error.start)}: byte 0x{data[error.start]:02x} is not UTF-8; if the file is "
             "Latin-1: iconv -f ISO-8859-1 -t UTF-8 OLD > NEW (from Windows: -f WINDOWS-1252)"
