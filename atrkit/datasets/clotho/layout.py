@@ -121,7 +121,7 @@ def find_copy(folder: Path, version: str) -> ClothoCopy | None:
     of_version = folder / f"CLOTHO_{version}"
     if of_version.is_dir():
         return _look_into(of_version, version)
-    if folder.name in {f"CLOTHO_{other}" for other in VERSIONS if other != version}:
+    if folder.resolve().name in {f"CLOTHO_{other}" for other in VERSIONS if other != version}:
         return None
     return _look_into(folder, version)
 

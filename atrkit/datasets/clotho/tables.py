@@ -17,7 +17,7 @@ from atrkit.datasets.csv_records import Record, Records, read_records, shown
 from atrkit.errors import UsageError
 
 METADATA_COLUMNS = ("keywords", "sound_id", "sound_link", "start_end_samples", "manufacturer", "license")
-_NO_VALUE = ("", "NA", "Not found")
+_NOT_KNOWN = {"sound_id": "Not found", "sound_link": "NA"}
 _START_END = re.compile(r"\[(\d+), ?(\d+)\]")
 
 
@@ -126,7 +126,7 @@ class _Row:
         return UsageError(f"{self._place}: column {shown(column)}: {problem}")
 
     def _known(self, column: str) -> str | None:
-        return None if self.text(column) in _NO_VALUE else self.text(column)
+        return None if self.text(column) in ("", _NOT_KNOWN.get(column)) else self.text(column)
 
     def _freesound_id(self) -> int | None:
         text = self._known("sound_id")
