@@ -5,6 +5,7 @@ beside torchaudio 2.11 (FACTS.md), takes seconds and holds 600 MB, twice what a 
 """
 
 import ast
+import contextlib
 import importlib.util
 from dataclasses import dataclass
 from functools import cache
@@ -95,8 +96,12 @@ def _table(module: str, name: str) -> Any:
     if package is None or package.origin is None:
         raise MissingPrerequisiteError("aac-datasets is not installed; run: pip install 'aac-datasets>=0.7,<0.8'")
     source = Path(package.origin).parent / "datasets" / "functional" / f"{module}.py"
-    for statement in ast.parse(source.read_bytes()).body:
-        match statement:
-            case ast.AnnAssign(target=ast.Name(id=found), value=ast.expr() as value) if found == name:
-                return ast.literal_eval(value)
-    raise MissingPrerequisiteError(f"{source} has no table {name}; install aac-datasets>=0.7,<0.8")
+    with contextlib.suppress(ValueError, OSError, SyntaxError):
+        for statement in ast.parse(source.read_bytes()).body:
+            match statement:
+                case ast.AnnAssign(target=ast.Name(id=found), value=ast.expr() as value) if found == name:
+                    return ast.literal_eval(value)
+    raise MissingPrerequisiteError(
+        f"{source} has no table {name} that can be read; "
+        "install the release it was written for: pip install 'aac-datasets>=0.7,<0.8'"
+    )
