@@ -4,18 +4,16 @@ Encoders own their sample rate, so everything is resampled here with soxr HQ: fe
 is the field's commonest silent error.
 """
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import soxr
 
 from atrkit.audio.decode import BlockReader, Float32Array, UnusableAudioError
+from atrkit.audio.mono import MonoPass, read_mono, read_once
+from atrkit.files import sha256_of_file
 
-__all__ = ["AUDIO_SUFFIXES", "AudioFacts", "UnusableAudioError", "inspect_audio", "load_mono"]
+__all__ = ["AUDIO_SUFFIXES", "AudioFacts", "UnusableAudioError", "inspect_audio", "load_mono", "sample_rate_of"]
 
 # what libsndfile 1.2 decodes and people name so; headerless (.raw) and ambiguous (.mat, .htk) ones are left out
 AUDIO_SUFFIXES = frozenset(
@@ -23,9 +21,6 @@ AUDIO_SUFFIXES = frozenset(
     | {".aif", ".aiff", ".aifc", ".caf", ".au", ".snd", ".voc", ".sph", ".nist"}
     | {".svx", ".8svx", ".iff", ".paf", ".ircam", ".sf", ".avr"}
 )
-
-# our choice: 60 dB below the loudest channel is what lossy coding leaves of two channels that cancel exactly
-_CANCELLED_POWER_RATIO = 1e-6
 
 
 @dataclass(frozen=True)
@@ -46,24 +41,27 @@ class AudioFacts:
     channels: int
     repairs: tuple[str, ...]
 
+    @classmethod
+    def after(cls, found: MonoPass, path: Path) -> "AudioFacts":
+        """Complete what was found in a pass over a file by the hash of its bytes, which are in the system's cache now.
 
-class _ChannelPowers:
-    """Sums of squares of every channel and of their mean, gathered block by block."""
+        Raises:
+            UnusableAudioError: it cannot be read any more.
+        """
+        try:
+            sha256 = sha256_of_file(path)
+        except OSError as error:
+            raise UnusableAudioError(f"cannot be read: {error.strerror or error}") from error
+        return cls(sha256, found.sample_rate_hz, found.frames, found.channels, found.repairs)
 
-    def __init__(self, channels: int) -> None:
-        self._of_channel = np.zeros(channels)
-        self._of_mean = 0.0
 
-    def add(self, block: Float32Array, mean: Float32Array) -> None:
-        self._of_channel += np.einsum("nc,nc->c", block, block, dtype=np.float64)
-        self._of_mean += float(np.einsum("n,n->", mean, mean, dtype=np.float64))
+def sample_rate_of(path: Path) -> int:
+    """The sample rate that a file's header states, in Hz; no audio is decoded.
 
-    @property
-    def instead_of_mean(self) -> int | None:
-        """The loudest channel (the first of equals) when the mean would be silence and it is not, else None."""
-        loudest = int(self._of_channel.argmax())
-        is_cancelled = self._of_mean < _CANCELLED_POWER_RATIO * self._of_channel[loudest]
-        return loudest if is_cancelled else None
+    Raises:
+        UnusableAudioError: it cannot be opened as audio (exit code 5).
+    """
+    return BlockReader(path).sample_rate_hz
 
 
 def inspect_audio(path: Path) -> AudioFacts:
@@ -81,13 +79,7 @@ def inspect_audio(path: Path) -> AudioFacts:
     Raises:
         UnusableAudioError: a folder, empty, not audio, no frames, NaN or infinite samples (exit code 5).
     """
-    reader, instead = _read_through(path, lambda mono: None)
-    repairs = [reader.breaks_off] if reader.breaks_off else []
-    if instead is not None:
-        repairs.append(f"the mean of the {reader.channels} channels is silence: channel {instead + 1} is used alone")
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return AudioFacts(sha256, reader.sample_rate_hz, reader.frames, reader.channels, tuple(repairs))
+    return AudioFacts.after(read_once(path, lambda mono: None), path)
 
 
 def load_mono(path: Path, sample_rate_hz: int) -> Float32Array:
@@ -113,45 +105,5 @@ def load_mono(path: Path, sample_rate_hz: int) -> Float32Array:
     def keep(mono: Float32Array) -> None:
         samples.extend(np.ascontiguousarray(mono).view(np.uint8).data)
 
-    _, instead = _read_through(path, keep, sample_rate_hz)
-    if instead is not None:
-        samples.clear()
-        _read_through(path, keep, sample_rate_hz, only_channel=instead)
+    read_mono(path, keep, samples.clear, sample_rate_hz)
     return np.frombuffer(samples, dtype=np.float32)
-
-
-def _read_through(
-    path: Path,
-    take: Callable[[Float32Array], None],
-    sample_rate_hz: int | None = None,
-    only_channel: int | None = None,
-) -> tuple[BlockReader, int | None]:
-    """Give every block, as one channel and resampled, to `take`; return the reader and the channel to use instead."""
-    reader = BlockReader(path)
-    powers = _ChannelPowers(reader.channels)
-    resample = _Resampler(reader.sample_rate_hz, sample_rate_hz or reader.sample_rate_hz)
-    for block in reader.blocks():
-        if only_channel is None:
-            mono = block.mean(axis=1, dtype=np.float32) if reader.channels > 1 else block[:, 0]
-            powers.add(block, mono)
-        else:
-            mono = block[:, only_channel]
-        take(resample(mono))
-    take(resample.rest())
-    return reader, powers.instead_of_mean if only_channel is None else None
-
-
-class _Resampler:
-    """soxr HQ over blocks; equal to resampling the whole at once."""
-
-    def __init__(self, from_hz: int, to_hz: int) -> None:
-        self._stream = (
-            soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ") if from_hz != to_hz else None
-        )
-
-    def __call__(self, mono: Float32Array) -> npt.NDArray[np.float32]:
-        return mono if self._stream is None else self._stream.resample_chunk(np.ascontiguousarray(mono))
-
-    def rest(self) -> npt.NDArray[np.float32]:
-        empty = np.empty(0, dtype=np.float32)
-        return empty if self._stream is None else self._stream.resample_chunk(empty, last=True)

@@ -1,7 +1,5 @@
 """Rendered clips: levels, lengths, order in time, and nothing but the order to tell twins apart."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -126,13 +124,3 @@ def test_the_limiter_leaves_quiet_sound_alone_and_keeps_order_and_sign_of_what_i
     quiet = np.abs(ramp) <= 0.7
     np.testing.assert_allclose(bent[quiet], ramp[quiet], atol=1e-15)
     assert np.all(np.diff(bent) >= 0) and np.all(np.sign(bent) == np.sign(ramp)) and np.abs(bent).max() < 1
-
-
-def test_processes_that_render_do_not_see_ctrl_c():
-    from atrkit.datasets.synthetic.pool import _interrupt_blocked
-
-    code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
-    with _interrupt_blocked():
-        inside = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    outside = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (inside.stdout, outside.stdout) == ("True\n", "False\n")

@@ -1,0 +1,101 @@
+"""Work spread over processes: results in order, and nothing left running behind.
+
+Decoding and rendering hold Python's lock for too long for threads to help. Processes are spawned, not forked, because
+whoever calls may hold threads (torch does), and a forked child inherits their locks.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+from atrkit.errors import ResourceError, UsageError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+# enough that a slow task does not leave the others without work, few enough that 50,000 do not pile up in memory
+TASKS_AHEAD_PER_WORKER = 8
+
+
+def map_in_processes(
+    function: Callable[[Task], Result], tasks: Iterable[Task], workers: int, *, what: str
+) -> Iterator[Result]:
+    """Apply a function to tasks on several processes, as `map` does on one.
+
+    Ctrl-C reaches only this process, which decides what happens; when the caller stops taking results, tasks that
+    have not begun are dropped and those under way are waited for. The processes end when this one does, however it
+    ends.
+
+    Args:
+        function: of one task; a function of a module, or a `functools.partial` of one, so that it can be pickled.
+        tasks: taken as they are needed, a few ahead of the results.
+        workers: how many processes; with 1 everything happens in this one.
+        what: the work in the past tense, for the message: "rendered into data/synthetic".
+
+    Returns:
+        The results in the tasks' order, each as soon as it and those before it are there.
+
+    Raises:
+        UsageError: there is no worker (exit code 2).
+        ResourceError: a process was killed (exit code 4).
+        AtrkitError: what the function raised for the first task, in their order, that failed.
+
+    >>> list(map_in_processes(abs, [-2, 1, -3], workers=1, what="took absolute values"))
+    [2, 1, 3]
+    """
+    if workers < 1:
+        raise UsageError(f"work needs at least one worker, not {workers}: try --workers 1")
+    if workers == 1:
+        yield from map(function, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(workers, context, initializer=_follow_parent)
+    try:
+        yield from _in_order(executor, function, tasks, workers * TASKS_AHEAD_PER_WORKER)
+    except BrokenProcessPool as error:
+        raise ResourceError(
+            f"a process that {what} was killed, perhaps for want of memory: run the same command again with --workers 1"
+        ) from error
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_order(
+    executor: ProcessPoolExecutor, function: Callable[[Task], Result], tasks: Iterable[Task], ahead: int
+) -> Iterator[Result]:
+    waiting: deque[Future[Result]] = deque()
+    for task in tasks:
+        with interrupt_blocked():  # submitting may start a process, which inherits this
+            waiting.append(executor.submit(function, task))
+        if len(waiting) == ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+@contextmanager
+def interrupt_blocked() -> Iterator[None]:
+    """Hold Ctrl-C back from processes started inside: it reaches the whole group, and only the parent decides."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _follow_parent() -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
