@@ -1,133 +1,44 @@
 """The manifest: the one description of a dataset that every later step reads.
 
-A dataset is a folder `data/<name>/` with `manifest.jsonl` (one clip per line, sorted by split and id), `dataset.json`
-(what holds for the whole set, and the manifest's sha256) and, where something was skipped or repaired,
-`problems.jsonl`. Audio lies in `audio/` beside them or, for your own recordings, where it always was.
+A dataset is a folder `data/<name>/`:
+
+- `manifest.jsonl`: one clip per line, sorted by split and id. Keys: `id`, `path` (absolute, or relative to the folder),
+  `sha256` (of the file), `sample_rate_hz`, `frames` (samples per channel that can be read), `channels`, `split`,
+  `captions` (each with `id`, `text` as it was written, and `normalised`) and, where a clip has them, `twin` (`group`,
+  `relation`), `copies` (the same recording resampled; each with `path` .. `channels`) and `metadata` (the publisher's).
+- `problems.jsonl`: what was skipped or repaired (`item`, `action`, `reason`).
+- `dataset.json`: `name`, the sha256 of the files above and of `missing.csv` where there is one, `pool_ids` per split,
+  `about` (source, licence, ceilings), and `sha256`, of all of this but the name. It is written last: a dataset without
+  it is not finished.
+
+Equal clips give equal bytes, in whatever order they come. Audio lies in the same folder or, for your own recordings,
+where it always was; beside the manifest there may be `missing.csv` and `qrels/`.
 """
 
-import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
-from atrkit.files import write_atomic, write_json_atomic
+from atrkit.datasets.clip import AudioFile, Caption, Clip, Twin
+from atrkit.datasets.manifest_lines import clip_from, clip_line
+from atrkit.datasets.missing import MISSING_NAME
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, ResourceError, UsageError
+from atrkit.files import sha256_of_file, write_atomic, write_json_atomic
 from atrkit.score_matrix import pool_id_of
-from atrkit.text.normalise import normalise_caption
+
+__all__ = [
+    "DATASET_NAME", "DOWNLOADABLE", "MANIFEST_NAME", "PROBLEMS_NAME",
+    "AudioFile", "Caption", "Clip", "Dataset", "Problem", "Twin",
+    "command_that_makes", "load_dataset", "pool_id_of_clips", "save_dataset", "stated_sha256",
+]  # fmt: skip
 
 MANIFEST_NAME = "manifest.jsonl"
 DATASET_NAME = "dataset.json"
 PROBLEMS_NAME = "problems.jsonl"
 DOWNLOADABLE = ("synthetic", "clotho", "audiocaps")
-
-
-@dataclass(frozen=True)
-class Caption:
-    """One caption: as it was written, and the one form in which everything uses it.
-
-    Args:
-        id: unique within the dataset.
-        text: as it was written.
-    """
-
-    id: str
-    text: str
-
-    @property
-    def normalised(self) -> str:
-        """Lower case, no punctuation (paper 004, section 3.2); written into the manifest beside the text."""
-        return normalise_caption(self.text)
-
-
-@dataclass(frozen=True)
-class Twin:
-    """Membership in a group of clips made of the same events, told apart by their relation only.
-
-    Args:
-        group: the group's id.
-        relation: how this clip plays the group's events A and B: "a_then_b", "b_then_a" or "a_with_b".
-    """
-
-    group: str
-    relation: Literal["a_then_b", "b_then_a", "a_with_b"]
-
-
-@dataclass(frozen=True)
-class AudioFile:
-    """One file of a recording.
-
-    Args:
-        path: absolute or relative to the dataset's folder.
-        sha256: of the file's bytes.
-        sample_rate_hz: of the file.
-        frames: samples per channel that can be read (not what the header promises).
-        channels: of the file.
-    """
-
-    path: str
-    sha256: str
-    sample_rate_hz: int
-    frames: int
-    channels: int
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One recording.
-
-    Args:
-        id: unique within the dataset; for files the path below the audio folder, with `/`.
-        path: the audio file, absolute or relative to the dataset's folder: the original where it was kept.
-        sha256: of the audio file's bytes.
-        sample_rate_hz: of the file.
-        frames: samples per channel that can be read (not what the header promises).
-        channels: of the file.
-        split: for example dev, val, eval, or all.
-        captions: any number, also none.
-        twin: only in datasets with twin groups.
-        copies: the same recording resampled, in other files.
-        metadata: what else the publisher says of it: keywords, source, licence.
-    """
-
-    id: str
-    path: str
-    sha256: str
-    sample_rate_hz: int
-    frames: int
-    channels: int
-    split: str
-    captions: tuple[Caption, ...] = ()
-    twin: Twin | None = None
-    copies: tuple[AudioFile, ...] = ()
-    metadata: dict[str, Any] | None = None
-
-    @property
-    def files(self) -> tuple[AudioFile, ...]:
-        """The audio file and its resampled copies."""
-        own = AudioFile(self.path, self.sha256, self.sample_rate_hz, self.frames, self.channels)
-        return (own, *self.copies)
-
-    def best_file(self, sample_rate_hz: int) -> AudioFile:
-        """The file to read when audio is wanted at a rate.
-
-        One that has the rate needs no resampling; of the others the one with the highest rate has lost least.
-
-        >>> original = {"sample_rate_hz": 44100, "frames": 441, "channels": 2}
-        >>> copy = AudioFile("rain.flac", "9f..", sample_rate_hz=32000, frames=320, channels=1)
-        >>> rain = Clip("rain", "rain.wav", "5e..", split="dev", copies=(copy,), **original)
-        >>> [rain.best_file(rate).path for rate in (32000, 16000, 48000)]
-        ['rain.flac', 'rain.wav', 'rain.wav']
-        """
-        exact = [file for file in self.files if file.sample_rate_hz == sample_rate_hz]
-        return exact[0] if exact else max(self.files, key=lambda file: file.sample_rate_hz)
-
-    @property
-    def duration_s(self) -> float:
-        """Length in seconds."""
-        return self.frames / self.sample_rate_hz
 
 
 @dataclass(frozen=True)
@@ -188,25 +99,28 @@ def save_dataset(dataset: Dataset) -> None:
     """Write manifest, problems and dataset.json, the last one last: a dataset without it is not finished.
 
     Raises:
-        UsageError: duplicate clip or caption ids.
+        UsageError: duplicate clip or caption ids, or a name that cannot be written as UTF-8.
         ResourceError: the folder cannot be written.
     """
-    _refuse_duplicates([clip.id for clip in dataset.clips], "clip")
-    _refuse_duplicates([caption.id for clip in dataset.clips for caption in clip.captions], "caption")
+    folder = dataset.folder
     clips = sorted(dataset.clips, key=lambda clip: (clip.split, clip.id))
-    manifest = "".join(_to_line(clip) for clip in clips).encode()
-    (dataset.folder / DATASET_NAME).unlink(missing_ok=True)
-    write_atomic(dataset.folder / MANIFEST_NAME, manifest)
-    write_atomic(dataset.folder / PROBLEMS_NAME, "".join(_to_line(p) for p in dataset.problems).encode())
-    write_json_atomic(
-        dataset.folder / DATASET_NAME,
-        {
-            "name": dataset.name,
-            "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
-            "pool_ids": {split: pool_id_of_clips(dataset.split(split)) for split in dataset.splits},
-            "about": dataset.about,
-        },
-    )
+    _refuse_duplicates([clip.id for clip in clips], "clip")
+    _refuse_duplicates([caption.id for clip in clips for caption in clip.captions], "caption")
+    manifest = _encoded([clip_line(clip) for clip in clips])
+    problems = _encoded([_problem_line(problem) for problem in dataset.problems])
+    (folder / DATASET_NAME).unlink(missing_ok=True)
+    write_atomic(folder / MANIFEST_NAME, manifest)
+    write_atomic(folder / PROBLEMS_NAME, problems)
+    files = {MANIFEST_NAME: _sha256(manifest), PROBLEMS_NAME: _sha256(problems)}
+    if (folder / MISSING_NAME).is_file():
+        files[MISSING_NAME] = sha256_of_file(folder / MISSING_NAME)
+    header = {
+        "name": dataset.name,
+        "files": files,
+        "pool_ids": {split: pool_id_of_clips(dataset.split(split)) for split in dataset.splits},
+        "about": dataset.about,
+    }
+    write_json_atomic(folder / DATASET_NAME, {**header, "sha256": _seal(header)})
 
 
 def pool_id_of_clips(clips: Sequence[Clip]) -> str:
@@ -222,13 +136,29 @@ def _refuse_duplicates(ids: Sequence[str], kind: str) -> None:
         seen.add(item_id)
 
 
-def _to_line(item: Clip | Problem) -> str:
-    record = {key: value for key, value in dataclasses.asdict(item).items() if value is not None}
-    if isinstance(item, Clip):
-        record["captions"] = [{**dataclasses.asdict(c), "normalised": c.normalised} for c in item.captions]
-        if not item.copies:
-            del record["copies"]
-    return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+def _encoded(lines: Sequence[str]) -> bytes:
+    for line in lines:
+        try:
+            line.encode()
+        except UnicodeEncodeError as error:
+            around = line[max(error.start - 40, 0) : error.end + 40]
+            raise UsageError(f"{around!a} cannot be written as UTF-8: rename the file, or mend the text") from None
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _problem_line(problem: Problem) -> str:
+    record = {"item": problem.item, "action": problem.action, "reason": problem.reason}
+    return json.dumps(record, ensure_ascii=False)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _seal(header: dict[str, Any]) -> str:
+    """Sha256 of what dataset.json says, but for the name: who renames the folder may write the new one there."""
+    sealed = {key: value for key, value in header.items() if key not in ("name", "sha256")}
+    return _sha256(json.dumps(sealed, sort_keys=True).encode())
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -236,63 +166,95 @@ def load_dataset(folder: Path) -> Dataset:
 
     Raises:
         MissingPrerequisiteError: there is no dataset; names the commands that make one.
-        IntegrityError: the manifest does not have the sha256 that dataset.json states, or cannot be read.
+        IntegrityError: manifest, problems or dataset.json is not what was written; names the file and the command
+            that makes it again.
     """
+    header = _load_header(folder)
+    about, files = header["about"], header["files"]
+    lines = {}
+    for name in (MANIFEST_NAME, PROBLEMS_NAME):
+        data = _read(folder / name)
+        if _sha256(data) != files[name]:
+            raise _damaged(folder / name, f"its sha256 is not the one in {DATASET_NAME}", about)
+        # not splitlines(): captions may hold U+2028 and its kin, which JSON leaves as they are
+        lines[name] = [line for line in data.decode().split("\n") if line]
+    clips = []
+    for number, line in enumerate(lines[MANIFEST_NAME], start=1):
+        try:
+            clips.append(clip_from(line))
+        except ValueError as error:
+            raise _damaged(folder / MANIFEST_NAME, f"line {number}: {error}", about) from error
     try:
-        about_bytes = (folder / DATASET_NAME).read_bytes()
-        manifest = (folder / MANIFEST_NAME).read_bytes()
-        problems = (folder / PROBLEMS_NAME).read_bytes()
-    except FileNotFoundError as error:
+        problems = tuple(Problem(**json.loads(line)) for line in lines[PROBLEMS_NAME])
+    except (ValueError, TypeError) as error:
+        raise _damaged(folder / PROBLEMS_NAME, str(error), about) from error
+    return Dataset(header["name"], tuple(clips), folder, about, problems)
+
+
+def stated_sha256(folder: Path) -> dict[str, str]:
+    """The sha256 that dataset.json states of the files beside it, by name.
+
+    Raises:
+        MissingPrerequisiteError, IntegrityError: as `load_dataset`.
+    """
+    files: dict[str, str] = _load_header(folder)["files"]
+    return files
+
+
+def _load_header(folder: Path) -> dict[str, Any]:
+    path = folder / DATASET_NAME
+    try:
+        header: dict[str, Any] = json.loads(_read(path))
+        seal, sealed = header["sha256"], _seal(header)
+        name, is_whole = header["name"], {MANIFEST_NAME, PROBLEMS_NAME} <= header["files"].keys() and "about" in header
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+    if seal != sealed or not is_whole:
+        raise _damaged(path, "it is not what atrkit wrote")
+    if name != folder.name:
+        raise IntegrityError(
+            f"{path} is of a dataset called {name!r}, and its folder is called {folder.name!r}: "
+            "give the folder that name, or write the folder's name there"
+        )
+    return header
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        folder = path.parent
         raise MissingPrerequisiteError(
-            f"no dataset {folder.name!r} in {folder.parent} ({Path(error.filename).name} is missing); "
+            f"no dataset {folder.name!r} in {folder.parent} ({path.name} is missing); "
             f"make it: {command_that_makes(folder.name)}"
         ) from None
-    try:
-        header = json.loads(about_bytes)
-        name, expected_sha256, about = header["name"], header["manifest_sha256"], header["about"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(folder, DATASET_NAME, str(error)) from error
-    if hashlib.sha256(manifest).hexdigest() != expected_sha256:
-        raise _damaged(folder, MANIFEST_NAME, "its sha256 is not the one in dataset.json")
-    try:
-        listed = tuple(Problem(**json.loads(line)) for line in _lines(problems))
-    except (ValueError, TypeError) as error:
-        raise _damaged(folder, PROBLEMS_NAME, str(error)) from error
-    return Dataset(
-        name=name,
-        clips=tuple(_clip_from(json.loads(line)) for line in _lines(manifest)),
-        folder=folder,
-        about=about,
-        problems=listed,
-    )
+    except OSError as error:
+        raise ResourceError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def command_that_makes(dataset_name: str) -> str:
+def command_that_makes(dataset_name: str, about: Mapping[str, Any] | None = None) -> str:
     """The command a user types to get this dataset.
+
+    Args:
+        dataset_name: its folder's name.
+        about: what dataset.json says of it, where that is known: it tells a second version under a name of its own.
 
     >>> command_that_makes("synthetic")
     'atrkit download synthetic'
+    >>> command_that_makes("clotho-v1", {"source": {"name": "Clotho", "version": "v1"}})
+    'atrkit download clotho --version v1 --name clotho-v1'
     >>> command_that_makes("attic_tapes")
     'atrkit import DIR_OR_CSV --name attic_tapes'
     """
+    match (about or {}).get("source"):
+        case {"name": str(published), "version": str(version)} if published.lower() in DOWNLOADABLE:
+            own_name = "" if dataset_name == published.lower() else f" --name {dataset_name}"
+            return f"atrkit download {published.lower()} --version {version}{own_name}"
     if dataset_name in DOWNLOADABLE:
         return f"atrkit download {dataset_name}"
     return f"atrkit import DIR_OR_CSV --name {dataset_name}"
 
 
-def _damaged(folder: Path, file_name: str, why: str) -> IntegrityError:
-    return IntegrityError(
-        f"{folder / file_name} is damaged ({why}); make the dataset again: {command_that_makes(folder.name)}"
-    )
-
-
-def _clip_from(record: dict[str, Any]) -> Clip:
-    captions = tuple(Caption(caption["id"], caption["text"]) for caption in record.pop("captions"))
-    copies = tuple(AudioFile(**copy) for copy in record.pop("copies", ()))
-    twin = record.pop("twin", None)
-    return Clip(**record, captions=captions, copies=copies, twin=Twin(**twin) if twin else None)
-
-
-def _lines(data: bytes) -> list[str]:
-    # not splitlines(): captions may hold U+2028 and its kin, which JSON leaves as they are
-    return [line for line in data.decode().split("\n") if line]
+def _damaged(path: Path, why: str, about: Mapping[str, Any] | None = None) -> IntegrityError:
+    command = command_that_makes(path.parent.name, about)
+    return IntegrityError(f"{path} is damaged ({why}); make the dataset again: {command}")

@@ -19,7 +19,7 @@ def normalise_caption(text: str) -> str:
     Returns:
         The normalised caption; empty when it had neither letter nor digit.
 
-    Source: paper 004, section 3.2 (lower case, no punctuation); apostrophes and hyphens are our choice.
+    Source: paper 004, section 3.1 (lower case, no punctuation); apostrophes and hyphens are our choice.
 
     Example:
         >>> normalise_caption("  A dog's high-pitched BARK, then   rain… ")
