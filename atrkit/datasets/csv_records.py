@@ -44,7 +44,8 @@ def read_records(path: Path, delimiter: str = ",", *, fallback_encoding: str | N
     Args:
         path: the file.
         delimiter: one character, or "tab".
-        fallback_encoding: that a file is in which is not UTF-8, such as "latin-1"; None refuses such a file.
+        fallback_encoding: that the publisher is known to use besides UTF-8, such as "latin-1"; what is not UTF-8 is
+            then in it. None refuses such a file.
 
     Raises:
         UsageError: the file cannot be read or is in another encoding, has NUL bytes, an unclosed quote, a row that
@@ -110,7 +111,7 @@ def _decode(path: Path, data: bytes, fallback_encoding: str | None) -> tuple[str
         return data.decode("utf-8-sig"), ["a byte order mark was skipped"] if has_mark else []
     except UnicodeDecodeError as error:
         if fallback_encoding is not None and not has_mark:
-            return data.decode(fallback_encoding), [f"the file is not UTF-8 and was read as {fallback_encoding}"]
+            return data.decode(fallback_encoding), []
         raise UsageError(
             f"{_place(path, data, error.start)}: byte 0x{data[error.start]:02x} is not UTF-8; if the file is "
             "Latin-1: iconv -f ISO-8859-1 -t UTF-8 OLD > NEW (from Windows: -f WINDOWS-1252)"

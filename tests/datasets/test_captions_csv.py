@@ -354,3 +354,12 @@ def test_any_bytes_are_a_table_or_a_usage_error(tmp_path_factory, content):
             read(path)
         except UsageError as error:
             assert str(path) in str(error)
+
+
+def test_a_table_in_an_encoding_that_its_publisher_is_known_to_use(write):
+    text = "file_name,keywords\nc.wav,café\n"
+    for encoding in ("utf-8", "latin-1"):
+        records = read_records(write(text.encode(encoding)), fallback_encoding="latin-1")
+        assert records.rows[0].fields == ("c.wav", "café")
+    with pytest.raises(UsageError, match="byte 0xe9 is not UTF-8"):
+        read_records(write(b"\xef\xbb\xbf" + text.encode("latin-1")), fallback_encoding="latin-1")
