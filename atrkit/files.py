@@ -87,6 +87,12 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def md5_of_file(path: Path) -> str:
+    """Hex md5 of a file's bytes: what many publishers state of their files."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
 def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
     """Refuse to start work whose output would not fit.
 

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from atrkit.cli.session import Terminal, with_terminal
+from atrkit.errors import EXIT_DONE_WITH_PROBLEMS
 
 if TYPE_CHECKING:
     from atrkit.datasets.manifest import Dataset
@@ -179,3 +180,13 @@ def _show(terminal: Terminal, dataset: "Dataset") -> None:
 
 def _finish(terminal: Terminal, dataset: "Dataset") -> None:
     """Show what is there, and leave with exit code 7 when something is missing or cut short."""
+    from atrkit.datasets.manifest import PROBLEMS_NAME
+    from atrkit.datasets.missing import MISSING_NAME, load_missing
+
+    _show(terminal, dataset)
+    missing = len(load_missing(dataset.folder) or ())
+    if missing:
+        terminal.say(f"{missing:,} clips are missing, each with its reason, in {dataset.folder / MISSING_NAME}")
+    terminal.finish(len(dataset.problems), dataset.folder / PROBLEMS_NAME)
+    if missing:
+        raise typer.Exit(EXIT_DONE_WITH_PROBLEMS)

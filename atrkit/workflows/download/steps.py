@@ -1,18 +1,27 @@
-"""Steps that both datasets share: transfers with a display, resampling, and what goes into the manifest."""
+"""Steps that both datasets share: transfers with a display, resampling, and writing the manifest."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from atrkit.audio.resample import RESAMPLING
 from atrkit.datasets.aac_tables import PublishedFile
-from atrkit.datasets.prepared import AudioJob, Prepared, Unusable, prepare_audio
-from atrkit.files import require_free_space
+from atrkit.datasets.folder import check_dataset_name
+from atrkit.datasets.manifest import DATASET_NAME, Dataset, load_dataset, save_dataset
+from atrkit.datasets.missing import MISSING_NAME, save_missing
+from atrkit.datasets.prepared import Prepared, Unusable, drop_originals, prepare_audio
+from atrkit.datasets.relevance import detect_and_read, save_relevance
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
+from atrkit.files import require_free_space, single_writer
 from atrkit.network import Fetched, fetch
+from atrkit.workflows.download.recordings import Described, Recording, describe_recordings
 from atrkit.workflows.session import Advance, Session
 
 # 16-bit FLAC takes about 0.6 of 16-bit PCM; the rest is for rates above the original's
 RESAMPLED_SHARE = 0.8
+JOURNAL_NAME = "prepared.jsonl"
 
 
 @dataclass(frozen=True)
@@ -23,7 +32,7 @@ class AudioOptions:
         sample_rate_hz: of the copies; None makes none.
         keep_original: False deletes what was downloaded once its copy is there.
         workers: processes that decode and resample.
-        strict: a recording that cannot be used, or only in part, is an error.
+        strict: a recording that is missing, unusable or cut short is an error.
     """
 
     sample_rate_hz: int | None = 32_000
@@ -31,18 +40,77 @@ class AudioOptions:
     workers: int = 2
     strict: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse to delete originals that have no copy."""
+        if self.sample_rate_hz is None and not self.keep_original:
+            raise UsageError("--drop-original needs copies to keep: give a --sample-rate other than 0")
 
-def fetch_file(session: Session, file: PublishedFile, path: Path, *, size_bytes: int | None = None) -> Fetched:
+
+@dataclass(frozen=True)
+class Target:
+    """The dataset that is being written.
+
+    Args:
+        name: of the dataset.
+        folder: of the dataset.
+        about: what an earlier call wrote of it; empty when this is the first.
+    """
+
+    name: str
+    folder: Path
+    about: dict[str, Any]
+
+    @property
+    def subsets(self) -> tuple[str, ...]:
+        """What earlier calls have brought already, and this one keeps."""
+        return tuple(self.about.get("subsets", ()))
+
+
+@contextmanager
+def writing_dataset(session: Session, name: str, published: str, version: str) -> Iterator[Target]:
+    """Be the only one to write the dataset, and never mix two versions under one name.
+
+    Raises:
+        UsageError: no name for a dataset, or the folder holds something else (exit code 2).
+        MissingPrerequisiteError: another process writes it (exit code 3).
+    """
+    check_dataset_name(name)
+    folder = session.workspace.dataset_folder(name)
+    with single_writer(folder):
+        about = load_dataset(folder).about if (folder / DATASET_NAME).is_file() else {}
+        there = about.get("source")
+        if about and (not isinstance(there, dict) or (there.get("name"), there.get("version")) != (published, version)):
+            held = f"{there.get('name')} {there.get('version')}" if isinstance(there, dict) else "another dataset"
+            raise UsageError(
+                f"{folder} holds {held}: give {published} {version} a name of its own, "
+                f"--name {published.lower()}-{version}"
+            )
+        yield Target(name, folder, about)
+
+
+def choose_subsets(wanted: Sequence[str] | None, known: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
+    """What the user asked for and what earlier calls have brought, in the publisher's order.
+
+    Raises:
+        UsageError: there is no such subset; lists those there are.
+    """
+    unknown = [subset for subset in wanted or () if subset not in known]
+    if unknown or (wanted is not None and not wanted):
+        raise UsageError(f"--subset {','.join(unknown)}: this version has {', '.join(known)}")
+    chosen = set(known if wanted is None else wanted) | set(there)
+    return tuple(subset for subset in known if subset in chosen)
+
+
+def copies_folder(folder: Path, options: AudioOptions) -> Path | None:
+    """Where copies at the wanted rate lie; None when none are wanted."""
+    return None if options.sample_rate_hz is None else folder / f"audio_{options.sample_rate_hz}Hz"
+
+
+def fetch_file(session: Session, file: PublishedFile, path: Path) -> Fetched:
     """Transfer a published file with a display; nothing is requested when it is there and right."""
     with byte_progress(session, f"downloading {file.name}") as on_progress:
         return fetch(
-            file.url,
-            path,
-            what=file.name,
-            md5=file.md5,
-            size_bytes=size_bytes,
-            on_progress=on_progress,
-            on_remark=session.say,
+            file.url, path, what=file.name, md5=file.md5, on_progress=on_progress, on_remark=session.say
         )
 
 
@@ -51,32 +119,90 @@ def byte_progress(session: Session, description: str) -> Iterator[Callable[[int,
     """A display that opens with the first (done, total) bytes it is told of: a step that is not needed shows none."""
     with ExitStack() as stack:
         advance: Advance | None = None
-        before = 0
+        before_bytes = 0
 
         def on_progress(done_bytes: int, total_bytes: int | None) -> None:
-            nonlocal advance, before
+            nonlocal advance, before_bytes
             if advance is None:
                 display = session.open_progress(description, total_bytes or 0, "bytes", done_bytes)
-                advance, before = stack.enter_context(display), done_bytes
-            advance(done_bytes - before)
-            before = done_bytes
+                advance, before_bytes = stack.enter_context(display), done_bytes
+            advance(done_bytes - before_bytes)
+            before_bytes = done_bytes
 
         yield on_progress
 
 
-def prepare_recordings(
-    session: Session, name: str, folder: Path, jobs: Sequence[AudioJob], options: AudioOptions
+def finish_dataset(
+    session: Session,
+    target: Target,
+    recordings: Sequence[Recording],
+    options: AudioOptions,
+    about: dict[str, Any],
+    relevance: Sequence[Path] = (),
+) -> Dataset:
+    """Prepare the audio and write manifest, missing.csv and problems; originals go last, when all else is written.
+
+    Raises:
+        IntegrityError: with --strict, when anything is missing or was repaired.
+    """
+    prepared = _prepare(session, target, recordings, options)
+    described = describe_recordings(recordings, prepared, target.folder, keep_original=options.keep_original)
+    if options.strict:
+        _refuse_flaws(described)
+    dataset = Dataset(
+        name=target.name,
+        clips=described.clips,
+        folder=target.folder,
+        about={**about, "audio": _audio_record(described, options)},
+        problems=described.problems,
+    )
+    save_missing(target.folder, described.missing)
+    if not described.clips:
+        raise MissingPrerequisiteError(
+            f"none of the {len(recordings):,} clips is there, the first for this reason: {described.missing[0].reason}; "
+            f"all are listed in {target.folder / MISSING_NAME}"
+        )
+    judgements = [detect_and_read(path, dataset) for path in relevance]
+    save_dataset(dataset)
+    for judged in judgements:
+        save_relevance(target.folder, judged)
+    if not options.keep_original:
+        dropped = drop_originals(prepared)
+        session.say(f"{dropped.files:,} originals deleted ({dropped.size_bytes / 1e9:,.2f} GB); their copies are kept")
+    return dataset
+
+
+def _prepare(
+    session: Session, target: Target, recordings: Sequence[Recording], options: AudioOptions
 ) -> dict[str, Prepared | Unusable]:
-    """Check every recording and make its resampled copy; what an earlier call did is not done again."""
-    doing = "checking" if options.sample_rate_hz is None else f"resampling to {options.sample_rate_hz:,} Hz:"
+    jobs = [recording.job for recording in recordings if recording.lost is None]
     waiting = [job for job in jobs if job.target is not None and not job.target.is_file() and job.source.is_file()]
     needed_bytes = int(RESAMPLED_SHARE * sum(job.source.stat().st_size for job in waiting))
-    require_free_space(folder, needed_bytes, f"resampling {len(waiting)} recordings")
-    with session.open_progress(f"{doing} {name}", len(jobs), "clips") as advance:
+    require_free_space(target.folder, needed_bytes, f"resampling {len(waiting):,} recordings")
+    doing = "checking" if options.sample_rate_hz is None else f"resampling to {options.sample_rate_hz:,} Hz:"
+    with session.open_progress(f"{doing} {target.name}", len(jobs), "clips") as advance:
         return prepare_audio(
             jobs,
             sample_rate_hz=options.sample_rate_hz,
-            journal=folder / "prepared.jsonl",
+            journal=target.folder / JOURNAL_NAME,
             workers=options.workers,
             on_progress=advance,
         )
+
+
+def _refuse_flaws(described: Described) -> None:
+    flaws = [f"{clip.clip_id}: {clip.reason}" for clip in described.missing]
+    flaws += [f"{problem.item}: {problem.reason}" for problem in described.problems]
+    if flaws:
+        raise IntegrityError(f"{len(flaws)} clips are missing or cut short, and --strict refuses them; {flaws[0]}")
+
+
+def _audio_record(described: Described, options: AudioOptions) -> dict[str, Any]:
+    """What was done to the audio, for dataset.json."""
+    return {
+        "copies_hz": options.sample_rate_hz,
+        "resampling": None if options.sample_rate_hz is None else RESAMPLING,
+        "originals": described.originals,
+        "clipped_samples": described.clipped_samples,
+        "clipped_clips": described.clipped_clips,
+    }

@@ -1,0 +1,107 @@
+"""From recordings on disk to what the manifest, missing.csv and problems.jsonl say of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atrkit.datasets.manifest import Caption, Clip, Problem
+from atrkit.datasets.missing import MissingClip
+from atrkit.datasets.prepared import AudioJob, Prepared, Unusable, manifest_files
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A clip that the dataset should have.
+
+    Args:
+        clip_id: unique.
+        split: that it belongs to.
+        source: what missing.csv calls it: a file name, or where it was published.
+        original: its audio file, which may not be there.
+        copy: its resampled copy, which may not be there; None when none is wanted.
+        captions: of the clip.
+        metadata: what the publisher says of it.
+        lost: why it is known not to be had; None when nobody knows yet.
+        lost_for_good: asking again would not help.
+    """
+
+    clip_id: str
+    split: str
+    source: str
+    original: Path
+    copy: Path | None
+    captions: tuple[Caption, ...]
+    metadata: dict[str, Any] | None = None
+    lost: str | None = None
+    lost_for_good: bool = False
+
+    @property
+    def job(self) -> AudioJob:
+        """How it is prepared."""
+        return AudioJob(self.clip_id, self.original, self.copy)
+
+
+@dataclass(frozen=True)
+class Described:
+    """Every recording is in `clips` or in `missing`, and what is not as it should be in `problems`.
+
+    Args:
+        clips: that are there.
+        missing: that are not.
+        problems: what was worked around.
+        originals: clips whose file as it was published is kept.
+        clipped_samples: samples of copies that were beyond full scale.
+        clipped_clips: copies that have such samples.
+    """
+
+    clips: tuple[Clip, ...]
+    missing: tuple[MissingClip, ...]
+    problems: tuple[Problem, ...]
+    originals: int
+    clipped_samples: int
+    clipped_clips: int
+
+
+def describe_recordings(
+    recordings: Sequence[Recording],
+    prepared: Mapping[str, Prepared | Unusable],
+    folder: Path,
+    *,
+    keep_original: bool,
+) -> Described:
+    """Sort recordings into those that are there and those that are missing, each with its reason."""
+    clips, missing, problems = [], [], []
+    originals, clipped = 0, []
+    for recording in recordings:
+        found = prepared.get(recording.clip_id)
+        if recording.lost is not None or found is None or isinstance(found, Unusable):
+            missing.append(_missing(recording, found))
+            continue
+        problems.extend(Problem(recording.clip_id, "repaired", repair) for repair in found.repairs)
+        originals += keep_original and found.is_original_there
+        if found.clipped_samples:
+            clipped.append(found.clipped_samples)
+        clips.append(_clip(recording, found, folder, keep_original=keep_original))
+    return Described(tuple(clips), tuple(missing), tuple(problems), originals, sum(clipped), len(clipped))
+
+
+def _missing(recording: Recording, found: Prepared | Unusable | None) -> MissingClip:
+    reason = recording.lost or (found.reason if isinstance(found, Unusable) else "not there")
+    return MissingClip(recording.split, recording.clip_id, recording.source, reason, recording.lost_for_good)
+
+
+def _clip(recording: Recording, found: Prepared, folder: Path, *, keep_original: bool) -> Clip:
+    file, copies = manifest_files(found, folder, keep_original=keep_original)
+    return Clip(
+        id=recording.clip_id,
+        path=file.path,
+        sha256=file.sha256,
+        sample_rate_hz=file.sample_rate_hz,
+        frames=file.frames,
+        channels=file.channels,
+        split=recording.split,
+        captions=recording.captions,
+        copies=copies,
+        metadata=recording.metadata,
+    )
