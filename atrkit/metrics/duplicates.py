@@ -5,7 +5,7 @@ recall has a ceiling below 100 % that belongs beside the figure (PROTOCOL.md, "P
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from atrkit.errors import UsageError
@@ -50,9 +50,26 @@ def duplicate_captions(matrix: ScoreMatrix, caption_texts: Sequence[str]) -> Dup
     """
     if len(caption_texts) != len(matrix.caption_ids):
         raise UsageError(f"{len(matrix.caption_ids)} captions in the score matrix, but {len(caption_texts)} texts")
+    return duplicates_among(zip(matrix.clip_of_caption, map(normalise_caption, caption_texts), strict=True))
+
+
+def duplicates_among(captions: Iterable[tuple[str, str]]) -> DuplicateCaptions:
+    """The same without a score matrix, for a split of a hundred million pairs.
+
+    Args:
+        captions: for each the id of its clip and its normalised text.
+
+    Returns:
+        The counts; the ceiling is 1 when there are no captions.
+
+    Example:
+        >>> duplicates_among([("a", "rain"), ("a", "rain"), ("b", "rain"), ("b", "a dog barks")])
+        DuplicateCaptions(captions=3, of=4, ceiling_text_to_audio_R1=0.75)
+    """
     clips_of_text: dict[str, Counter[str]] = defaultdict(Counter)
-    for text, clip_id in zip(caption_texts, matrix.clip_of_caption, strict=True):
-        clips_of_text[normalise_caption(text)][clip_id] += 1
+    for clip_id, text in captions:
+        clips_of_text[text][clip_id] += 1
+    total = sum(clips.total() for clips in clips_of_text.values())
     shared = sum(clips.total() for clips in clips_of_text.values() if len(clips) > 1)
     within_reach = sum(max(clips.values()) for clips in clips_of_text.values())
-    return DuplicateCaptions(shared, len(caption_texts), within_reach / len(caption_texts))
+    return DuplicateCaptions(shared, total, within_reach / total if total else 1.0)

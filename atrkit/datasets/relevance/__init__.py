@@ -1,0 +1,25 @@
+"""Which clips people found relevant to a caption, beyond the one clip that it was written for.
+
+Two annotations of Clotho are read from their published formats and kept as qrels beside the manifest; see
+`dcase2025` and `graded2023` for what they are and what is in them.
+"""
+
+from atrkit.datasets.relevance.dcase2025 import read_dcase2025
+from atrkit.datasets.relevance.detect import detect_and_read
+from atrkit.datasets.relevance.graded2023 import read_graded2023
+from atrkit.datasets.relevance.judgements import Relevance
+from atrkit.datasets.relevance.kept import QRELS_FOLDER, KeptQrels, kept_qrels, save_relevance
+from atrkit.datasets.relevance.qrels import Qrels, load_qrels
+
+__all__ = [
+    "QRELS_FOLDER",
+    "KeptQrels",
+    "Qrels",
+    "Relevance",
+    "detect_and_read",
+    "kept_qrels",
+    "load_qrels",
+    "read_dcase2025",
+    "read_graded2023",
+    "save_relevance",
+]
