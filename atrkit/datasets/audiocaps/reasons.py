@@ -1,0 +1,129 @@
+"""Why a clip could not be had: what yt-dlp and ffmpeg say, sorted by what can be done about it.
+
+yt-dlp passes on YouTube's own sentences, which change now and then; a sentence that is not known here is kept with
+the clip, which is then tried again.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What to do about a failure."""
+
+    GONE = "gone"  # asking again does not help
+    FAILED = "failed"  # ask again, some other time
+    OFFLINE = "offline"  # so, and when others fail alike, there is no network
+    LIMITED = "limited"  # YouTube has had enough of us: ask the same again, later
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a clip is missing.
+
+    Args:
+        text: a few words, the same for all clips that are missing for the same reason.
+        kind: what to do about it.
+        detail: what the program said, in one line; may be empty.
+        cookies_help: somebody who is logged in would get the clip.
+    """
+
+    text: str
+    kind: Kind
+    detail: str = ""
+    cookies_help: bool = False
+
+    @property
+    def permanent(self) -> bool:
+        """Asking again in the same way does not help."""
+        return self.kind is Kind.GONE
+
+
+_LONGEST_DETAIL = 300
+
+# the first pattern that is found decides: what limits us comes first, because YouTube words it like a missing video
+_YTDLP_SAYS = (
+    (r"confirm you.{1,5}re not a bot|not a bot|captcha challenge", "YouTube asks for a log-in", Kind.LIMITED, True),
+    (r"\b429\b|too many requests|rate.?limited|try again later", "YouTube limits this address", Kind.LIMITED, True),
+    (r"confirm your age|age.restricted|inappropriate for some", "age-restricted", Kind.GONE, True),
+    (r"members.only|channel's members|join this channel", "members only", Kind.GONE, True),
+    (r"private video|video is private", "private", Kind.GONE, False),
+    (r"(in|from) your country|geo.?restrict", "blocked in this country", Kind.GONE, False),
+    (r"account.{0,40}terminated|closed their youtube account", "account terminated", Kind.GONE, False),
+    (r"copyright", "removed for copyright", Kind.GONE, False),
+    (r"removed by the (uploader|user)", "removed by the uploader", Kind.GONE, False),
+    (r"removed for violating|violat\w+ youtube's|terms of service", "removed by YouTube", Kind.GONE, False),
+    (r"live event|premieres? in|live ?stream|is live\b|will begin", "a live stream", Kind.FAILED, False),
+    (r"drm.protected", "protected by DRM", Kind.GONE, False),
+    (
+        r"video unavailable|(video|content) (is|isn.t) (not |no longer )?available|does not exist|has been removed",
+        "unavailable",
+        Kind.GONE,
+        False,
+    ),
+    (
+        r"failed to resolve|getaddrinfo|name resolution|timed? ?out|connection (refused|reset|aborted)|remote end closed"
+        r"|network is unreachable|no route to host|http error 5\d\d|unable to connect|proxy|certificate|ssl",
+        "YouTube could not be reached",
+        Kind.OFFLINE,
+        False,
+    ),
+)
+_FFMPEG_SAYS = (
+    (r"\b429\b|too many requests", "YouTube limits this address", Kind.LIMITED, True),
+    (r"matches no streams|does not contain any stream", "the video has no sound", Kind.GONE, False),
+    (r"\b403\b|forbidden", "the sound was refused", Kind.FAILED, False),
+    (
+        r"failed to resolve|timed out|connection (refused|reset)|network is unreachable|ends prematurely|5xx"
+        r"|input/output error|i/o error|\b5\d\d\b",
+        "the transfer broke off",
+        Kind.FAILED,
+        False,
+    ),
+    (r"invalid data found|whitelist", "no sound came", Kind.FAILED, False),
+)
+
+
+def from_ytdlp(errors: str) -> Reason:
+    """What yt-dlp's messages mean.
+
+    >>> from_ytdlp("ERROR: [youtube] abcdefghijk: Private video. Sign in if you've been granted access")
+    Reason(text='private', kind=<Kind.GONE: 'gone'>, detail="Private video. Sign in if you've been granted access",
+           cookies_help=False)
+
+    Args:
+        errors: what it wrote to stderr.
+    """
+    return _first_match(_YTDLP_SAYS, errors, Reason("yt-dlp failed", Kind.FAILED))
+
+
+def from_ffmpeg(errors: str) -> Reason:
+    """What ffmpeg's messages mean.
+
+    Args:
+        errors: what it wrote to stderr.
+    """
+    return _first_match(_FFMPEG_SAYS, errors, Reason("ffmpeg failed", Kind.FAILED))
+
+
+def detail_of(errors: str) -> str:
+    """The line that says most, short, without yt-dlp's prefix.
+
+    >>> detail_of("WARNING: slow\\nERROR: [youtube] abcdefghijk: Video unavailable\\n")
+    'Video unavailable'
+    """
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    serious = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
+    said = re.sub(r"^ERROR: *(\[[\w:]+\] *)?([\w-]{11}: *)?", "", serious[-1]) if serious else ""
+    return "".join(letter if letter.isprintable() else "?" for letter in said)[:_LONGEST_DETAIL]
+
+
+def _first_match(patterns: tuple[tuple[str, str, Kind, bool], ...], errors: str, otherwise: Reason) -> Reason:
+    detail = detail_of(errors)
+    # a warning may name what did not matter in the end, so errors are asked first
+    for said in (detail, errors):
+        for pattern, text, kind, cookies_help in patterns:
+            if re.search(pattern, said, re.IGNORECASE):
+                return Reason(text, kind, detail, cookies_help)
+    return Reason(otherwise.text, otherwise.kind, detail)
