@@ -106,14 +106,15 @@ def _decode(path: Path, data: bytes, fallback_encoding: str | None) -> tuple[str
         if data[:200].count(0) > len(data[:200]) // 4:
             raise UsageError(f"{place}: a NUL byte; the file is probably UTF-16: iconv -f UTF-16LE -t UTF-8 OLD > NEW")
         raise UsageError(f"{place}: a NUL byte: the file is damaged; restore it, or remove the byte: tr -d '\\000'")
-    has_mark = data.startswith(codecs.BOM_UTF8)
+    mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
     try:
-        return data.decode("utf-8-sig"), ["a byte order mark was skipped"] if has_mark else []
+        return data[len(mark) :].decode(), ["a byte order mark was skipped"] if mark else []
     except UnicodeDecodeError as error:
-        if fallback_encoding is not None and not has_mark:
+        if fallback_encoding is not None and not mark:
             return data.decode(fallback_encoding), []
+        position = len(mark) + error.start
         raise UsageError(
-            f"{_place(path, data, error.start)}: byte 0x{data[error.start]:02x} is not UTF-8; if the file is "
+            f"{_place(path, data, position)}: byte 0x{data[position]:02x} is not UTF-8; if the file is "
             "Latin-1: iconv -f ISO-8859-1 -t UTF-8 OLD > NEW (from Windows: -f WINDOWS-1252)"
         ) from None
 

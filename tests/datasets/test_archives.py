@@ -354,6 +354,14 @@ def test_an_archive_that_changed_after_the_scan(pack, tmp_path):
         assert everything_below(tmp_path) == [archive]
 
 
+def test_a_file_that_grew_after_the_scan_is_cut_off_at_once(pack, tmp_path):
+    listing, seen = scan_archive(pack("tar", {"rain.wav": b"rain"})), []
+    archive = pack("tar", {"rain.wav": bytes(7_000_000)})
+    with pytest.raises(IntegrityError, match="is not as the archive's directory says"):
+        extract_archive(archive, tmp_path / "out", listing, on_progress=lambda *progress: seen.append(progress))
+    assert seen == []
+
+
 def test_too_little_room(pack, tmp_path, monkeypatch):
     archive = pack("7z", CLIPS)
     usage = shutil.disk_usage(tmp_path)

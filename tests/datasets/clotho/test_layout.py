@@ -64,7 +64,7 @@ AAC = "clotho_audio_files/development/a.wav", "clotho_csv_files/clotho_captions_
             id="unpacked to the archive's name",
         ),
         pytest.param(
-            ["clotho_audio_development/development/a.wav"],
+            ["clotho_audio_development/development/a.wav", "clotho_audio_development/notes.txt"],
             "",
             "clotho_audio_development/development/a.wav",
             None,

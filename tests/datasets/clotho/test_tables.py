@@ -69,7 +69,7 @@ def test_rows_of_only_one_table_are_listed(read):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
-@pytest.mark.parametrize("name", ["Oscar de Ávila", "Ængström", "Señor Müller", "plain"])
+@pytest.mark.parametrize("name", ["Oscar de Ávila", "Ængström", "Señor Müller", "a byte \x81 of no letter", "plain"])
 def test_either_encoding_of_the_metadata(read, encoding, name):
     table = read("a.wav,Rain,Wind\n", f"a.wav,rain,1,x,,{name},{LICENCE}\n", encoding)
     assert table.rows[0].metadata["manufacturer"] == name
