@@ -19,6 +19,7 @@ Float32Array = npt.NDArray[np.float32]
 
 _BLOCK_SAMPLES = 1 << 18
 _UNKNOWN_FRAMES = 1 << 62
+_LOWEST_RATE_HZ = 100  # our choice: less is a damaged header, and resampling would make gigabytes of a small file
 _LARGEST_SAMPLE = 1e15  # its power still fits into float32, summed over any window; 32-bit integers do too
 
 
@@ -62,6 +63,8 @@ class BlockReader:
             raise UnusableAudioError(_reason_of(error)) from error
         self.sample_rate_hz = int(self._file.samplerate)
         self.channels = int(self._file.channels)
+        if self.sample_rate_hz < _LOWEST_RATE_HZ:
+            raise UnusableAudioError(f"the header says {self.sample_rate_hz} Hz")
 
     def blocks(self) -> Iterator[Float32Array]:
         """Samples in order, (n, channels) float32 per block; the block is overwritten by the next one.

@@ -11,10 +11,12 @@ from atrkit.audio.decode import UnusableAudioError
 from atrkit.audio.flac import FlacWriter
 from atrkit.audio.mono import read_mono
 from atrkit.audio.read import AudioFacts
+from atrkit.errors import UsageError
 from atrkit.files import as_resource_error, sha256_of_file
 
 # what a manifest states of the copies it lists
 RESAMPLING = "soxr HQ, mean of the channels, FLAC with 16 bits, no dither"
+_LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 1_000, 655_350  # the upper one is FLAC's, the lower one our choice
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,15 @@ def write_resampled(source: Path, target: Path, sample_rate_hz: int) -> Resample
         Facts of both files. The copy has round(n to / from) frames, halves upwards, of n frames in the original.
 
     Raises:
+        UsageError: no copy can have such a rate (exit code 2).
         UnusableAudioError: as in `inspect_audio`, or the copy would have no sample (exit code 5).
         ResourceError: the disk is full or the folder cannot be written (exit code 4).
 
     Source: soxr HQ (ENCODERS.md, pitfall 7). 16 bits, no dither and the length rule (soxr's own) are our choice.
     """
+    if not _LOWEST_RATE_HZ <= sample_rate_hz <= _HIGHEST_RATE_HZ:
+        allowed = f"{_LOWEST_RATE_HZ:,} to {_HIGHEST_RATE_HZ:,} Hz"
+        raise UsageError(f"no copies can be made at {sample_rate_hz:,} Hz: choose a --sample-rate of {allowed}")
     with _whole_file(target) as (part_path, part):
         with FlacWriter(part, sample_rate_hz) as writer:
             found = read_mono(source, writer.write, writer.start_over, sample_rate_hz)
