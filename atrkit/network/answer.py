@@ -51,6 +51,21 @@ def get(url: str, headers: Mapping[str, str], settings: TransferSettings) -> "An
         raise
 
 
+def require_address(url: str) -> None:
+    """Refuse what is no address of a file on a web server.
+
+    Raises:
+        Refused: another scheme than http and https, or no host.
+    """
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in _SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        is_address = False
+    if not is_address:
+        raise Refused("this is no http or https address")
+
+
 def redirected(url: str, target: str) -> str:
     """Where a redirect leads, if we go there: from https never to http, and never to anything but these two.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from atrkit.files import require_free_space
-from atrkit.network.answer import Answer, get
+from atrkit.network.answer import Answer, get, require_address
 from atrkit.network.failures import Interrupted, Refused, Unreachable
 from atrkit.network.part_file import Origin, PartFile
 from atrkit.network.proof import Proof
@@ -68,6 +68,7 @@ class Attempts:
             IntegrityError: the server has another file than the published one.
             ResourceError: the disk refuses.
         """
+        require_address(self._wording.url)
         self._take_over()
         if not self._is_whole():
             require_reachable(self._wording.url, self._settings.reach_timeout_s)

@@ -31,9 +31,10 @@ class Wording:
     def network_error(self, reason: str, kept_bytes: int, total_bytes: int | None) -> NetworkError:
         """The network did not bring the file."""
         size = f" ({in_megabytes(total_bytes)})" if total_bytes is not None else ""
-        kept = f"what was received ({in_megabytes(kept_bytes)}) is kept and the same command goes on from there"
+        received = in_megabytes(kept_bytes) if kept_bytes else "nothing yet"
         return NetworkError(
-            f"cannot download {self.what}{size} from {self.url}: {reason}; {kept}; without a network, {self.by_hand}, "
+            f"cannot download {self.what}{size} from {self.url}: {reason}; what was received ({received}) is kept, "
+            f"and the same command goes on from there; or {self.by_hand}, "
             f"or let {MIRROR_VARIABLE} name a server that has it"
         )
 
