@@ -86,8 +86,10 @@ class _Pace:
     @property
     def count(self) -> str:
         if not self.is_total_known:
-            return _amount(self.items, self.unit)
-        return f"{_amount(self.items, self.unit).split()[0]} of {_amount(self.total, self.unit)}"
+            return _amount(self.items, self.unit, self.items)
+        return (
+            f"{_amount(self.items, self.unit, self.total).split()[0]} of {_amount(self.total, self.unit, self.total)}"
+        )
 
     @property
     def short_count(self) -> str:
@@ -199,14 +201,15 @@ def as_minutes(duration_s: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def _amount(items: int, unit: str) -> str:
-    """Items with their unit.
+def _amount(items: int, unit: str, largest: int) -> str:
+    """Items with their unit, bytes in the one that suits the largest number of them.
 
-    >>> _amount(5225, "captions"), _amount(1_234_567_890, "bytes")
-    ('5,225 captions', '1,235 MB')
+    >>> _amount(5225, "captions", 5225), _amount(1_234_567_890, "bytes", 5_000_000_000), _amount(0, "bytes", 9000)
+    ('5,225 captions', '1,235 MB', '0.0 kB')
     """
     if unit == "bytes":
-        return f"{items / 1e6:,.0f} MB" if items >= 1e7 else f"{items / 1e6:.2f} MB"
+        scale, name = (1e6, "MB") if largest >= 1e6 else (1e3, "kB")
+        return f"{items / scale:,.0f} {name}" if largest >= 10 * scale else f"{items / scale:.1f} {name}"
     return f"{items:,} {unit}"
 
 

@@ -153,4 +153,4 @@ def test_a_transfer_of_unknown_length_says_how_much_came(clock, log):
         advance(3_500_000)
         clock.now_s += 5.0
         advance(500_000)
-    assert lines_of(log) == ["train.csv: 3.50 MB, 0.17 MB/s", "train.csv: 4.00 MB in 0:25 (0.16 MB/s)"]
+    assert lines_of(log) == ["train.csv: 3.5 MB, 0.17 MB/s", "train.csv: 4.0 MB in 0:25 (0.16 MB/s)"]

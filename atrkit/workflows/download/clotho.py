@@ -132,8 +132,12 @@ def _recordings_of(
 ) -> list[Recording]:
     """Bring one subset to the disk, and say where each of its clips lies."""
     files = clotho_subset(own.version, subset)
-    captions_path = _table(session, files.captions, copy.captions_path(subset) if copy else None, own.captions_path(subset))
-    metadata_path = _table(session, files.metadata, copy.metadata_path(subset) if copy else None, own.metadata_path(subset))
+    captions_path = _table(
+        session, files.captions, copy.captions_path(subset) if copy else None, own.captions_path(subset)
+    )
+    metadata_path = _table(
+        session, files.metadata, copy.metadata_path(subset) if copy else None, own.metadata_path(subset)
+    )
     table = read_clotho(captions_path, metadata_path)
     _say_what_tables_lack(session, subset, table)
     copies = copies_folder(own.root, options.audio)
@@ -155,9 +159,7 @@ def _recordings_of(
                 source=row.file_name,
                 original=clips.paths.get(row.file_name, audio_folder / row.file_name),
                 copy=(copies / path).with_suffix(".flac") if copies else None,
-                captions=tuple(
-                    Caption(f"{path}#{number}", text) for number, text in enumerate(row.captions, start=1)
-                ),
+                captions=tuple(Caption(f"{path}#{number}", text) for number, text in enumerate(row.captions, start=1)),
                 metadata=row.metadata,
             )
         )

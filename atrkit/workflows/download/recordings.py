@@ -71,7 +71,9 @@ def describe_recordings(
     keep_original: bool,
 ) -> Described:
     """Sort recordings into those that are there and those that are missing, each with its reason."""
-    clips, missing, problems = [], [], []
+    clips: list[Clip] = []
+    missing: list[MissingClip] = []
+    problems: list[Problem] = []
     originals, clipped = 0, []
     for recording in recordings:
         found = prepared.get(recording.clip_id)

@@ -12,7 +12,7 @@ from atrkit.datasets.folder import check_dataset_name
 from atrkit.datasets.manifest import DATASET_NAME, Dataset, load_dataset, save_dataset
 from atrkit.datasets.missing import MISSING_NAME, save_missing
 from atrkit.datasets.prepared import Prepared, Unusable, drop_originals, prepare_audio
-from atrkit.datasets.relevance import detect_and_read, save_relevance
+from atrkit.datasets.relevance import Relevance, detect_and_read, save_relevance
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.files import require_free_space, single_writer
 from atrkit.network import Fetched, fetch
@@ -109,9 +109,7 @@ def copies_folder(folder: Path, options: AudioOptions) -> Path | None:
 def fetch_file(session: Session, file: PublishedFile, path: Path) -> Fetched:
     """Transfer a published file with a display; nothing is requested when it is there and right."""
     with byte_progress(session, f"downloading {file.name}") as on_progress:
-        return fetch(
-            file.url, path, what=file.name, md5=file.md5, on_progress=on_progress, on_remark=session.say
-        )
+        return fetch(file.url, path, what=file.name, md5=file.md5, on_progress=on_progress, on_remark=session.say)
 
 
 @contextmanager
@@ -166,10 +164,27 @@ def finish_dataset(
     save_dataset(dataset)
     for judged in judgements:
         save_relevance(target.folder, judged)
+        _say_what_was_judged(session, judged)
+    if described.clipped_samples:
+        session.say(
+            f"{described.clipped_samples:,} samples in {described.clipped_clips:,} copies were beyond full scale "
+            "and lie on it now"
+        )
     if not options.keep_original:
         dropped = drop_originals(prepared)
         session.say(f"{dropped.files:,} originals deleted ({dropped.size_bytes / 1e9:,.2f} GB); their copies are kept")
     return dataset
+
+
+def _say_what_was_judged(session: Session, judged: Relevance) -> None:
+    for qrels in judged.qrels:
+        session.say(
+            f"{judged.name}: {qrels.judgements:,} judgements for {len(qrels.grades):,} captions of {qrels.split}"
+        )
+    for reason, count in judged.problem_counts.items():
+        session.say(f"{judged.name}: {count:,} left out: {reason}")
+    for note in judged.notes:
+        session.say(f"{judged.name}: {note}")
 
 
 def _prepare(
