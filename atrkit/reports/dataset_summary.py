@@ -1,5 +1,6 @@
 """What a dataset holds, in a table: splits, clips, captions, hours, and what an oracle could reach on it."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
@@ -7,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atrkit.datasets.manifest import Dataset
+from atrkit.datasets.missing import MissingClip
 from atrkit.reports.style import RULED
 
 CEILING_NAMES = {
@@ -15,49 +17,78 @@ CEILING_NAMES = {
     "overlap": "kinds, properties, overlap",
     "text": "everything but identical captions",
 }
+_READING_ORDER = ("dev", "train", "val", "eval", "test")
 
 
-def dataset_record(dataset: Dataset) -> dict[str, Any]:
-    """The summary as JSON: counts and hours per split, problems, and what the dataset says about itself."""
+def dataset_record(dataset: Dataset, missing: Sequence[MissingClip] | None = None) -> dict[str, Any]:
+    """The summary as JSON: counts and hours per split, problems, and what the dataset says about itself.
+
+    Args:
+        dataset: to be counted.
+        missing: clips that it should have, also of splits of which nothing is there; None when that is not known.
+    """
+    splits = _in_reading_order({*dataset.splits, *(clip.split for clip in missing or ())})
     return {
         "dataset": dataset.name,
         "folder": str(dataset.folder),
-        "splits": {split: _split_record(dataset, split) for split in dataset.splits},
+        "splits": {split: _split_record(dataset, split, missing) for split in splits},
         "problems": len(dataset.problems),
         "about": dataset.about,
     }
 
 
-def _split_record(dataset: Dataset, split: str) -> dict[str, Any]:
-    clips = dataset.split(split)
-    return {
+def _split_record(dataset: Dataset, split: str, missing: Sequence[MissingClip] | None) -> dict[str, Any]:
+    clips = [clip for clip in dataset.clips if clip.split == split]
+    record: dict[str, Any] = {
         "clips": len(clips),
         "captions": sum(len(clip.captions) for clip in clips),
         "hours": round(sum(clip.duration_s for clip in clips) / 3600, 4),
     }
+    if missing is not None:
+        record["missing"] = sum(clip.split == split for clip in missing)
+    return record
 
 
-def dataset_table(dataset: Dataset) -> Group:
-    """The summary for people."""
+def dataset_table(dataset: Dataset, missing: Sequence[MissingClip] | None = None) -> Group:
+    """The summary for people; the arguments are those of `dataset_record`."""
+    record = dataset_record(dataset, missing)
+    notes = note_lines(record["about"])
+    return Group(title_line(record), splits_table(record), *([Text()] if notes else []), *map(Text, notes))
+
+
+def title_line(record: Mapping[str, Any]) -> Text:
+    """The dataset and where it lies."""
+    return Text(f"{record['dataset']} in {record['folder']}", style="bold", overflow="fold")
+
+
+def splits_table(record: Mapping[str, Any]) -> Table:
+    """Clips, captions, hours and, where it is on record, missing clips of each split.
+
+    Args:
+        record: of `dataset_record`.
+    """
     table = Table(box=RULED, show_edge=False, pad_edge=False, header_style="")
     table.add_column("split", min_width=8)
-    for heading in ("clips", "captions", "hours"):
+    knows_missing = any("missing" in split for split in record["splits"].values())
+    for heading in ("clips", "captions", "hours", *(["missing"] if knows_missing else [])):
         table.add_column(heading, justify="right")
-    for split in _in_reading_order(dataset.splits):
-        record = _split_record(dataset, split)
-        table.add_row(split, f"{record['clips']:,}", f"{record['captions']:,}", f"{record['hours']:.2f}")
-    title = Text(f"{dataset.name} in {dataset.folder}", style="bold", overflow="fold")
-    notes = [*_ceiling_lines(dataset), *(str(note) for note in dataset.about.get("notes", ()))]
-    return Group(title, table, *([Text()] if notes else []), *map(Text, notes))
+    for name, split in record["splits"].items():
+        missing = [f"{split['missing']:,}"] if knows_missing else []
+        table.add_row(name, f"{split['clips']:,}", f"{split['captions']:,}", f"{split['hours']:,.2f}", *missing)
+    return table
 
 
-def _in_reading_order(splits: tuple[str, ...]) -> list[str]:
-    usual = ["dev", "val", "eval"]
-    return [s for s in usual if s in splits] + [s for s in splits if s not in usual]
+def note_lines(about: Mapping[str, Any]) -> list[str]:
+    """What the dataset says of itself: an oracle's ceilings, and notes from when it was made."""
+    return [*_ceiling_lines(about), *(str(note) for note in about.get("notes", ()))]
 
 
-def _ceiling_lines(dataset: Dataset) -> list[str]:
-    ceilings = dataset.about.get("ceilings")
+def _in_reading_order(splits: set[str]) -> list[str]:
+    return [s for s in _READING_ORDER if s in splits] + sorted(splits.difference(_READING_ORDER))
+
+
+def _ceiling_lines(about: Mapping[str, Any]) -> list[str]:
+    ceilings = about.get("ceilings")
     if not ceilings:
         return []
     lines = ["text-to-audio R@1 that an oracle reaches on eval when it knows:"]

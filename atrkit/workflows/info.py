@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from atrkit.datasets.manifest import DOWNLOADABLE, Dataset, command_that_makes
 from atrkit.datasets.missing import MissingClip, load_missing
-from atrkit.datasets.relevance import KeptQrels, kept_qrels
+from atrkit.datasets.relevance import QRELS_FOLDER, KeptQrels, kept_qrels
 from atrkit.datasets.verify import Verification, stated_files, verify_files
 from atrkit.errors import IntegrityError
 from atrkit.workflows.session import Session
@@ -58,6 +58,8 @@ def refuse_changes(dataset: Dataset, verification: Verification) -> None:
     if not count:
         return
     command = command_that_makes(dataset.name, dataset.about)
+    if any(change.path.parent.name == QRELS_FOLDER for change in verification.changes):
+        command += " --relevance PATH"
     raise IntegrityError(
         f"{count:,} of {verification.files:,} files are not as the manifest of {dataset.name} says: "
         f"{_way_out(dataset, command)}"
