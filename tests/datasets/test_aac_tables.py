@@ -12,12 +12,14 @@ import pytest
 
 from atrkit.datasets import aac_tables
 from atrkit.datasets.aac_tables import audiocaps_captions, clotho_subset
+from atrkit.datasets.audiocaps.tables import read_audiocaps
 from atrkit.datasets.clotho.layout import VERSIONS, ClothoFolder, subsets_of
 from atrkit.datasets.clotho.tables import read_clotho
 from atrkit.errors import MissingPrerequisiteError
 
-OFFICIAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "csv" / "clotho"
-needs_official = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="../shared/data/csv/clotho is not here")
+CSV = Path(__file__).resolve().parents[3] / "shared" / "data" / "csv"
+OFFICIAL, AUDIOCAPS = CSV / "clotho", CSV / "audiocaps"
+needs_official = pytest.mark.skipif(not (OFFICIAL.is_dir() and AUDIOCAPS.is_dir()), reason="../shared is not here")
 SUBSETS = subsets_of("v2.1")
 
 CHILD = """
@@ -44,7 +46,12 @@ except Exception as error:
 
 from aac_datasets.datasets.functional import audiocaps, clotho
 
-root = sys.argv[1]
+def audiocaps_clips(subset):
+    # removed audio is kept: none of it is here
+    said, _ = audiocaps.load_audiocaps_dataset(root, subset, exclude_removed_audio=False, version="v1")
+    return {key: said[key] for key in ("audiocaps_ids", "youtube_id", "start_time", "captions")}
+
+root, has_tables = sys.argv[1], sys.argv[2] == "tables"
 print(json.dumps({
     "why_not": why_not,
     "clotho_links": clotho._CLOTHO_LINKS,
@@ -58,7 +65,9 @@ print(json.dumps({
         for subset in ("dev", "val", "eval")
     },
     "audiocaps_links": audiocaps._AUDIOCAPS_LINKS,
-    "clotho": {subset: clotho.load_clotho_dataset(root, subset, version="v2.1") for subset in sys.argv[2:]},
+    "clotho": has_tables
+    and {subset: clotho.load_clotho_dataset(root, subset, version="v2.1") for subset in ("dev", "val", "eval")},
+    "audiocaps": has_tables and {subset: audiocaps_clips(subset) for subset in ("train", "val", "test")},
 }))
 """
 
@@ -74,16 +83,18 @@ class Upstream:
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory) -> Upstream:
     root = tmp_path_factory.mktemp("aac")
-    subsets = [subset for subset in SUBSETS if OFFICIAL.is_dir()]
-    for subset in subsets:
-        lay_out_tables(ClothoFolder(root, "v2.1"), subset)
-    command = [sys.executable, "-X", "utf8", "-c", CHILD, str(root), *subsets]
+    has_tables = OFFICIAL.is_dir() and AUDIOCAPS.is_dir()
+    if has_tables:
+        for subset in SUBSETS:
+            lay_out_clotho(ClothoFolder(root, "v2.1"), subset)
+        lay_out_audiocaps(root / "AUDIOCAPS")
+    command = [sys.executable, "-X", "utf8", "-c", CHILD, str(root), "tables" if has_tables else "none"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return Upstream(root, json.loads(done.stdout.splitlines()[-1]))
 
 
-def lay_out_tables(folder: ClothoFolder, subset: str) -> None:
+def lay_out_clotho(folder: ClothoFolder, subset: str) -> None:
     """The official tables, and an empty file for each clip: aac-datasets counts files and looks no closer."""
     folder.audio_folder(subset).mkdir(parents=True)
     for path in (folder.captions_path(subset), folder.metadata_path(subset)):
@@ -91,6 +102,15 @@ def lay_out_tables(folder: ClothoFolder, subset: str) -> None:
         path.symlink_to(OFFICIAL / path.name)
     for row in read_clotho(folder.captions_path(subset)).rows:
         (folder.audio_folder(subset) / row.file_name).touch()
+
+
+def lay_out_audiocaps(folder: Path) -> None:
+    (folder / "csv_files_v1").mkdir(parents=True)
+    for subset in ("train", "val", "test"):
+        (folder / "csv_files_v1" / f"{subset}.csv").symlink_to(AUDIOCAPS / f"{subset}.csv")
+        audio = folder / "audio_32000Hz" / subset
+        audio.mkdir(parents=True)
+        (audio / "any.flac").touch()  # the package takes one file of any name for a prepared folder
 
 
 def test_links_names_and_md5s_of_clotho(upstream):
@@ -139,6 +159,17 @@ def test_we_read_clothos_tables_as_aac_datasets_does(upstream, subset):
     assert [m["link"] or "NA" for m in metadata] == theirs["sound_link"]
     assert [str(m["freesound_id"] or "Not found") for m in metadata] == theirs["sound_id"]
     assert [str(m["start_end_samples"] or "") for m in metadata] == theirs["start_end_samples"]
+
+
+@needs_official
+@pytest.mark.parametrize("subset", ["train", "val", "test"])
+def test_we_read_audiocaps_tables_as_aac_datasets_does(upstream, subset):
+    theirs = upstream.said["audiocaps"][subset]
+    clips = read_audiocaps(AUDIOCAPS / f"{subset}.csv")
+    assert [clip.youtube_id for clip in clips] == theirs["youtube_id"]
+    assert [clip.start_s for clip in clips] == theirs["start_time"]
+    assert [[int(caption_id) for caption_id, _ in clip.captions] for clip in clips] == theirs["audiocaps_ids"]
+    assert [[text for _, text in clip.captions] for clip in clips] == theirs["captions"]
 
 
 def test_the_package_still_cannot_be_imported_beside_this_torchaudio(upstream):

@@ -1,10 +1,12 @@
 """Extraction gives the whole folder or none, whatever happens on the way."""
 
 import errno
+import lzma
 import os
 import shutil
 import signal
 import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -116,6 +118,25 @@ def test_a_file_that_grew_after_the_scan_is_cut_off_at_once(pack, tmp_path):
     with pytest.raises(IntegrityError, match="is not as the archive's directory says"):
         extract_archive(archive, tmp_path / "out", listing, on_progress=lambda *progress: seen.append(progress))
     assert seen == []
+
+
+def test_many_small_files_do_not_pile_up_in_memory(tmp_path):
+    """py7zr alone reads 1 MiB for every file, however small, and keeps what it has no use for yet."""
+    small_dictionary = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 16}]
+    files = {f"{number}.wav": np.random.default_rng(number).bytes(20_000) for number in range(300)}
+    with py7zr.SevenZipFile(tmp_path / "small.7z", "w", filters=small_dictionary) as packed:
+        packed.set_encoded_header_mode(False)  # unpacking the header takes 16 MiB for a moment
+        for name, data in files.items():
+            packed.writestr(data, name)
+    listing = scan_archive(tmp_path / "small.7z")
+    tracemalloc.start()
+    try:
+        extract_archive(tmp_path / "small.7z", tmp_path / "out", listing)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert contents(tmp_path / "out") == files
+    assert peak_bytes < 3_000_000 < listing.total_bytes
 
 
 def test_too_little_room(pack, clips, tmp_path, monkeypatch):
