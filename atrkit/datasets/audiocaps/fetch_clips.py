@@ -6,13 +6,15 @@ Ctrl-C ends it at once, wherever it is, and no lock is needed.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from atrkit.datasets.audiocaps.fetch_journal import Entry, FetchJournal
+from atrkit.datasets.audiocaps.pacing import FAILURES_WORTH_A_REMARK, PAUSES_S, Pacing
 from atrkit.datasets.audiocaps.reasons import Kind, Reason
 from atrkit.datasets.audiocaps.tables import AudioCapsClip
 from atrkit.datasets.audiocaps.tools import Children, Tools, find_tools
@@ -22,9 +24,6 @@ from atrkit.files import require_writable
 
 DEFAULT_STREAMS = 4
 ATTEMPTS_PER_RUN = 2
-# our choice; YouTube forgets within an hour at most, says yt-dlp
-PAUSES_S = (30.0, 60.0, 120.0, 300.0, 600.0)
-_FAILURES_WORTH_A_REMARK = 20
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def fetch_clips(
     journal: Path,
     tools: Tools | None = None,
     streams: int = DEFAULT_STREAMS,
-    timeouts: Timeouts = Timeouts(),
+    timeouts: Timeouts | None = None,
     on_clip: Callable[[str, Outcome], None] = lambda clip_id, outcome: None,
     on_remark: Callable[[str], None] = lambda remark: None,
     sleep: Callable[[float], None] = time.sleep,
@@ -80,7 +79,7 @@ def fetch_clips(
         journal: the file that remembers answers; only one process may use it.
         tools: yt-dlp and ffmpeg; None looks for them once a clip has to be fetched.
         streams: clips that are fetched at once.
-        timeouts: how long to wait for one.
+        timeouts: how long to wait for one; None takes the defaults.
         on_clip: told of every clip, in this thread, as soon as its outcome is known.
         on_remark: told what a person should know.
         sleep: waits that many seconds.
@@ -115,10 +114,22 @@ def fetch_clips(
                 on_clip(clip.id, known)
         if queue:
             _prepare_folders(queue)
-            run = _Run(
-                queue, outcomes, answers, tools or find_tools(), streams, timeouts, cookies, on_clip, on_remark, sleep
+            children = Children()
+            fetch = partial(
+                fetch_clip,
+                tools=tools or find_tools(),
+                children=children,
+                timeouts=timeouts or Timeouts(),
+                cookies=cookies,
             )
-            run.all()
+            streams = min(streams, len(queue))
+            run = _Run(queue, outcomes, answers, fetch, streams, on_clip, on_remark, sleep)
+            pool = ThreadPoolExecutor(streams, thread_name_prefix="atrkit-audiocaps")
+            try:
+                run.ask_all(pool)
+            finally:  # whatever ends this early, no program is left running
+                children.kill_all()
+                pool.shutdown(wait=True, cancel_futures=True)
     return outcomes
 
 
@@ -154,130 +165,77 @@ class _Job:
     failures: int = 0
 
 
+@dataclass
 class _Run:
     """One run over the clips that have to be asked for."""
 
-    def __init__(
-        self,
-        queue: deque[_Job],
-        outcomes: dict[str, Outcome],
-        journal: FetchJournal,
-        tools: Tools,
-        streams: int,
-        timeouts: Timeouts,
-        cookies: Path | None,
-        on_clip: Callable[[str, Outcome], None],
-        on_remark: Callable[[str], None],
-        sleep: Callable[[float], None],
-    ) -> None:
-        self._queue = queue
-        self._outcomes = outcomes
-        self._journal = journal
-        self._tools = tools
-        self._streams = streams
-        self._timeouts = timeouts
-        self._cookies = cookies
-        self._on_clip = on_clip
-        self._on_remark = on_remark
-        self._sleep = sleep
-        self._children = Children()
-        self._refusals: list[Reason] = []  # since the last pause
-        self._pauses = 0  # since YouTube last answered
-        self._offline_in_a_row = 0
-        self._failures_in_a_row = 0
-        self._was_answered = False
+    queue: deque[_Job]
+    outcomes: dict[str, Outcome]
+    journal: FetchJournal
+    fetch: Callable[[AudioCapsClip, Path], FetchedAudio | Reason]
+    streams: int
+    on_clip: Callable[[str, Outcome], None]
+    on_remark: Callable[[str], None]
+    sleep: Callable[[float], None]
 
-    def all(self) -> None:
-        """Ask for every clip; whatever ends this early, no program is left running."""
-        pool = ThreadPoolExecutor(self._streams, thread_name_prefix="atrkit-audiocaps")
-        try:
-            self._work(pool)
-        finally:
-            self._children.kill_all()
-            pool.shutdown(wait=True, cancel_futures=True)
+    def __post_init__(self) -> None:
+        self._pacing = Pacing(offline_limit=max(ATTEMPTS_PER_RUN, self.streams))
 
-    def _work(self, pool: ThreadPoolExecutor) -> None:
+    def ask_all(self, pool: ThreadPoolExecutor) -> None:
+        """Ask for every clip.
+
+        Raises:
+            NetworkError: going on would be in vain.
+        """
         running: dict[Future[FetchedAudio | Reason], _Job] = {}
-        while self._queue or running:
-            while self._queue and len(running) < self._streams and not self._refusals:
-                job = self._queue.popleft()
-                running[pool.submit(self._fetch, job)] = job
+        while self.queue or running:
+            while self.queue and len(running) < self.streams and self._pacing.refusal is None:
+                job = self.queue.popleft()
+                running[pool.submit(self.fetch, job.clip, job.path)] = job
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 self._take(running.pop(future), future.result())
-            if self._refusals and not running:
-                self._pause()
-
-    def _fetch(self, job: _Job) -> FetchedAudio | Reason:
-        return fetch_clip(
-            job.clip,
-            job.path,
-            tools=self._tools,
-            children=self._children,
-            timeouts=self._timeouts,
-            cookies=self._cookies,
-        )
+            if self._pacing.refusal is not None and not running:
+                self._pause(self._pacing.refusal)
 
     def _take(self, job: _Job, answer: FetchedAudio | Reason) -> None:
-        kind = None if isinstance(answer, FetchedAudio) else answer.kind
+        self._pacing.note(answer)
         if isinstance(answer, Reason) and answer.kind is Kind.LIMITED:
-            self._refusals.append(answer)
-            self._queue.appendleft(job)
+            self.queue.appendleft(job)  # no answer about this clip
             return
-        self._note(answer)
-        entry = self._journal.add(job.clip.id, answer)
-        if kind in (Kind.FAILED, Kind.OFFLINE) and job.failures + 1 < ATTEMPTS_PER_RUN:
-            self._queue.append(_Job(job.clip, job.path, job.failures + 1))
-            return
-        state: Literal["fetched", "missing"] = "fetched" if entry.reason is None else "missing"
-        path = job.path if entry.reason is None else None
-        self._outcomes[job.clip.id] = Outcome(state, path, entry.reason, entry.attempts, entry.audio)
-        self._on_clip(job.clip.id, self._outcomes[job.clip.id])
-
-    def _note(self, answer: FetchedAudio | Reason) -> None:
-        """Count what comes in a row: it tells one clip's trouble from everybody's."""
-        if isinstance(answer, Reason) and answer.kind is Kind.OFFLINE:
-            self._offline_in_a_row += 1
-            if self._offline_in_a_row >= max(ATTEMPTS_PER_RUN, self._streams):
-                self._offline_in_a_row = 0
-                self._refusals.append(answer)
-            return
-        self._offline_in_a_row = self._pauses = 0
-        self._was_answered = True
-        self._failures_in_a_row = self._failures_in_a_row + 1 if _is_failure(answer) else 0
-        if isinstance(answer, Reason) and self._failures_in_a_row == _FAILURES_WORTH_A_REMARK:
-            self._on_remark(
-                f"{self._failures_in_a_row} clips in a row failed, the last: {answer.text} ({answer.detail}); "
-                "yt-dlp may be too old for YouTube: pip install -U yt-dlp"
+        entry = self.journal.add(job.clip.id, answer)
+        if isinstance(answer, FetchedAudio):
+            self._settle(job, Outcome("fetched", job.path, attempts=entry.attempts, audio=answer))
+        elif answer.permanent or job.failures + 1 == ATTEMPTS_PER_RUN:
+            self._settle(job, Outcome("missing", reason=answer, attempts=entry.attempts))
+        else:
+            self.queue.append(_Job(job.clip, job.path, job.failures + 1))
+        if isinstance(answer, Reason) and self._pacing.failures_in_a_row == FAILURES_WORTH_A_REMARK:
+            self.on_remark(
+                f"{FAILURES_WORTH_A_REMARK} requests in a row failed, the last: {answer.text} ({answer.detail}); "
+                "if yt-dlp is too old for YouTube: pip install -U yt-dlp"
             )
 
-    def _pause(self) -> None:
-        reason = self._refusals[-1]
-        is_offline_from_the_start = reason.kind is Kind.OFFLINE and not self._was_answered
-        if self._pauses == len(PAUSES_S) or is_offline_from_the_start:
-            raise NetworkError(self._why_stopped(reason))
-        pause_s = PAUSES_S[self._pauses]
-        self._pauses += 1
-        self._refusals.clear()
-        self._on_remark(f"{reason.text}: all wait {pause_s:g} s (pause {self._pauses} of {len(PAUSES_S)})")
-        self._sleep(pause_s)
+    def _settle(self, job: _Job, outcome: Outcome) -> None:
+        self.outcomes[job.clip.id] = outcome
+        self.on_clip(job.clip.id, outcome)
 
-    def _why_stopped(self, reason: Reason) -> str:
-        there = _count(self._outcomes.values(), ("fetched", "present"))
-        said = f" ({reason.detail})" if reason.detail else ""
-        help_ = (
+    def _pause(self, refusal: Reason) -> None:
+        if self._pacing.is_hopeless:
+            raise NetworkError(self._why_stopped(refusal))
+        pause_s = self._pacing.begin_pause()
+        if self.queue:
+            self.on_remark(f"{refusal.text}: all wait {pause_s:g} s (pause {self._pacing.pauses} of {len(PAUSES_S)})")
+            self.sleep(pause_s)
+
+    def _why_stopped(self, refusal: Reason) -> str:
+        there = sum(outcome.path is not None for outcome in self.outcomes.values())
+        said = f" ({refusal.detail})" if refusal.detail else ""
+        way_out = (
             "check the network, or use files that you have with --from DIR"
-            if reason.kind is Kind.OFFLINE
+            if refusal.kind is Kind.OFFLINE
             else "wait an hour, log in with --cookies FILE, or use fewer --streams"
         )
         return (
-            f"{reason.text}{said}: {there:,} of {len(self._outcomes):,} clips are there; "
-            f"{help_}; the same command goes on from here"
+            f"{refusal.text}{said}: {there:,} of {len(self.outcomes):,} clips are there; {way_out}; "
+            "the same command goes on from here"
         )
-
-
-def _is_failure(answer: FetchedAudio | Reason) -> bool:
-    return isinstance(answer, Reason) and answer.kind is Kind.FAILED
-
-
-def _count(outcomes: Iterable[Outcome], states: Sequence[str]) -> int:
-    return sum(outcome.state in states for outcome in outcomes)

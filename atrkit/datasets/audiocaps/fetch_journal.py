@@ -89,12 +89,8 @@ class FetchJournal:
             ResourceError: the disk is full.
         """
         assert self._descriptor is not None, "open it with `with`"
-        is_missing = isinstance(answer, Reason)
-        entry = Entry(
-            self.attempts(clip_id) + 1,
-            answer if isinstance(answer, Reason) else None,
-            None if is_missing else answer,
-        )
+        attempts = self.attempts(clip_id) + 1
+        entry = Entry(attempts, answer, None) if isinstance(answer, Reason) else Entry(attempts, None, answer)
         try:
             os.write(self._descriptor, _to_line(clip_id, entry))
         except OSError as error:

@@ -16,7 +16,7 @@ length of 11 makes every such name readable in one way only.
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -77,9 +77,12 @@ def index_folder(folder: Path) -> SoundFolder:
     Args:
         folder: may itself be a link.
     """
-    sounds, unreadable, unlistable, hidden = [], [], [], 0
+    sounds: list[str] = []
+    unreadable: list[str] = []
+    unlistable: list[str] = []
+    hidden = 0
     for name in _walk(folder, unlistable):
-        suffix = os.path.splitext(name)[1].lower()
+        suffix = f".{name.rpartition('.')[2].lower()}"
         if suffix not in AUDIO_SUFFIXES and suffix not in UNREADABLE_SUFFIXES:
             continue
         if name.startswith(".") or "/." in name:
@@ -98,7 +101,7 @@ def _walk(root: Path, unlistable: list[str]) -> Iterator[str]:
     while waiting:
         relative = waiting.pop()
         try:
-            status = os.stat(root / relative)
+            status = (root / relative).stat()
             entries = sorted(os.scandir(root / relative), key=lambda entry: entry.name)
         except OSError:
             unlistable.append(relative or ".")
@@ -114,22 +117,29 @@ def _walk(root: Path, unlistable: list[str]) -> Iterator[str]:
                 yield name
 
 
-def _is(question: object) -> bool:
+def _is(question: Callable[[], bool]) -> bool:
     try:
-        return bool(question())  # type: ignore[operator]
+        return question()
     except OSError:
         return False
 
 
 @dataclass(frozen=True)
-class _Name:
-    """What a file name says."""
+class NamedStretch:
+    """What a file name says: a video, and perhaps which stretch of it.
+
+    Args:
+        youtube_id: of the video.
+        start: as written, in seconds or milliseconds; None where the name does not say.
+        end: likewise.
+    """
 
     youtube_id: str
     start: str | None
     end: str | None
 
     def contradiction(self, clip: AudioCapsClip) -> str | None:
+        """Why this is not the stretch of a clip, or None."""
         if self.start is None:
             return None
         for unit in (1, _MILLISECONDS):
@@ -141,15 +151,17 @@ class _Name:
         return f"the name says {self.start}{until}, the clip begins at {clip.start_s} s"
 
 
-def names_in(stem: str) -> list[_Name]:
-    """What a file name without its suffix may mean; at most one of it is in a table.
+def named_stretch(stem: str) -> NamedStretch | None:
+    """Read a file name without its suffix; an id and its `Y` are 12 characters, so there is one way to read it.
 
-    >>> names_in("Y7fmOlUlwoNg_20.000_30.000")
-    [_Name(youtube_id='7fmOlUlwoNg', start='20.000', end='30.000')]
+    >>> named_stretch("Y7fmOlUlwoNg_20.000_30.000")
+    NamedStretch(youtube_id='7fmOlUlwoNg', start='20.000', end='30.000')
+    >>> named_stretch("Y_-Abcd_12x"), named_stretch("thunder")
+    (NamedStretch(youtube_id='Y_-Abcd_12x', start=None, end=None), None)
     """
     candidates = (stem, stem[1:]) if stem.startswith("Y") else (stem,)
-    found = (_NAMING.fullmatch(candidate) for candidate in candidates)
-    return [_Name(match["id"], match["start"], match["end"]) for match in found if match]
+    match = next(filter(None, map(_NAMING.fullmatch, candidates)), None)
+    return NamedStretch(match["id"], match["start"], match["end"]) if match else None
 
 
 def match_clips(folder: SoundFolder, clips: Iterable[AudioCapsClip]) -> Matches:
@@ -223,15 +235,15 @@ class _Sorting:
         self.unmatched = 0
 
     def add(self, path: str) -> None:
-        stem = os.path.splitext(path.rpartition("/")[2])[0]
+        stem = path.rpartition("/")[2].rpartition(".")[0]
         if _CAPTION_NAMING.fullmatch(stem) and stem in self._by_caption:
             self._keep(self._by_caption[stem], path, names_start=True)
             return
-        names = [name for name in names_in(stem) if name.youtube_id in self._by_video]
-        if not names:
+        name = named_stretch(stem)
+        if name is None or name.youtube_id not in self._by_video:
             self.unmatched += 1
             return
-        name, clips = names[0], self._by_video[names[0].youtube_id]
+        clips = self._by_video[name.youtube_id]
         fitting = [clip for clip in clips if name.contradiction(clip) is None]
         if len(fitting) == 1:
             self._keep(fitting[0], path, names_start=name.start is not None)

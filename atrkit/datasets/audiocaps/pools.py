@@ -13,13 +13,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from atrkit.datasets.audiocaps.namings import names_in
-from atrkit.datasets.audiocaps.tables import AudioCapsClip, is_youtube_id
+from atrkit.datasets.audiocaps.namings import named_stretch
+from atrkit.datasets.audiocaps.tables import AudioCapsClip
 from atrkit.errors import IntegrityError, UsageError
 
-_COLUMNS = ("youtube_id", "file_name", "fname", "ytid", "id", "audio", "path")
+_COLUMNS = ("youtube_id", "file_name", "fname", "ytid", "wav")
+_MEMBER = "retrieval_test.csv"
 _LARGEST_LIST_BYTES = 64 << 20
-_LARGEST_CELL = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -171,10 +171,7 @@ def cover_pool(ids: Collection[str], clips: Iterable[AudioCapsClip], on_disk: Co
 
 def _text_of(path: Path) -> str:
     try:
-        if tarfile.is_tarfile(path):
-            data = _member(path, "retrieval_test.csv")
-        else:
-            data = path.read_bytes()
+        data = _member(path, _MEMBER) if tarfile.is_tarfile(path) else path.read_bytes()
         return data.decode("utf-8-sig")
     except (OSError, tarfile.TarError, EOFError) as error:
         raise UsageError(f"cannot read the pool {path}: {error}") from None
@@ -208,7 +205,6 @@ def _filled(text: str) -> Iterable[tuple[int, str]]:
 
 
 def _ids_in_table(path: Path, text: str) -> list[str]:
-    csv.field_size_limit(_LARGEST_CELL)
     delimiter = next(mark for mark in (",", ";", "\t", "\n") if mark in text.partition("\n")[0] + "\n")
     rows = csv.DictReader(io.StringIO(text), delimiter=delimiter if delimiter != "\n" else ",")
     column = next(column for column in _COLUMNS if column in (rows.fieldnames or ()))
@@ -224,6 +220,8 @@ def _ids_in_json(path: Path, text: str) -> list[str]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not the JSON that it begins like: {error}") from None
     items = value.get("data", value) if isinstance(value, dict) else value
+    if not isinstance(items, list | dict):
+        raise UsageError(f"{path}: no list of ids in this JSON")
     found = []
     for number, item in enumerate(items, start=1):
         if isinstance(item, dict):
@@ -234,7 +232,7 @@ def _ids_in_json(path: Path, text: str) -> list[str]:
 
 def _id_in(text: str, place: str) -> str:
     stem = re.sub(r"\.\w{2,5}$", "", text.strip().strip('"').replace("\\", "/").rpartition("/")[2])
-    names = [name.youtube_id for name in names_in(stem)]
-    if len(names) != 1 or not is_youtube_id(names[0]):
+    name = named_stretch(stem)
+    if name is None:
         raise UsageError(f"{place}: {text[:40]!r} is no YouTube id and no file name with one")
-    return names[0]
+    return name.youtube_id

@@ -41,6 +41,8 @@ class Reason:
 
 
 _LONGEST_DETAIL = 300
+_SAYS_NOTHING = ("Last message repeated", "Error opening input file", "Error opening output file")
+_PREFIX = re.compile(r"((ERROR|WARNING): *)?(\[[\w:#/,]+( @ 0x[0-9a-f]+)?\] *)*([\w-]{11}: +)?")
 
 # the first pattern that is found decides: what limits us comes first, because YouTube words it like a missing video
 _YTDLP_SAYS = (
@@ -63,8 +65,9 @@ _YTDLP_SAYS = (
         False,
     ),
     (
-        r"failed to resolve|getaddrinfo|name resolution|timed? ?out|connection (refused|reset|aborted)|remote end closed"
-        r"|network is unreachable|no route to host|http error 5\d\d|unable to connect|proxy|certificate|ssl",
+        r"failed to resolve|getaddrinfo|name resolution|timed? ?out|connection (refused|reset|aborted)"
+        r"|remote end closed|network is unreachable|no route to host|http error 5\d\d"
+        r"|unable to connect|proxy|certificate|ssl",
         "YouTube could not be reached",
         Kind.OFFLINE,
         False,
@@ -108,22 +111,26 @@ def from_ffmpeg(errors: str) -> Reason:
 
 
 def detail_of(errors: str) -> str:
-    """The line that says most, short, without yt-dlp's prefix.
+    """The line that says most, short, without the prefixes of the two programs.
 
     >>> detail_of("WARNING: slow\\nERROR: [youtube] abcdefghijk: Video unavailable\\n")
     'Video unavailable'
     """
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    serious = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
-    said = re.sub(r"^ERROR: *(\[[\w:]+\] *)?([\w-]{11}: *)?", "", serious[-1]) if serious else ""
-    return "".join(letter if letter.isprintable() else "?" for letter in said)[:_LONGEST_DETAIL]
+    lines = [line for line in map(str.strip, errors.splitlines()) if line and not line.startswith(_SAYS_NOTHING)]
+    serious = [line for line in lines if line.startswith("ERROR")] or lines
+    return _shortened(serious[-1]) if serious else ""
 
 
 def _first_match(patterns: tuple[tuple[str, str, Kind, bool], ...], errors: str, otherwise: Reason) -> Reason:
-    detail = detail_of(errors)
-    # a warning may name what did not matter in the end, so errors are asked first
-    for said in (detail, errors):
+    # a warning may name what did not matter in the end, so the line that says most is asked first
+    for lines in ([detail_of(errors)], errors.splitlines()):
         for pattern, text, kind, cookies_help in patterns:
-            if re.search(pattern, said, re.IGNORECASE):
-                return Reason(text, kind, detail, cookies_help)
-    return Reason(otherwise.text, otherwise.kind, detail)
+            for line in lines:
+                if re.search(pattern, line, re.IGNORECASE):
+                    return Reason(text, kind, _shortened(line), cookies_help)
+    return Reason(otherwise.text, otherwise.kind, detail_of(errors))
+
+
+def _shortened(line: str) -> str:
+    said = _PREFIX.sub("", line.strip())
+    return "".join(letter if letter.isprintable() else "?" for letter in said)[:_LONGEST_DETAIL]

@@ -22,10 +22,14 @@ from atrkit.files import as_resource_error, write_atomic
 
 # our choice: AudioSet's excerpts at the end of a video are shorter than 10 s, but none is shorter than this
 SHORTEST_CLIP_S = 1.0
-_SLACK_S = 0.1
+_SLACK_S = 0.01
 _MICROSECONDS = 1_000_000
 # what googlevideo.com needs, HLS and a proxy included; above all neither file nor pipe nor concat
 _PROTOCOLS = "https,http,tls,tcp,crypto,httpproxy"
+# plain files first: ffmpeg cannot jump within a playlist
+_FORMAT = "bestaudio[protocol=https]/best[protocol=https]/bestaudio/best"
+# the encoder takes its block size from the first frame, and a cut can leave that with fewer samples than FLAC allows
+_EVEN_BLOCKS = "asetnsamples=n=4096:p=0"
 _DISK_TROUBLE = ("No space left on device", "Disk quota exceeded", "Read-only file system", "File too large")
 
 
@@ -65,7 +69,7 @@ def fetch_clip(
     *,
     tools: Tools,
     children: Children,
-    timeouts: Timeouts = Timeouts(),
+    timeouts: Timeouts,
     cookies: Path | None = None,
 ) -> FetchedAudio | Reason:
     """Write one clip, or say why not.
@@ -107,7 +111,7 @@ def _media_url(
     clip: AudioCapsClip, ytdlp: str, children: Children, timeouts: Timeouts, cookies: Path | None
 ) -> str | Reason:
     with tempfile.TemporaryDirectory(prefix="atrkit-") as folder:
-        command = [ytdlp, "--ignore-config", "--no-playlist", "--no-progress", "--format", "bestaudio/best"]
+        command = [ytdlp, "--ignore-config", "--no-playlist", "--no-progress", "--format", _FORMAT]
         command += ["--socket-timeout", f"{timeouts.silence_s:g}", "--retries", "2", "--extractor-retries", "1"]
         if cookies is not None:
             # yt-dlp writes its cookies back, and several of them at once would spoil the file
@@ -115,7 +119,7 @@ def _media_url(
         command += ["--get-url", "--", f"https://www.youtube.com/watch?v={clip.youtube_id}"]
         ended = children.run(command, timeout_s=timeouts.media_url_s)
     if ended.status is None:
-        return Reason("yt-dlp did not answer", Kind.OFFLINE, f"killed after {timeouts.media_url_s:g} s")
+        return Reason("yt-dlp did not answer", Kind.FAILED, f"killed after {timeouts.media_url_s:g} s")
     if ended.status != 0:
         return from_ytdlp(ended.errors)
     urls = [line for line in ended.output.splitlines() if _is_web_address(line)]
@@ -137,9 +141,12 @@ def _excerpt(
 ) -> FetchedAudio | Reason:
     command = [ffmpeg, "-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
     command += ["-protocol_whitelist", _PROTOCOLS, "-rw_timeout", str(round(timeouts.silence_s * _MICROSECONDS))]
-    command += ["-ss", str(clip.start_s), "-t", str(CLIP_DURATION_S), "-i", url]
-    command += ["-map", "0:a:0", "-map_metadata", "-1", "-bitexact"]
-    command += ["-c:a", "flac", "-sample_fmt", "s16", "-f", "flac", str(part.absolute())]
+    is_playlist = urlsplit(url).path.endswith(".m3u8")
+    command += ["-i", url] if is_playlist else ["-ss", clip.start, "-i", url]
+    # a jump within a playlist of segments lands up to a segment's length beside the start: decode from the beginning
+    filters = [f"atrim=start={clip.start}", "asetpts=PTS-STARTPTS", _EVEN_BLOCKS] if is_playlist else [_EVEN_BLOCKS]
+    command += ["-map", "0:a:0", "-af", ",".join(filters), "-t", str(CLIP_DURATION_S), "-map_metadata", "-1"]
+    command += ["-bitexact", "-c:a", "flac", "-sample_fmt", "s16", "-f", "flac", str(part.absolute())]
     ended = children.run(command, timeout_s=timeouts.audio_s)
     if any(trouble in ended.errors for trouble in _DISK_TROUBLE):
         raise ResourceError(f"cannot write {path}: {detail_of(ended.errors)}; free some space and run it again")
@@ -164,9 +171,7 @@ def _decoded(part: Path) -> FetchedAudio | Reason:
             pass
     except UnusableAudioError as error:
         return Reason("no sound came", Kind.FAILED, str(error))
-    if reader.breaks_off:
-        return Reason("no sound came", Kind.FAILED, reader.breaks_off)
     duration_s = reader.frames / reader.sample_rate_hz
-    if duration_s < SHORTEST_CLIP_S:
-        return Reason("the video ends before the clip", Kind.FAILED, f"{duration_s:.2f} s were there")
+    if reader.breaks_off or duration_s < SHORTEST_CLIP_S:
+        return Reason("no sound came", Kind.FAILED, reader.breaks_off or f"{duration_s:.2f} s")
     return FetchedAudio(duration_s, reader.sample_rate_hz, reader.channels)
