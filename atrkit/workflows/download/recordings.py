@@ -24,6 +24,7 @@ class Recording:
         metadata: what the publisher says of it.
         lost: why it is known not to be had; None when nobody knows yet.
         lost_for_good: asking again would not help.
+        longest_s: a longer file is not this clip but what it was taken from; None sets no bound.
     """
 
     clip_id: str
@@ -35,6 +36,7 @@ class Recording:
     metadata: dict[str, Any] | None = None
     lost: str | None = None
     lost_for_good: bool = False
+    longest_s: float | None = None
 
     @property
     def job(self) -> AudioJob:
@@ -77,8 +79,12 @@ def describe_recordings(
     originals, clipped = 0, []
     for recording in recordings:
         found = prepared.get(recording.clip_id)
-        if recording.lost is not None or found is None or isinstance(found, Unusable):
-            missing.append(_missing(recording, found))
+        why_not = _why_not(recording, found)
+        if why_not is not None or not isinstance(found, Prepared):
+            reason = why_not or "not there"
+            missing.append(
+                MissingClip(recording.split, recording.clip_id, recording.source, reason, recording.lost_for_good)
+            )
             continue
         problems.extend(Problem(recording.clip_id, "repaired", repair) for repair in found.repairs)
         originals += keep_original and found.is_original_there
@@ -88,9 +94,17 @@ def describe_recordings(
     return Described(tuple(clips), tuple(missing), tuple(problems), originals, sum(clipped), len(clipped))
 
 
-def _missing(recording: Recording, found: Prepared | Unusable | None) -> MissingClip:
-    reason = recording.lost or (found.reason if isinstance(found, Unusable) else "not there")
-    return MissingClip(recording.split, recording.clip_id, recording.source, reason, recording.lost_for_good)
+def _why_not(recording: Recording, found: Prepared | Unusable | None) -> str | None:
+    match found:
+        case _ if recording.lost is not None:
+            return recording.lost
+        case Unusable(reason):
+            return reason
+        case Prepared(original) if (
+            recording.longest_s and original.frames > recording.longest_s * original.sample_rate_hz
+        ):
+            return f"longer than {recording.longest_s:g} s: not the clip, perhaps the whole video"
+    return None
 
 
 def _clip(recording: Recording, found: Prepared, folder: Path, *, keep_original: bool) -> Clip:

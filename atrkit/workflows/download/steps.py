@@ -157,7 +157,7 @@ def finish_dataset(
     save_missing(target.folder, described.missing)
     if not described.clips:
         raise MissingPrerequisiteError(
-            f"none of the {len(recordings):,} clips is there, the first for this reason: {described.missing[0].reason}; "
+            f"none of the {len(recordings):,} clips is there ({described.missing[0].reason}); "
             f"all are listed in {target.folder / MISSING_NAME}"
         )
     judgements = [detect_and_read(path, dataset) for path in relevance]
