@@ -4,29 +4,20 @@ A checkpoint comes from a stranger's server and a pickle can run any code, so th
 its name, and torch reads tensors only (`weights_only=True`, which no environment variable overrides).
 """
 
-import contextlib
-import hashlib
 import os
 import pickle
-import urllib.error
-import urllib.request
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor, nn
 
-from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError
-from atrkit.files import as_resource_error, require_free_space, sha256_of_file
+from atrkit.errors import IntegrityError, MissingPrerequisiteError
+from atrkit.files import sha256_of_file
+from atrkit.network import fetch
 
 CACHE_VARIABLE = "ATRKIT_CACHE"
-MIRROR_VARIABLE = "ATRKIT_MIRROR"
-
-_TIMEOUT_S = 2.0
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -78,18 +69,24 @@ def find_checkpoint(spec: CheckpointSpec, file: Path | None = None) -> Checkpoin
     Raises:
         MissingPrerequisiteError: `file` is not there.
         IntegrityError: the cached or downloaded file has another hash; it is set aside.
-        NetworkError: the download failed; says what is needed and where to put it.
+        NetworkError: the download failed; says what is needed and where to put it; what was received is kept.
         ResourceError: the cache cannot be written.
+        UsageError: `$ATRKIT_MIRROR` is no address.
     """
     if file is not None:
         return _given_checkpoint(spec, file)
     path = cache_folder() / spec.file_name
-    if not path.is_file():
-        _download(spec, path)
-        return Checkpoint(path, spec.sha256, f"downloaded {spec.file_name} ({spec.licence}) to {path.parent}")
-    if (digest := sha256_of_file(path)) != spec.sha256:
-        raise _set_aside(spec, path, path, digest)
-    return Checkpoint(path, spec.sha256)
+    fetched = fetch(
+        spec.url,
+        path,
+        what=f"the weights of encoder {spec.name}",
+        sha256=spec.sha256,
+        size_bytes=spec.size_bytes,
+        place_hint=f"give it with --checkpoint FILE, or put it at {path}",
+    )
+    if not fetched.transferred_bytes:
+        return Checkpoint(path, spec.sha256)
+    return Checkpoint(path, spec.sha256, f"downloaded {spec.file_name} ({spec.licence}) to {path.parent}")
 
 
 def cache_folder() -> Path:
@@ -109,79 +106,6 @@ def _given_checkpoint(spec: CheckpointSpec, file: Path) -> Checkpoint:
     if digest == spec.sha256:
         return Checkpoint(file, digest)
     return Checkpoint(file, digest, f"{file} is not the published {spec.file_name}: its sha256 is {digest}")
-
-
-def _download(spec: CheckpointSpec, path: Path) -> None:
-    """Stream to a name of this process's own, check the hash, then give the file its name."""
-    require_free_space(path.parent, spec.size_bytes, f"downloading {spec.file_name}")
-    part_path = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part_path.open("wb") as part:
-            digest = _fetch(spec, path, part)
-            part.flush()
-            os.fsync(part.fileno())
-        if digest != spec.sha256:
-            raise _set_aside(spec, path, part_path, digest)
-        part_path.replace(path)
-    except OSError as error:
-        raise as_resource_error(error, path) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part_path.unlink(missing_ok=True)
-
-
-def _fetch(spec: CheckpointSpec, path: Path, part: BinaryIO) -> str:
-    url = _mirrored(spec.url)
-    digest, received_bytes = hashlib.sha256(), 0
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:
-            while chunk := _read_chunk(response):
-                part.write(chunk)
-                digest.update(chunk)
-                received_bytes += len(chunk)
-                if received_bytes > spec.size_bytes:
-                    break  # longer than the published file: its hash cannot be right
-    except _ConnectionLostError as error:
-        raise _network_error(spec, url, path, str(error)) from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
-        raise _network_error(spec, url, path, str(getattr(error, "reason", None) or error)) from error
-    if received_bytes < spec.size_bytes:
-        reason = f"the connection ended after {received_bytes:,} of {spec.size_bytes:,} bytes"
-        raise _network_error(spec, url, path, reason)
-    return digest.hexdigest()
-
-
-class _ConnectionLostError(Exception):
-    """An OSError of the socket, kept apart from one of the disk."""
-
-
-def _read_chunk(response: BinaryIO) -> bytes:
-    try:
-        return response.read(_CHUNK_BYTES)
-    except OSError as error:
-        raise _ConnectionLostError(str(error)) from error
-
-
-def _mirrored(url: str) -> str:
-    mirror = os.environ.get(MIRROR_VARIABLE)
-    return mirror.rstrip("/") + urlsplit(url).path if mirror else url
-
-
-def _network_error(spec: CheckpointSpec, url: str, path: Path, reason: str) -> NetworkError:
-    return NetworkError(
-        f"encoder {spec.name} needs {spec.file_name} ({spec.size_bytes / 1e6:.1f} MB), and {url} did not deliver it "
-        f"({reason}): fetch it elsewhere and give it with --checkpoint FILE, or put it at {path}"
-    )
-
-
-def _set_aside(spec: CheckpointSpec, path: Path, wrong: Path, digest: str) -> IntegrityError:
-    aside = path.with_name(path.name + ".rejected")
-    wrong.replace(aside)
-    return IntegrityError(
-        f"{spec.file_name} is not the published file (sha256 {digest[:16]}... instead of {spec.sha256[:16]}...); "
-        f"it was set aside as {aside}: run the same command again to download it, or give --checkpoint FILE"
-    )
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -23,15 +23,16 @@ def mirrored(url: str) -> str:
     Raises:
         UsageError: the variable holds no http or https address.
     """
-    mirror = os.environ.get(MIRROR_VARIABLE, "").strip().rstrip("/")
-    if not mirror or url.startswith(mirror + "/"):
+    mirror = os.environ.get(MIRROR_VARIABLE, "").strip()
+    if not mirror:
         return url
     if not _is_server(mirror):
         raise UsageError(
             f"{MIRROR_VARIABLE} is {mirror!r}, which is no address of a server: "
             "write it as http://host or https://host/folder, or unset it"
         )
-    return mirror + urlsplit(url).path
+    folder = mirror.rstrip("/")
+    return url if url.startswith(folder + "/") else folder + urlsplit(url).path
 
 
 def _is_server(address: str) -> bool:

@@ -2,9 +2,7 @@
 
 import dataclasses
 import hashlib
-import http.server
 import pickle
-import threading
 import time
 
 import numpy as np
@@ -12,7 +10,8 @@ import pytest
 import torch
 
 from atrkit.encoders.checkpoints import CheckpointSpec, cache_folder, find_checkpoint, load_weights
-from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError, ResourceError
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError, ResourceError, UsageError
+from atrkit.network import TransferSettings, transfer
 
 CONTENT = bytes(range(256)) * 5000
 SPEC = CheckpointSpec(
@@ -31,62 +30,45 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "checkpoints"
 
 
-class Mirror(http.server.ThreadingHTTPServer):
-    """Serves `content` under the official path, of which it announces `announced_bytes`."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.content = CONTENT
-        self.announced_bytes: int | None = None
-        self.requests: list[str] = []
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: Mirror
-
-    def do_GET(self):
-        self.server.requests.append(self.path)
-        if self.path != "/releases/v1/mn00.pt":
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(self.server.announced_bytes or len(self.server.content)))
-        self.end_headers()
-        self.wfile.write(self.server.content)
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
-def mirror(monkeypatch):
-    with Mirror() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        monkeypatch.setenv("ATRKIT_MIRROR", f"http://127.0.0.1:{server.server_port}")
-        yield server
-        server.shutdown()
+def mirror(server, monkeypatch):
+    """A server of the published file, and no waiting between attempts."""
+    monkeypatch.setenv("ATRKIT_MIRROR", server.url)
+    monkeypatch.setattr(transfer, "DEFAULT_SETTINGS", TransferSettings(first_delay_s=0))
+    server.publish("/releases/v1/mn00.pt", CONTENT)
+    return server
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
 def test_downloads_once_into_the_cache(cache, mirror):
     first = find_checkpoint(SPEC)
     again = find_checkpoint(SPEC)
     assert first.path == again.path == cache / "mn00.pt"
-    assert first.path.read_bytes() == CONTENT and first.sha256 == SPEC.sha256
-    assert mirror.requests == ["/releases/v1/mn00.pt"]
+    assert first.path.read_bytes() == CONTENT and first.sha256 == again.sha256 == SPEC.sha256
+    assert [request.path for request in mirror.requests] == ["/releases/v1/mn00.pt"]
     assert "downloaded mn00.pt (MIT)" in first.note and again.note is None
-    assert [path.name for path in cache.iterdir()] == ["mn00.pt"]
+    assert names_in(cache) == ["mn00.pt"]
 
 
-@pytest.mark.parametrize("content", [CONTENT[:-1] + b"\0", CONTENT + b"more"], ids=["changed", "longer"])
-def test_a_download_with_another_hash_is_set_aside_and_the_next_run_fetches_again(cache, mirror, content):
-    mirror.content = content
+def test_a_download_with_another_hash_is_set_aside_and_the_next_run_fetches_again(cache, mirror):
+    mirror.publish("/releases/v1/mn00.pt", CONTENT[:-1] + b"\0")
     with pytest.raises(
         IntegrityError, match=r"mn00\.pt is not the published file .* set aside as .*mn00\.pt\.rejected"
     ):
         find_checkpoint(SPEC)
-    assert [path.name for path in cache.iterdir()] == ["mn00.pt.rejected"]
-    mirror.content = CONTENT
+    assert names_in(cache) == ["mn00.pt.rejected"]
+    mirror.publish("/releases/v1/mn00.pt", CONTENT)
     assert find_checkpoint(SPEC).path.read_bytes() == CONTENT
+
+
+def test_a_longer_file_than_the_published_is_not_taken(cache, mirror):
+    mirror.publish("/releases/v1/mn00.pt", CONTENT + b"more")
+    with pytest.raises(IntegrityError, match="--checkpoint FILE"):
+        find_checkpoint(SPEC)
+    assert names_in(cache) == []
 
 
 def test_a_damaged_file_in_the_cache_is_set_aside_and_the_next_run_fetches_again(cache, mirror):
@@ -98,16 +80,18 @@ def test_a_damaged_file_in_the_cache_is_set_aside_and_the_next_run_fetches_again
     assert find_checkpoint(SPEC).path.read_bytes() == CONTENT
 
 
-def test_a_cut_connection_leaves_nothing_behind(cache, mirror):
-    mirror.announced_bytes = len(CONTENT)
-    mirror.content = CONTENT[: len(CONTENT) // 3]
-    with pytest.raises(NetworkError, match="426,666 of 1,280,000 bytes"):
+def test_a_cut_download_goes_on_in_the_next_run(cache, mirror):
+    faults = [mirror.cut(426_666), *[mirror.cut(0)] * TransferSettings().attempts]
+    mirror.publish("/releases/v1/mn00.pt", CONTENT, faults=faults)
+    with pytest.raises(NetworkError, match=r"the weights of encoder mn00 \(1\.3 MB\)"):
         find_checkpoint(SPEC)
-    assert list(cache.iterdir()) == []
+    assert names_in(cache) == ["mn00.pt.part", "mn00.pt.part.json"]
+    assert find_checkpoint(SPEC).path.read_bytes() == CONTENT
+    assert mirror.requests[-1].range_start == 426_666
 
 
 def test_a_refusal_of_the_server_is_named(cache, mirror):
-    with pytest.raises(NetworkError, match="Not Found"):
+    with pytest.raises(NetworkError, match="404"):
         find_checkpoint(dataclasses.replace(SPEC, url="https://example.invalid/elsewhere.pt"))
 
 
@@ -116,16 +100,16 @@ def test_without_a_network_it_says_at_once_what_is_needed_and_where_to_put_it(ca
     started = time.monotonic()
     with pytest.raises(NetworkError) as caught:
         find_checkpoint(SPEC)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 2
     message = str(caught.value)
-    for part in ("mn00 needs mn00.pt (1.3 MB)", "--checkpoint FILE", str(cache / "mn00.pt")):
+    for part in ("the weights of encoder mn00 (1.3 MB)", "--checkpoint FILE", str(cache / "mn00.pt")):
         assert part in message
     assert "\n" not in message and caught.value.exit_code == 6
 
 
 def test_a_mirror_that_is_no_address(cache, monkeypatch):
     monkeypatch.setenv("ATRKIT_MIRROR", "nowhere")
-    with pytest.raises(NetworkError, match="unknown url type"):
+    with pytest.raises(UsageError, match="ATRKIT_MIRROR"):
         find_checkpoint(SPEC)
 
 
