@@ -18,7 +18,7 @@ def info(
     ] = False,
 ) -> None:
     """Show what a dataset holds: clips, captions, hours, what is missing, duplicates, pools, licence."""
-    from atrkit.reports.dataset_info import info_record, info_view
+    from atrkit.reports.dataset_info import info_record, info_view, verification_text
     from atrkit.workflows.info import find_dataset, refuse_changes
     from atrkit.workflows.info import verify as read_again
 
@@ -27,4 +27,6 @@ def info(
     record = info_record(found.dataset, found.missing, found.qrels, verification)
     terminal.show(info_view(record), record)
     if verification is not None:
+        if not terminal.as_json:
+            terminal.show(verification_text(record["verification"]), record)
         refuse_changes(found.dataset, verification)

@@ -26,7 +26,7 @@ from atrkit.datasets.clip import AudioFile, Caption, Clip, Twin
 from atrkit.datasets.manifest_lines import clip_from, clip_line
 from atrkit.datasets.missing import MISSING_NAME
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, ResourceError, UsageError
-from atrkit.files import sha256_of_file, write_atomic, write_json_atomic
+from atrkit.files import sha256_of_file, write_atomic
 from atrkit.score_matrix import pool_id_of
 
 __all__ = [
@@ -108,9 +108,6 @@ def save_dataset(dataset: Dataset) -> None:
     _refuse_duplicates([caption.id for clip in clips for caption in clip.captions], "caption")
     manifest = _encoded([clip_line(clip) for clip in clips])
     problems = _encoded([_problem_line(problem) for problem in dataset.problems])
-    (folder / DATASET_NAME).unlink(missing_ok=True)
-    write_atomic(folder / MANIFEST_NAME, manifest)
-    write_atomic(folder / PROBLEMS_NAME, problems)
     files = {MANIFEST_NAME: _sha256(manifest), PROBLEMS_NAME: _sha256(problems)}
     if (folder / MISSING_NAME).is_file():
         files[MISSING_NAME] = sha256_of_file(folder / MISSING_NAME)
@@ -120,7 +117,12 @@ def save_dataset(dataset: Dataset) -> None:
         "pool_ids": {split: pool_id_of_clips(dataset.split(split)) for split in dataset.splits},
         "about": dataset.about,
     }
-    write_json_atomic(folder / DATASET_NAME, {**header, "sha256": _seal(header)})
+    sealed = {**header, "sha256": _seal(header)}
+    header_file = _encoded([json.dumps(sealed, indent=2, ensure_ascii=False, allow_nan=False)])
+    (folder / DATASET_NAME).unlink(missing_ok=True)
+    write_atomic(folder / MANIFEST_NAME, manifest)
+    write_atomic(folder / PROBLEMS_NAME, problems)
+    write_atomic(folder / DATASET_NAME, header_file)
 
 
 def pool_id_of_clips(clips: Sequence[Clip]) -> str:

@@ -104,10 +104,6 @@ def info_view(record: Mapping[str, Any]) -> RenderableType:
     notes = note_lines(record["about"])
     if notes:
         parts += [Text(), *map(Text, notes)]
-    if "verification" in record:
-        lines = _verification_lines(record["verification"])
-        # a path that is broken into lines cannot be copied
-        parts += [Text(), *(Text(line, no_wrap=True, overflow="ignore") for line in lines)]
     return Group(*parts)
 
 
@@ -189,12 +185,13 @@ def _as_words(value: Any) -> str:
     return ", ".join([name, *(_as_words(item) for key, item in value.items() if key not in ("name", "version"))])
 
 
-def _verification_lines(verification: Mapping[str, Any]) -> Iterator[str]:
+def verification_text(verification: Mapping[str, Any]) -> str:
+    """What came of reading everything again: a line for each file that is not as stated, its path in one piece."""
     read = f"{verification['files']:,} files read again ({verification['size_bytes'] / 1e6:,.1f} MB)"
     if not verification["changes"]:
-        yield f"{read}: all are as the manifest says"
-        return
-    yield f"{read}: {len(verification['changes']):,} are not as the manifest says"
+        return f"\n{read}: all are as the manifest says"
+    lines = [f"\n{read}: {len(verification['changes']):,} are not as the manifest says"]
     for change in verification["changes"]:
         path = change["path"] if change["path"].isprintable() else repr(change["path"])
-        yield f"  {change['what']}: {path}" + (f" ({change['reason']})" if change["reason"] else "")
+        lines.append(f"  {change['what']}: {path}" + (f" ({change['reason']})" if change["reason"] else ""))
+    return "\n".join(lines)
