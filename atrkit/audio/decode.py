@@ -29,6 +29,10 @@ class UnusableAudioError(AtrkitError):
     exit_code = 5
 
 
+class UnreachableAudioError(UnusableAudioError):
+    """The system did not let the file be read: another time it may, so that this says nothing of the recording."""
+
+
 class _ForwardOnlyFile(soundfile.SoundFile):
     """soundfile seeks after every read, which fails at the end of a FLAC file of undeclared length."""
 
@@ -58,7 +62,7 @@ class BlockReader:
                 raise UnusableAudioError(reason)
             self._file = _ForwardOnlyFile(os.fspath(path.absolute()))
         except OSError as error:
-            raise UnusableAudioError(f"cannot be read: {error.strerror or error}") from error
+            raise UnreachableAudioError(f"cannot be read: {error.strerror or error}") from error
         except soundfile.LibsndfileError as error:
             raise UnusableAudioError(_reason_of(error)) from error
         self.sample_rate_hz = int(self._file.samplerate)

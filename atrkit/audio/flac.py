@@ -91,7 +91,6 @@ class _FileForLibsndfile:
             raise self._error
 
     def empty(self) -> None:
-        self.raise_error()
         self._file.seek(0)
         self._file.truncate()
 

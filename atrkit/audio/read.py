@@ -9,11 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
-from atrkit.audio.decode import BlockReader, Float32Array, UnusableAudioError
+from atrkit.audio.decode import BlockReader, Float32Array, UnreachableAudioError, UnusableAudioError
 from atrkit.audio.mono import MonoPass, read_mono, read_once
 from atrkit.files import sha256_of_file
 
-__all__ = ["AUDIO_SUFFIXES", "AudioFacts", "UnusableAudioError", "inspect_audio", "load_mono", "sample_rate_of"]
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "AudioFacts",
+    "UnreachableAudioError",
+    "UnusableAudioError",
+    "inspect_audio",
+    "load_mono",
+    "sample_rate_of",
+]
 
 # what libsndfile 1.2 decodes and people name so; headerless (.raw) and ambiguous (.mat, .htk) ones are left out
 AUDIO_SUFFIXES = frozenset(
@@ -46,12 +54,12 @@ class AudioFacts:
         """Complete what was found in a pass over a file by the hash of its bytes, which are in the system's cache now.
 
         Raises:
-            UnusableAudioError: it cannot be read any more.
+            UnreachableAudioError: it cannot be read any more.
         """
         try:
             sha256 = sha256_of_file(path)
         except OSError as error:
-            raise UnusableAudioError(f"cannot be read: {error.strerror or error}") from error
+            raise UnreachableAudioError(f"cannot be read: {error.strerror or error}") from error
         return cls(sha256, found.sample_rate_hz, found.frames, found.channels, found.repairs)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from atrkit.audio.read import AudioFacts, UnusableAudioError, inspect_audio, sample_rate_of
+from atrkit.audio.read import AudioFacts, UnreachableAudioError, UnusableAudioError, inspect_audio, sample_rate_of
 from atrkit.audio.resample import write_resampled
 from atrkit.datasets.manifest import AudioFile
 from atrkit.datasets.prepared_journal import Entry, FileState, Journal, Prepared, Unusable
@@ -31,8 +31,9 @@ def prepare_audio(
     """Read every recording to its end and write its copy, on several processes; what is done already is not done again.
 
     Done is what the journal holds for this rate, as long as size and modification time of the original and of the
-    copy are those it states. A copy gets its original's modification time, so that not even the journal tells an
-    interrupted preparation from an uninterrupted one. An original that is gone does not matter while its copy is there.
+    copy are those it states: also that a recording is broken, but not that it could not be read. A copy gets its
+    original's modification time, so that not even the journal tells an interrupted preparation from an uninterrupted
+    one. An original that is gone does not matter while its copy is there.
 
     Args:
         jobs: any order.
@@ -64,16 +65,17 @@ def prepare_audio(
                     outcomes[job.clip_id] = outcome
         if outcomes:
             on_progress(len(outcomes), 0.0)
-        for entry in map_in_processes(_prepare, tasks, workers, what=f"prepared audio for {journal}"):
-            append(entry)
+        for entry, is_lasting in map_in_processes(_prepare, tasks, workers, what=f"prepared audio for {journal}"):
+            if is_lasting:
+                append(entry)
             outcomes[entry.clip_id] = entry.outcome
             on_progress(1, _duration_s(entry.outcome))
-    return dict(sorted(outcomes.items()))
+    return {clip_id: outcomes[clip_id] for clip_id in sorted(outcomes)}
 
 
-def _prepare(task: Task) -> Entry:
-    """What a worker does with one recording."""
-    copy_state = None
+def _prepare(task: Task) -> tuple[Entry, bool]:
+    """What a worker does with one recording; the flag says that doing it again would come to the same."""
+    copy_state, is_lasting = None, True
     outcome: Prepared | Unusable
     try:
         if task.target is None or task.sample_rate_hz in (None, sample_rate_of(task.source)):
@@ -82,8 +84,9 @@ def _prepare(task: Task) -> Entry:
             outcome = _copied(task.source, task.target, task.sample_rate_hz)
             copy_state = _dated(task.target, task.source_state.mtime_ns)
     except UnusableAudioError as error:
-        outcome = Unusable(str(error))
-    return Entry(task.clip_id, task.sample_rate_hz, str(task.source), task.source_state, outcome, copy_state)
+        outcome, is_lasting = Unusable(str(error)), not isinstance(error, UnreachableAudioError)
+    entry = Entry(task.clip_id, task.sample_rate_hz, str(task.source), task.source_state, outcome, copy_state)
+    return entry, is_lasting
 
 
 def _prepared(source: Path, facts: AudioFacts) -> Prepared:
@@ -155,13 +158,14 @@ class Dropped:
         outcomes: those that were given, with `is_original_there` as it is now.
         files: how many were deleted.
         size_bytes: what they took.
-        unproven: clips whose original was kept because its copy is not what was written, sorted.
+        damaged: clips whose copy was not what was written, sorted: the original was kept, and the copy deleted, so
+            that the next `prepare_audio` makes it again.
     """
 
     outcomes: dict[str, Prepared | Unusable]
     files: int
     size_bytes: int
-    unproven: tuple[str, ...]
+    damaged: tuple[str, ...]
 
 
 def drop_originals(
@@ -176,31 +180,37 @@ def drop_originals(
         on_progress: called with the recordings looked at since its last call, and 0 seconds.
 
     Returns:
-        What was done. The same `prepare_audio` then finds nothing to do.
+        What was done. Without damage the same `prepare_audio` then finds nothing to do.
 
     Raises:
         ResourceError: a file cannot be deleted (exit code 4); those before it are.
     """
-    droppable, needed, unproven = {}, set(), []
+    there, copied = {}, {}
     for clip_id, outcome in sorted(outcomes.items()):
         if isinstance(outcome, Prepared) and outcome.is_original_there:
-            if outcome.copy is not None and is_intact(outcome.copy, Path(outcome.copy.path)):
-                droppable[clip_id] = outcome
-            else:
-                needed.add(outcome.original.path)
-                unproven += [clip_id] if outcome.copy else []
+            there[clip_id] = outcome
+            if is_intact(outcome.copy):
+                copied[clip_id] = outcome
         on_progress(1, 0.0)
-    droppable = {clip_id: clip for clip_id, clip in droppable.items() if clip.original.path not in needed}
-    _sync_folders({Path(clip.copy.path).parent for clip in droppable.values() if clip.copy})
-    sizes_bytes = [_delete(Path(path)) for path in sorted({clip.original.path for clip in droppable.values()})]
+    damaged = {clip_id: clip.copy for clip_id, clip in there.items() if clip.copy is not None and clip_id not in copied}
+    needed = {clip.original.path for clip_id, clip in there.items() if clip_id not in copied}
+    droppable = {clip_id: clip for clip_id, clip in copied.items() if clip.original.path not in needed}
     gone = {clip_id: replace(clip, is_original_there=False) for clip_id, clip in droppable.items()}
-    return Dropped({**outcomes, **gone}, len(sizes_bytes), sum(sizes_bytes), tuple(unproven))
+
+    _sync_folders({Path(clip.copy.path).parent for clip in droppable.values() if clip.copy is not None})
+    sizes_bytes = [_delete(path) for path in sorted({clip.original.path for clip in droppable.values()})]
+    for copy in damaged.values():
+        _delete(copy.path)
+    return Dropped({**outcomes, **gone}, len(sizes_bytes), sum(sizes_bytes), tuple(damaged))
 
 
-def _delete(path: Path) -> int:
+def _delete(name: str) -> int:
+    path = Path(name)
     try:
         size_bytes = path.stat().st_size
         path.unlink()
+    except FileNotFoundError:
+        return 0
     except OSError as error:
         raise as_resource_error(error, path) from error
     return size_bytes

@@ -144,14 +144,15 @@ class Journal:
         self._compact()  # nothing may be appended to half a line
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = self.path.open("a", encoding="ascii")
+            file = self.path.open("ab", buffering=0)  # nothing is left to write, and to fail again, when it is closed
         except OSError as error:
             raise as_resource_error(error, self.path) from error
 
         def append(entry: Entry) -> None:
+            line = self._to_line(entry).encode("ascii")
             try:
-                file.write(self._to_line(entry))
-                file.flush()
+                while line:
+                    line = line[file.write(line) :]
             except OSError as error:
                 raise as_resource_error(error, self.path) from error
             self.entries[entry.key] = entry

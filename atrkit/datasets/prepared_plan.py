@@ -92,7 +92,7 @@ class Plan:
             return Unusable(self._why_gone(job))
         if not known.has_copy_at(target):
             # a folder that was copied has new times: the hash decides, where the copy cannot be made again
-            if not is_intact(prepared.copy, target):
+            if prepared.copy is None or prepared.copy.path != str(target) or not is_intact(prepared.copy):
                 return Unusable(self._why_gone(job))
             self._append(replace(known, copy_state=FileState.of(target)))
         return replace(prepared, is_original_there=False)
@@ -114,10 +114,10 @@ def _is_copied(known: Entry, target: Path | None) -> bool:
     return target is not None and known.has_copy_at(target)
 
 
-def is_intact(file: AudioFile | None, path: Path) -> bool:
-    """Whether a file lies there with the bytes that were written; reads all of it."""
+def is_intact(file: AudioFile | None) -> bool:
+    """Whether there is a file, with the bytes that were written; reads all of it."""
     try:
-        return file is not None and file.path == str(path) and sha256_of_file(path) == file.sha256
+        return file is not None and sha256_of_file(Path(file.path)) == file.sha256
     except OSError:
         return False
 
