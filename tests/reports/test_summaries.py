@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from atrkit.datasets.manifest import Caption, Clip, Dataset
+from atrkit.datasets.missing import MissingClip
 from atrkit.reports.dataset_summary import dataset_record, dataset_table
 from atrkit.reports.extraction_summary import extraction_record, extraction_sentence
 from atrkit.reports.run_summary import run_record, run_sentence
@@ -44,6 +45,22 @@ def test_a_dataset_reads_from_dev_to_eval_with_its_ceilings_and_notes():
         "  the kinds of sound only: 32.5 %",
         "1 file was named by no row",
     ]
+
+
+def test_missing_clips_have_a_column_when_they_are_on_record_and_a_row_where_nothing_else_is_there():
+    gone = [MissingClip("val", "x", "x.wav", "removed", True), MissingClip("dev", "y", "y.wav", "removed", True)]
+    splits = dataset_record(make_dataset(), gone)["splits"]
+    assert {name: split["missing"] for name, split in splits.items()} == {"dev": 1, "val": 1, "eval": 0}
+    text = io.StringIO()
+    Console(file=text, width=80).print(dataset_table(make_dataset(), gone))
+    assert [line.rstrip() for line in text.getvalue().splitlines()][1:6] == [
+        "split      clips   captions   hours   missing",
+        "---------------------------------------------",
+        "dev            2          1    2.00         1",
+        "val            0          0    0.00         1",
+        "eval           1          2    0.50         0",
+    ]
+    assert {split["missing"] for split in dataset_record(make_dataset(), [])["splits"].values()} == {0}
 
 
 def test_embeddings_are_described_with_what_was_skipped_and_padded(tmp_path):
