@@ -29,6 +29,7 @@ _NAMING = re.compile(r"(?P<id>[A-Za-z0-9_-]{11})(?:_(?P<start>\d+(?:\.\d+)?)(?:[
 _CAPTION_NAMING = re.compile(r"\d{1,9}")
 _RATE = re.compile(r"(\d+)hz", re.IGNORECASE)
 _MILLISECONDS = 1000
+_SHORTEST_CLIP_S = 1
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class NamedStretch:
         for unit in (1, _MILLISECONDS):
             start_s = float(self.start) / unit
             end_s = start_s + CLIP_DURATION_S if self.end is None else float(self.end) / unit
-            if start_s == clip.start_s and start_s < end_s <= start_s + CLIP_DURATION_S:
+            if start_s == clip.start_s and _SHORTEST_CLIP_S <= end_s - start_s <= CLIP_DURATION_S:
                 return None
         until = f" to {self.end}" if self.end else ""
         return f"the name says {self.start}{until}, the clip begins at {clip.start_s} s"

@@ -47,7 +47,7 @@ _PREFIX = re.compile(r"((ERROR|WARNING): *)?(\[[\w:#/,]+( @ 0x[0-9a-f]+)?\] *)*(
 # the first pattern that is found decides: what limits us comes first, because YouTube words it like a missing video
 _YTDLP_SAYS = (
     (r"confirm you.{1,5}re not a bot|not a bot|captcha challenge", "YouTube asks for a log-in", Kind.LIMITED, True),
-    (r"\b429\b|too many requests|rate.?limited|try again later", "YouTube limits this address", Kind.LIMITED, True),
+    (r"error 429|too many requests|rate.?limited|try again later", "YouTube limits this address", Kind.LIMITED, True),
     (r"confirm your age|age.restricted|inappropriate for some", "age-restricted", Kind.GONE, True),
     (r"members.only|channel's members|join this channel", "members only", Kind.GONE, True),
     (r"private video|video is private", "private", Kind.GONE, False),
@@ -74,7 +74,7 @@ _YTDLP_SAYS = (
     ),
 )
 _FFMPEG_SAYS = (
-    (r"\b429\b|too many requests", "YouTube limits this address", Kind.LIMITED, True),
+    (r"(error|returned) 429|too many requests", "YouTube limits this address", Kind.LIMITED, True),
     (r"matches no streams|does not contain any stream", "the video has no sound", Kind.GONE, False),
     (r"\b403\b|forbidden", "the sound was refused", Kind.FAILED, False),
     (
@@ -116,19 +116,22 @@ def detail_of(errors: str) -> str:
     >>> detail_of("WARNING: slow\\nERROR: [youtube] abcdefghijk: Video unavailable\\n")
     'Video unavailable'
     """
-    lines = [line for line in map(str.strip, errors.splitlines()) if line and not line.startswith(_SAYS_NOTHING)]
+    lines = [line for line in errors.splitlines() if line.strip() and not _shortened(line).startswith(_SAYS_NOTHING)]
     serious = [line for line in lines if line.startswith("ERROR")] or lines
     return _shortened(serious[-1]) if serious else ""
 
 
 def _first_match(patterns: tuple[tuple[str, str, Kind, bool], ...], errors: str, otherwise: Reason) -> Reason:
-    # a warning may name what did not matter in the end, so the line that says most is asked first
-    for lines in ([detail_of(errors)], errors.splitlines()):
-        for pattern, text, kind, cookies_help in patterns:
-            for line in lines:
-                if re.search(pattern, line, re.IGNORECASE):
-                    return Reason(text, kind, _shortened(line), cookies_help)
-    return Reason(otherwise.text, otherwise.kind, detail_of(errors))
+    detail = detail_of(errors)
+    for pattern, text, kind, cookies_help in patterns:
+        if re.search(pattern, detail, re.IGNORECASE):
+            return Reason(text, kind, detail, cookies_help)
+    # the other lines may name what did not matter in the end: enough for a pause, not to give a clip up
+    for pattern, text, kind, cookies_help in patterns:
+        for line in map(_shortened, errors.splitlines()):
+            if kind is not Kind.GONE and re.search(pattern, line, re.IGNORECASE):
+                return Reason(text, kind, line, cookies_help)
+    return Reason(otherwise.text, otherwise.kind, detail)
 
 
 def _shortened(line: str) -> str:

@@ -8,7 +8,7 @@ failure has a reason, and a file has its name only once all of it has been decod
 import os
 import shutil
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -89,11 +89,11 @@ def fetch_clip(
     """
     if clip.fault is not None:
         return Reason(clip.fault, Kind.GONE)
-    url = _media_url(clip, tools.ytdlp, children, timeouts, cookies)
-    if isinstance(url, Reason):
-        return url
     part = path.with_name(part_name(path.name))
     try:
+        url = _media_url(clip, tools.ytdlp, children, timeouts, cookies)
+        if isinstance(url, Reason):
+            return url
         return _excerpt(clip, url, part, path, tools.ffmpeg, children, timeouts)
     except OSError as error:
         raise as_resource_error(error, path) from error
@@ -110,14 +110,15 @@ def part_name(name: str) -> str:
 def _media_url(
     clip: AudioCapsClip, ytdlp: str, children: Children, timeouts: Timeouts, cookies: Path | None
 ) -> str | Reason:
-    with tempfile.TemporaryDirectory(prefix="atrkit-") as folder:
-        command = [ytdlp, "--ignore-config", "--no-playlist", "--no-progress", "--format", _FORMAT]
-        command += ["--socket-timeout", f"{timeouts.silence_s:g}", "--retries", "2", "--extractor-retries", "1"]
+    command = [ytdlp, "--ignore-config", "--no-playlist", "--no-progress", "--format", _FORMAT]
+    command += ["--socket-timeout", f"{timeouts.silence_s:g}", "--retries", "2", "--extractor-retries", "1"]
+    address = ["--get-url", "--", f"https://www.youtube.com/watch?v={clip.youtube_id}"]
+    with ExitStack() as stack:
         if cookies is not None:
             # yt-dlp writes its cookies back, and several of them at once would spoil the file
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="atrkit-"))
             command += ["--cookies", shutil.copy(cookies, folder)]
-        command += ["--get-url", "--", f"https://www.youtube.com/watch?v={clip.youtube_id}"]
-        ended = children.run(command, timeout_s=timeouts.media_url_s)
+        ended = children.run(command + address, timeout_s=timeouts.media_url_s)
     if ended.status is None:
         return Reason("yt-dlp did not answer", Kind.FAILED, f"killed after {timeouts.media_url_s:g} s")
     if ended.status != 0:
