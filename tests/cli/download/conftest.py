@@ -110,3 +110,69 @@ def zenodo(server, clotho_files, monkeypatch, impatient):
     monkeypatch.setattr(aac_tables, "_table", tables)
     monkeypatch.setenv("ATRKIT_MIRROR", server.url)
     return SimpleNamespace(server=server, paths=paths, links=links, files=clotho_files)
+
+
+# AudioCaps: tables at a local server, and programs that stand for yt-dlp and ffmpeg
+
+AUDIOCAPS = {
+    "train": {"trainAAAAAA": 30},
+    "val": {"valAAAAAAAA": 0, "valBBBBBBBB": 20},
+    "test": {"_-testAAAAA": 100, "testBBBBBBB": 10, "testCCCCCCC": 3},
+}
+YTDLP = """#!/bin/sh
+for last in "$@"; do :; done
+id="${last##*=}"
+echo "$@" >> "$(dirname "$0")/ytdlp.log"
+case "$(cat "$(dirname "$0")/says/$id" 2>/dev/null)" in
+  private) echo "ERROR: [youtube] $id: Private video. Sign in if you've been granted access" >&2; exit 1 ;;
+  limited) echo "ERROR: [youtube] $id: Sign in to confirm you're not a bot. Use --cookies" >&2; exit 1 ;;
+  garbage) printf '\\001\\002 no address' ;;
+  hang) exec sleep 60 ;;
+  *) echo "https://media.invalid/$id" ;;
+esac
+"""
+FFMPEG = """#!/bin/sh
+for last in "$@"; do :; done
+echo "$@" >> "$(dirname "$0")/ffmpeg.log"
+cp "$(dirname "$0")/sound.flac" "$last"
+"""
+
+
+@pytest.fixture
+def audiocaps(server, monkeypatch, impatient):
+    """AudioCaps' tables of captions, small, at the local server."""
+    for subset, clips in AUDIOCAPS.items():
+        number = 1 if subset == "train" else 5
+        rows = [
+            [f"{subset}{clip}{k}", youtube_id, start_s, f"Sound {clip}, described {k} times"]
+            for clip, (youtube_id, start_s) in enumerate(clips.items())
+            for k in range(number)
+        ]
+        path = urlsplit(aac_tables.audiocaps_captions("v1", subset).url).path
+        server.publish(path, table(["audiocap_id", "youtube_id", "start_time", "caption"], rows))
+    monkeypatch.setenv("ATRKIT_MIRROR", server.url)
+    return server
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """Fake yt-dlp and ffmpeg on PATH; `tools.says(youtube_id, "private")` makes one fail."""
+    folder = tmp_path / "bin"
+    (folder / "says").mkdir(parents=True)
+    for name, script in (("yt-dlp", YTDLP), ("ffmpeg", FFMPEG)):
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+    soundfile.write(folder / "sound.flac", noise(1, duration_s=10), 48_000, subtype="PCM_16")
+    for variable in ("AAC_DATASETS_YTDLP_PATH", "AAC_DATASETS_FFMPEG_PATH"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    def calls(program):
+        log = folder / f"{program}.log"
+        return log.read_text().splitlines() if log.exists() else []
+
+    return SimpleNamespace(
+        folder=folder,
+        says=lambda youtube_id, what: (folder / "says" / youtube_id).write_text(what),
+        calls=calls,
+    )
