@@ -219,7 +219,7 @@ def test_an_original_elsewhere_is_another_one(three, tmp_path):
     assert three.read == ["b.wav"]
 
 
-@pytest.mark.parametrize("damage", ["lost", "cut", "written anew", "elsewhere"])
+@pytest.mark.parametrize("damage", ["lost", "cut", "written anew"])
 def test_a_copy_that_is_not_as_it_was_written_is_made_again(three, damage):
     before, target = three.copies(), three.target("a.wav")
     match damage:
@@ -231,14 +231,20 @@ def test_a_copy_that_is_not_as_it_was_written_is_made_again(three, damage):
             os.utime(target, ns=(mtime_ns, mtime_ns))
         case "written anew":
             target.write_bytes(target.read_bytes()[::-1])
-        case "elsewhere":
-            target.rename(target.with_name("elsewhere.flac"))
-            three.target = lambda name, rate_hz: three.folder / "audio_new" / f"{name}.flac"
     three.prepare()
-    if damage != "elsewhere":
-        assert three.read == ["a.wav"] and three.copies() == before
+    assert three.read == ["a.wav"] and three.copies() == before
     three.prepare()
     assert three.read == []
+
+
+def test_a_copy_that_is_wanted_elsewhere_is_made_there(three):
+    elsewhere = three.folder / "audio_new" / "a.flac"
+    elsewhere.parent.mkdir()
+    three.target("a.wav").rename(elsewhere)  # the right file, which the journal knows at another place
+    jobs = [AudioJob("a.wav", three.source("a.wav"), elsewhere)]
+    assert three.prepare(jobs=jobs)["a.wav"].copy.path == str(elsewhere)
+    three.source("a.wav").unlink()
+    assert three.prepare()["a.wav"] == Unusable("there is no such file")
 
 
 def test_a_broken_recording_is_not_read_again_until_it_changes(three):
@@ -404,13 +410,23 @@ def unsorted_with_an_older_entry(lines):
     return [older, lines[2], lines[1], lines[0]]
 
 
+def foreign(lines):
+    return [*lines, "not ours\n"]
+
+
 def damaged(lines):
     return [lines[0], '{"clip_id": "b.wav"}\n', lines[2]]
 
 
 @pytest.mark.parametrize(
     ("break_it", "read"),
-    [(torn, ["c.wav"]), (unsorted_with_an_older_entry, []), (damaged, ["b.wav"]), (lambda lines: ["\0\xff"], None)],
+    [
+        (torn, ["c.wav"]),
+        (unsorted_with_an_older_entry, []),
+        (foreign, []),
+        (damaged, ["b.wav"]),
+        (lambda lines: ["\0\xff"], None),
+    ],
 )
 def test_a_journal_that_is_not_as_it_should_be_becomes_so(three, break_it, read):
     before, copies = three.journal.read_bytes(), three.copies()
