@@ -100,6 +100,13 @@ def test_the_same_words_in_another_spelling_are_the_same_query(dcase):
     assert dcase(("a DOG eats greedily", "['rain.wav']")).qrels[0].query_ids == ("evaluation/dog's bowl.wav#1",)
 
 
+def test_a_file_name_that_two_clips_have_is_no_clip(tmp_path, dcase):
+    path = dcase(("Rain falls.", "['rain.wav', 'bell.wav']")).source
+    read = read_dcase2025(path, dataset_of({**CAPTIONS, "other/bell.wav": []}, tmp_path))
+    assert read.qrels[0].grades == {"evaluation/rain.wav#1": {"evaluation/rain.wav": 1}}
+    assert [problem.item for problem in read.problems] == ["eval: Rain falls. -> bell.wav"]
+
+
 @pytest.mark.parametrize(
     "cell",
     ["", "rain.wav", "{'a': 1}", "['a', 1]", "['a'", "('a',)", "[['a']]", "['a'] + ['b']", "[b'a']", "[f'{1}']",

@@ -41,6 +41,15 @@ def test_every_single_character_is_stable() -> None:
         assert normalise_caption(once) == once, hex(code)
 
 
+def test_composed_and_decomposed_text_are_the_same_words() -> None:
+    for code in range(sys.maxunicode + 1):
+        written = f"a{chr(code)}b"
+        for form in ("NFC", "NFD"):
+            other = unicodedata.normalize(form, written)
+            if other != written:
+                assert normalise_caption(other) == normalise_caption(written), hex(code)
+
+
 @given(st.text())
 def test_result_has_no_punctuation_no_capitals_and_single_spaces(text: str) -> None:
     once = normalise_caption(text)
