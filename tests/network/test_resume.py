@@ -249,6 +249,14 @@ def test_a_sidecar_without_a_part_means_nothing(server, download, leave_part):
     assert starts(server) == [0] and download.remarks == []
 
 
+def test_a_part_that_was_just_emptied_is_no_beginning(server, download, leave_part):
+    """A kill between emptying the part and describing the new version."""
+    leave_part(etag='"one"')
+    download.part.write_bytes(b"")
+    download(server.publish("/a.7z", OTHER, etag='"two"'))
+    assert starts(server) == [0] and download.path.read_bytes() == OTHER
+
+
 def test_a_sidecar_left_beside_the_finished_file_goes(server, download):
     url = server.publish("/a.7z", download.content)
     download(url)
