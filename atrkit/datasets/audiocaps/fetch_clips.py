@@ -122,7 +122,6 @@ def fetch_clips(
                 timeouts=timeouts or Timeouts(),
                 cookies=cookies,
             )
-            streams = min(streams, len(queue))
             run = _Run(queue, outcomes, answers, fetch, streams, on_clip, on_remark, sleep)
             pool = ThreadPoolExecutor(streams, thread_name_prefix="atrkit-audiocaps")
             try:
@@ -179,7 +178,7 @@ class _Run:
     sleep: Callable[[float], None]
 
     def __post_init__(self) -> None:
-        self._pacing = Pacing(offline_limit=max(ATTEMPTS_PER_RUN, self.streams))
+        self._pacing = Pacing(self.streams)
 
     def ask_all(self, pool: ThreadPoolExecutor) -> None:
         """Ask for every clip.
@@ -189,7 +188,7 @@ class _Run:
         """
         running: dict[Future[FetchedAudio | Reason], _Job] = {}
         while self.queue or running:
-            while self.queue and len(running) < self.streams and self._pacing.refusal is None:
+            while self.queue and len(running) < self._pacing.width and self._pacing.refusal is None:
                 job = self.queue.popleft()
                 running[pool.submit(self.fetch, job.clip, job.path)] = job
             for future in wait(running, return_when=FIRST_COMPLETED).done:

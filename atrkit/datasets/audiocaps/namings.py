@@ -18,7 +18,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from atrkit.audio.read import AUDIO_SUFFIXES
 from atrkit.datasets.audiocaps.tables import CLIP_DURATION_S, AudioCapsClip
@@ -27,6 +27,8 @@ from atrkit.datasets.audiocaps.tables import CLIP_DURATION_S, AudioCapsClip
 UNREADABLE_SUFFIXES = frozenset({".m4a", ".mp4", ".webm", ".mka", ".mkv", ".aac", ".wma", ".weba"})
 _NAMING = re.compile(r"(?P<id>[A-Za-z0-9_-]{11})(?:_(?P<start>\d+(?:\.\d+)?)(?:[_-](?P<end>\d+(?:\.\d+)?))?)?")
 _CAPTION_NAMING = re.compile(r"\d{1,9}")
+_PLAIN_SUFFIXES = (".wav", ".flac")
+_ORIGINAL = 1 << 30  # a rate above all others
 _RATE = re.compile(r"(\d+)hz", re.IGNORECASE)
 _MILLISECONDS = 1000
 _SHORTEST_CLIP_S = 1
@@ -209,17 +211,10 @@ class _File:
 
 
 def _rank(file: _File) -> tuple[bool, int, bool, str]:
-    path = PurePosixPath(file.path)
-    rates_hz = [int(rate) for rate in _RATE.findall("/".join(path.parts[:-1]))]
-    return (
-        not file.names_start,
-        -max(rates_hz) if rates_hz else -(1 << 30),
-        path.suffix.lower() not in _PLAIN,
-        file.path,
-    )
-
-
-_PLAIN = (".wav", ".flac")
+    folder, _, name = file.path.rpartition("/")
+    rates_hz = [int(rate) for rate in _RATE.findall(folder)]
+    rate_hz = max(rates_hz) if rates_hz else _ORIGINAL
+    return not file.names_start, -rate_hz, not name.lower().endswith(_PLAIN_SUFFIXES), file.path
 
 
 class _Sorting:

@@ -8,6 +8,7 @@ from atrkit.datasets.audiocaps.youtube import FetchedAudio
 # our choice; YouTube forgets within an hour at most, says yt-dlp
 PAUSES_S = (30.0, 60.0, 120.0, 300.0, 600.0)
 FAILURES_WORTH_A_REMARK = 10
+_FEWEST_OFFLINE = 2  # with one, a clip that never works would stop every run
 
 
 @dataclass
@@ -15,16 +16,17 @@ class Pacing:
     """What the last answers say about YouTube rather than about a clip.
 
     One refusal is enough for a pause, because each further request makes it longer. A network that fails once is
-    that clip's matter; it is everybody's when it fails for as many clips in a row as are asked for at once.
+    that clip's matter; it is everybody's when it fails for as many clips in a row as are asked for at once. Until
+    YouTube has answered for the first time one clip is asked for, so that a machine without network knows it soon.
 
     Args:
-        offline_limit: clips in a row that cannot reach YouTube before all wait.
+        streams: clips that may be asked for at once.
         refusal: why everybody has to wait; None when nobody has.
         pauses: since YouTube last answered.
         failures_in_a_row: answers in a row that were of no use.
     """
 
-    offline_limit: int
+    streams: int
     refusal: Reason | None = None
     pauses: int = 0
     failures_in_a_row: int = 0
@@ -38,12 +40,17 @@ class Pacing:
             self.refusal = answer
         elif isinstance(answer, Reason) and kind is Kind.OFFLINE:
             self._offline_in_a_row += 1
-            if self._offline_in_a_row >= self.offline_limit:
+            if self._offline_in_a_row >= max(_FEWEST_OFFLINE, self.width):
                 self.refusal = answer
         else:
             self._offline_in_a_row = self.pauses = 0
             self._was_answered = True
             self.failures_in_a_row = self.failures_in_a_row + 1 if kind is Kind.FAILED else 0
+
+    @property
+    def width(self) -> int:
+        """How many clips to ask for at once."""
+        return self.streams if self._was_answered else 1
 
     @property
     def is_hopeless(self) -> bool:

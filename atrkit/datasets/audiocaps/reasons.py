@@ -40,7 +40,8 @@ class Reason:
         return self.kind is Kind.GONE
 
 
-_LONGEST_DETAIL = 300
+_LONGEST_DETAIL = 200
+_CAUSE = re.compile(r" \(caused by .*")
 _SAYS_NOTHING = ("Last message repeated", "Error opening input file", "Error opening output file")
 _PREFIX = re.compile(r"((ERROR|WARNING): *)?(\[[\w:#/,]+( @ 0x[0-9a-f]+)?\] *)*([\w-]{11}: +)?")
 
@@ -135,5 +136,5 @@ def _first_match(patterns: tuple[tuple[str, str, Kind, bool], ...], errors: str,
 
 
 def _shortened(line: str) -> str:
-    said = _PREFIX.sub("", line.strip())
+    said = _CAUSE.sub("", _PREFIX.sub("", line.strip()))
     return "".join(letter if letter.isprintable() else "?" for letter in said)[:_LONGEST_DETAIL]

@@ -105,6 +105,8 @@ def test_a_file_that_must_be_converted_is_named_unless_there_is_another():
 def test_clips_with_hostile_ids_match_nothing():
     found = match("--exec rm x_30.wav", clips=[AudioCapsClip("--exec rm x", "30", ())])
     assert (found.paths, found.unmatched) == ({}, 1)
+    found = match("aaaaaaaaaaa_30.wav", "90004.wav", clips=[AudioCapsClip("aaaaaaaaaaa", "../x", (("90004", "Rain"),))])
+    assert (found.paths, found.contradicting, found.unmatched) == ({}, {}, 2)
 
 
 def test_paths_are_in_the_order_of_the_clips():
@@ -114,7 +116,16 @@ def test_paths_are_in_the_order_of_the_clips():
 
 def test_a_folder_is_listed_with_links_loops_and_oddities(tmp_path: Path):
     have, elsewhere = tmp_path / "have", tmp_path / "elsewhere"
-    for name in ("a/b/deep.wav", "top.FLAC", "video.webm", "notes.txt", "._top.wav", ".cache/x.wav", "no_suffix"):
+    for name in (
+        "a/b/deep.wav",
+        "top.FLAC",
+        "video.webm",
+        "notes.txt",
+        "._top.wav",
+        ".cache/x.wav",
+        "a/._b.wav",
+        "no_suffix",
+    ):
         path = have / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -133,7 +144,7 @@ def test_a_folder_is_listed_with_links_loops_and_oddities(tmp_path: Path):
     assert [name for name in listing.sounds if "linked" not in name] == ["a/b/deep.wav", "top.FLAC", "\udcff.wav"]
     assert sum("linked.wav" in name for name in listing.sounds) == 1
     assert listing.unreadable == ("video.webm",)
-    assert listing.hidden == 2
+    assert listing.hidden == 3
     assert listing.unlistable == ()
 
 

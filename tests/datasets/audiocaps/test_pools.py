@@ -54,7 +54,7 @@ def test_every_clip_of_957_is_in_the_official_test_set():
         "-rain_1_30__30.flac\nYbell_______0.flac",
         "\ufeff-rain_1_30_\nYbell______\n",
         "file_name,caption_1\nY-rain_1_30_.wav,Rain\nYYbell______.wav,A bell\n",
-        'audiocap_id,youtube_id,start_time,caption\n1,-rain_1_30_,30,"Rain, heavy"\n2,-rain_1_30_,30,R\n3,Ybell______,0,\n',
+        'audiocap_id,youtube_id,caption\n1,-rain_1_30_,"Rain, heavy"\n2,-rain_1_30_,R\n3,Ybell______,\n',
         'losses,fname,cands\n"[1, 2]",-rain_1_30__30.flac,"a\nb"\n"[]",Ybell_______0.flac,x\n',
         "youtube_id\n-rain_1_30_\nYbell______\n",
         "youtube_id;n\n-rain_1_30_;1\nYbell______;2\n",

@@ -124,7 +124,7 @@ def test_what_youtube_says_becomes_a_reason(message, text, kind, cookies_help):
     reason = from_ytdlp(f"WARNING: [youtube] something else\nERROR: [youtube] 429-5xx_abc: {message}\n")
     assert (reason.text, reason.kind, reason.cookies_help) == (text, kind, cookies_help)
     assert reason.permanent is (kind is Kind.GONE)
-    assert reason.detail == message[:300]
+    assert reason.detail == message.partition(" (caused by")[0][:200]
 
 
 @pytest.mark.parametrize(
@@ -176,5 +176,5 @@ def test_the_detail_is_one_printable_line():
         detail_of("a\n[in#0/matroska,webm @ 0x55d225c54a80] b\x1b[31m\tc\n    Last message repeated 3 times\n")
         == "b?[31m?c"
     )
-    assert len(detail_of("x" * 1000)) == 300
+    assert len(detail_of("x" * 1000)) == 200
     assert detail_of(" \n") == ""

@@ -88,6 +88,20 @@ def test_a_program_leaves_its_status_and_its_output(tmp_path: Path):
     assert (ended.status, ended.output, ended.errors) == (3, "a b|; rm -rf x\n", "bad\n")
 
 
+def test_a_program_cannot_read_what_is_typed(tmp_path: Path):
+    tool = program(tmp_path / "tool", 'read typed; echo "got $typed"')
+    terminal, typing = os.pipe()
+    os.write(typing, b"a secret\n")
+    stdin = os.dup(0)
+    try:
+        os.dup2(terminal, 0)
+        assert Children().run([tool], timeout_s=10).output == "got \n"
+    finally:
+        os.dup2(stdin, 0)
+        for descriptor in (terminal, typing, stdin):
+            os.close(descriptor)
+
+
 def test_of_much_output_only_a_little_is_kept(tmp_path: Path):
     tool = program(tmp_path / "tool", "head -c 3000000 /dev/zero; head -c 3000000 /dev/zero >&2; echo last >&2")
     ended = Children().run([tool], timeout_s=10)
