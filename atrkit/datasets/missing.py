@@ -78,7 +78,9 @@ def load_missing(folder: Path) -> tuple[MissingClip, ...] | None:
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(_COLUMNS) or row[-1] not in _FLAGS:
             raise _damaged(path, f"row {number} is not as atrkit writes it")
-    return tuple(MissingClip(*row[:-1], permanent=_FLAGS[row[-1]]) for row in rows[1:])
+    return tuple(
+        MissingClip(split, clip_id, source, reason, _FLAGS[flag]) for split, clip_id, source, reason, flag in rows[1:]
+    )
 
 
 def reasons_by_split(missing: Sequence[MissingClip]) -> dict[str, dict[str, int]]:
