@@ -14,6 +14,7 @@ from atrkit.errors import EXIT_DONE_WITH_PROBLEMS
 
 if TYPE_CHECKING:
     from atrkit.datasets.manifest import Dataset
+    from atrkit.datasets.missing import MissingClip
 
 WORKERS = os.cpu_count() or 1
 
@@ -172,10 +173,10 @@ def _names_in(text: str | None) -> Sequence[str] | None:
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _show(terminal: Terminal, dataset: "Dataset") -> None:
+def _show(terminal: Terminal, dataset: "Dataset", missing: "Sequence[MissingClip] | None" = None) -> None:
     from atrkit.reports.dataset_summary import dataset_record, dataset_table
 
-    terminal.show(dataset_table(dataset), dataset_record(dataset))
+    terminal.show(dataset_table(dataset, missing), dataset_record(dataset, missing))
 
 
 def _finish(terminal: Terminal, dataset: "Dataset") -> None:
@@ -183,10 +184,10 @@ def _finish(terminal: Terminal, dataset: "Dataset") -> None:
     from atrkit.datasets.manifest import PROBLEMS_NAME
     from atrkit.datasets.missing import MISSING_NAME, load_missing
 
-    _show(terminal, dataset)
-    missing = len(load_missing(dataset.folder) or ())
+    missing = load_missing(dataset.folder) or ()
+    _show(terminal, dataset, missing)
     if missing:
-        terminal.say(f"{missing:,} clips are missing, each with its reason, in {dataset.folder / MISSING_NAME}")
+        terminal.say(f"{len(missing):,} clips are missing, each with its reason, in {dataset.folder / MISSING_NAME}")
     terminal.finish(len(dataset.problems), dataset.folder / PROBLEMS_NAME)
     if missing:
         raise typer.Exit(EXIT_DONE_WITH_PROBLEMS)

@@ -85,5 +85,5 @@ def refuse_changed_audio(dataset: Dataset, file: AudioFile) -> None:
     if digest != file.sha256:
         raise IntegrityError(
             f"{path} changed since dataset {dataset.name!r} was made: take the new audio in "
-            f"({command_that_makes(dataset.name)}), then extract with --overwrite"
+            f"({command_that_makes(dataset.name, dataset.about)}), then extract with --overwrite"
         )

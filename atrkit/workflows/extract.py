@@ -125,7 +125,7 @@ def _require_recordings(dataset: Dataset, sample_rate_hz: int) -> None:
         raise MissingPrerequisiteError(
             f"none of the {len(dataset.clips)} recordings of {dataset.name!r} is there, the first {paths[0]}: "
             "put them back (is a disk not mounted?), or make "
-            f"the dataset again: {command_that_makes(dataset.name)}"
+            f"the dataset again: {command_that_makes(dataset.name, dataset.about)}"
         )
 
 
@@ -185,7 +185,7 @@ def _refuse_gone_or_changed(dataset: Dataset, file: AudioFile) -> None:
     except UnusableAudioError as error:
         raise IntegrityError(
             f"{dataset.audio_path(file)} has an embedding and {error}: put it back, or make the dataset without it: "
-            f"{command_that_makes(dataset.name)}"
+            f"{command_that_makes(dataset.name, dataset.about)}"
         ) from error
 
 

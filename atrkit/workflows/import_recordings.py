@@ -7,6 +7,7 @@ from pathlib import Path
 
 from atrkit.datasets.folder import check_dataset_name, import_folder
 from atrkit.datasets.manifest import DATASET_NAME, Dataset, save_dataset
+from atrkit.datasets.missing import MISSING_NAME
 from atrkit.files import single_writer
 from atrkit.workflows.session import Advance, Session
 
@@ -52,6 +53,7 @@ def import_recordings(
             strict=strict,
             on_progress=on_progress,
         )
+        (folder / MISSING_NAME).unlink(missing_ok=True)  # of a download that this replaces
         save_dataset(dataset)
     return dataset
 
