@@ -167,20 +167,41 @@ def test_without_network_it_stops_at_once(download, make_tools, make_clips, say,
     assert len(fake.asked) == 2
 
 
-def test_a_network_that_goes_away_is_waited_for(download, make_tools, make_clips, tmp_path, say):
-    # reachable for two clips, then not for two requests, then again
-    count = (
-        f"echo x >> {tmp_path}/n; n=$(wc -l < {tmp_path}/n); [ $n -eq 3 -o $n -eq 4 ] && {{ {say(OFFLINE)}; }}; {MEDIA}"
-    )
-    outcomes = download(make_clips(6), make_tools(ytdlp=count))
+def nth_request(folder: Path, pattern: str, body: str) -> str:
+    """A yt-dlp that does something else at some of its requests, counted from 1."""
+    return f"echo x >> {folder}/n; case $(($(wc -l < {folder}/n))) in {pattern}) {body};; esac; {MEDIA}"
+
+
+def test_while_all_wait_nothing_is_asked(download, make_tools, make_clips, tmp_path, say):
+    refuse_once = f"mkdir {tmp_path}/refused 2>/dev/null && {{ {say(LIMITED)}; }}"
+    fake = make_tools(ytdlp=f"case $id in *b) {refuse_once};; *c) sleep 0.2;; esac; {MEDIA}")
+    before_the_pause: list[str] = []
+    outcomes = download(make_clips(6), fake, streams=2, sleep=lambda _: before_the_pause.extend(fake.asked))
     assert states(outcomes) == ["fetched"] * 6
+    assert sorted(before_the_pause) == ["video00000a", "video00000b", "video00000c"]
+
+
+def test_a_network_that_goes_away_is_waited_for(download, make_tools, make_clips, tmp_path, say):
+    # two in a row cannot reach YouTube, all wait, a third cannot either: that is its own matter again
+    fake = make_tools(ytdlp=nth_request(tmp_path, "3|4|5", say(OFFLINE)))
+    assert states(download(make_clips(6), fake)) == ["fetched"] * 6
     assert download.slept == [30]
 
 
-def test_one_clip_that_times_out_does_not_hold_up_the_rest(download, make_tools, make_clips, say):
-    fake = make_tools(ytdlp=f"case $id in *a) {say(OFFLINE)};; esac; {MEDIA}")
-    assert states(download(make_clips(3), fake)) == ["missing", "fetched", "fetched"]
+def test_failures_of_the_network_that_do_not_follow_each_other_are_single_clips(
+    download, make_tools, make_clips, tmp_path, say
+):
+    fake = make_tools(ytdlp=nth_request(tmp_path, "2|4|6", say(OFFLINE)))
+    assert states(download(make_clips(6), fake)) == ["fetched"] * 6
     assert download.slept == []
+
+
+@pytest.mark.parametrize("letter", ["a", "c"])
+def test_one_clip_that_times_out_does_not_hold_up_the_rest(download, make_tools, make_clips, say, letter):
+    fake = make_tools(ytdlp=f"case $id in *{letter}) {say(OFFLINE)};; esac; {MEDIA}")
+    assert sorted(states(download(make_clips(3), fake))) == ["fetched", "fetched", "missing"]
+    assert len(fake.asked) == 4
+    assert (download.slept, download.remarks) == ([], [])
 
 
 def test_a_clip_whose_program_hangs_is_missing(download, make_tools, make_clips):

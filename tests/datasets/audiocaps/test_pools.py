@@ -89,6 +89,13 @@ def test_a_list_in_an_archive_is_read_without_extracting(pool_file, tmp_path):
         read_pool(pool_file(data.getvalue()[:-40]))
 
 
+def test_an_enormous_list_in_an_archive_is_not_read(pool_file):
+    member = tarfile.TarInfo("retrieval_test.csv")
+    member.size = 10 << 30
+    with pytest.raises(UsageError, match=r"no retrieval_test\.csv|unexpected end"):
+        read_pool(pool_file(member.tobuf() + b"youtube_id\n".ljust(512)))
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

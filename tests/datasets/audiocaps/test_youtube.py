@@ -91,7 +91,9 @@ def test_what_ytdlp_says_is_the_reason(fetch, make_tools, say):
         "echo not an address",
         "head -c 5000 /dev/urandom",
         "echo file:///etc/passwd",
+        "echo file://localhost/etc/passwd",
         "echo concat:/etc/passwd",
+        "echo ftp://media.example/x",
         "echo -f lavfi",
         "echo 'https://'",
         "echo 'http://[broken'",
@@ -119,6 +121,7 @@ def test_a_program_that_hangs_is_a_reason(fetch, make_tools):
         ("exit 0", "no sound came"),  # no file
         ('head -c 5000 {good} > "$last"; kill -9 $$', "ffmpeg failed"),
         ('head -c 5000 {good} > "$last"', "no sound came"),  # it says all is well
+        ('size=$(wc -c < {good}); head -c $((size * 6 / 10)) {good} > "$last"', "no sound came"),  # six seconds
         (': > "$last"', "no sound came"),
         ('echo "<html>" > "$last"', "no sound came"),
         ("echo 'Server returned 403 Forbidden (access denied)' >&2; exit 8", "the sound was refused"),
