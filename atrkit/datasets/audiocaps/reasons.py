@@ -99,7 +99,7 @@ def from_ytdlp(errors: str) -> Reason:
     Args:
         errors: what it wrote to stderr.
     """
-    return _first_match(_YTDLP_SAYS, errors, Reason("yt-dlp failed", Kind.FAILED))
+    return _first_match(_YTDLP_SAYS, errors, Reason("yt-dlp failed", Kind.FAILED), has_warnings=True)
 
 
 def from_ffmpeg(errors: str) -> Reason:
@@ -108,7 +108,7 @@ def from_ffmpeg(errors: str) -> Reason:
     Args:
         errors: what it wrote to stderr.
     """
-    return _first_match(_FFMPEG_SAYS, errors, Reason("ffmpeg failed", Kind.FAILED))
+    return _first_match(_FFMPEG_SAYS, errors, Reason("ffmpeg failed", Kind.FAILED), has_warnings=False)
 
 
 def detail_of(errors: str) -> str:
@@ -122,15 +122,17 @@ def detail_of(errors: str) -> str:
     return _shortened(serious[-1]) if serious else ""
 
 
-def _first_match(patterns: tuple[tuple[str, str, Kind, bool], ...], errors: str, otherwise: Reason) -> Reason:
+def _first_match(
+    patterns: tuple[tuple[str, str, Kind, bool], ...], errors: str, otherwise: Reason, *, has_warnings: bool
+) -> Reason:
     detail = detail_of(errors)
     for pattern, text, kind, cookies_help in patterns:
         if re.search(pattern, detail, re.IGNORECASE):
             return Reason(text, kind, detail, cookies_help)
-    # the other lines may name what did not matter in the end: enough for a pause, not to give a clip up
     for pattern, text, kind, cookies_help in patterns:
         for line in map(_shortened, errors.splitlines()):
-            if kind is not Kind.GONE and re.search(pattern, line, re.IGNORECASE):
+            # a warning may name what did not matter in the end: enough for a pause, not to give a clip up
+            if not (has_warnings and kind is Kind.GONE) and re.search(pattern, line, re.IGNORECASE):
                 return Reason(text, kind, line, cookies_help)
     return Reason(otherwise.text, otherwise.kind, detail)
 

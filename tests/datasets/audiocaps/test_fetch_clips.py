@@ -218,6 +218,12 @@ def test_many_failures_in_a_row_are_remarked_upon_once(download, make_tools, mak
     assert "pip install -U yt-dlp" in remark
 
 
+def test_videos_that_are_gone_are_no_sign_of_an_old_ytdlp(download, make_tools, make_clips, say):
+    outcomes = download(make_clips(12), make_tools(ytdlp=say("ERROR: [youtube] video00000x: Private video")))
+    assert {outcome.reason.text for outcome in outcomes.values()} == {"private"}
+    assert download.remarks == []
+
+
 def test_hostile_ids_are_missing_and_reach_neither_programs_nor_paths(download, make_tools, tmp_path):
     clips = [
         AudioCapsClip("--exec rm x", "30", ()),
