@@ -85,7 +85,7 @@ class PartFile:
             return None
         texts = (origin.etag, origin.last_modified)
         is_sound = isinstance(origin.url, str) and all(text is None or isinstance(text, str) for text in texts)
-        is_count = origin.total_bytes is None or (type(origin.total_bytes) is int and origin.total_bytes >= 0)
+        is_count = origin.total_bytes is None or (isinstance(origin.total_bytes, int) and origin.total_bytes >= 0)
         return origin if is_sound and is_count else None
 
     def begin(self, origin: Origin) -> None:

@@ -133,10 +133,15 @@ def test_a_server_that_ignores_the_condition_is_found_out(server, download, leav
 
 def test_the_same_with_a_date(server, download, leave_part):
     leave_part(etag=None, last_modified=DATE)
-    later = DATE.replace("2026", "2027")
-    url = server.publish("/a.7z", OTHER, etag=None, last_modified=later, faults=[server.ignore_if_range()])
-    download(url)
-    assert download.path.read_bytes() == OTHER
+    later, changed = DATE.replace("2026", "2027"), download.content[::-1]
+    download(server.publish("/a.7z", changed, etag=None, last_modified=later, faults=[server.ignore_if_range()]))
+    assert starts(server) == [200_000, 0] and download.path.read_bytes() == changed
+
+
+def test_a_proxy_that_weakens_the_etag_is_no_change(server, download, leave_part):
+    leave_part(etag='"one"')
+    download(server.publish("/a.7z", download.content, etag='"one"', faults=[server.headers(ETag='W/"one"')]))
+    assert starts(server) == [200_000] and download.path.read_bytes() == download.content
 
 
 def test_a_server_that_ignores_ranges_starts_again(server, download, leave_part):

@@ -131,6 +131,13 @@ def test_a_cut_in_chunks_is_never_success(server, download):
     assert download.path.read_bytes() == download.content
 
 
+def test_the_end_of_a_connection_is_a_cut_where_only_the_published_length_tells(server, download):
+    fault = server.unframed() | server.cut(100_000)
+    download(server.publish("/a.7z", download.content, faults=[fault]), size_bytes=512_000)
+    assert [request.range_start for request in server.requests] == [0, 100_000]
+    assert download.path.read_bytes() == download.content and download.slept_s == [1]
+
+
 def test_a_length_that_is_never_reached_is_a_cut(server, download):
     lie = server.headers(Content_Length="600000")
     url = server.publish("/a.7z", download.content, etag=None, faults=server.always(lie))
