@@ -157,7 +157,7 @@ def test_other_output_of_ytdlp(errors, text, kind):
         (
             "[out#0/flac @ 0x5596] Stream map '' matches no streams.\nTo ignore this, add a trailing '?' to the map.\n"
             "Failed to set value '0:a:0' for option 'map': Invalid argument\n"
-            "Error parsing options for output file /clips/.x.flac.1.part.\nError opening output files: Invalid argument",
+            "Error parsing options for output file x.part.\nError opening output files: Invalid argument",
             "the video has no sound",
             None,
         ),
