@@ -3,6 +3,9 @@
 import json
 import os
 import resource
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -254,6 +257,31 @@ def test_an_interrupted_transfer_goes_on(server, download, interruption):
     assert kept_bytes > 200_000 and download.part.read_bytes() == download.content[:kept_bytes]
     assert download(url).kept_bytes == kept_bytes
     assert server.requests[-1].range_start == kept_bytes and download.path.read_bytes() == download.content
+
+
+GROWTH = """
+import resource, sys
+from pathlib import Path
+from atrkit.network import fetch
+
+def peak_kb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+fetch(sys.argv[1] + "/small", Path("small"), what="it")
+before_kb = peak_kb()
+fetch(sys.argv[1] + "/large", Path("large"), what="it", sha256=sys.argv[2])
+print(peak_kb() - before_kb)
+"""
+
+
+def test_memory_does_not_grow_with_the_file(server, tmp_path):
+    large = server.noise(40_000_000)
+    server.publish("/small", b"x" * 100_000)
+    server.publish("/large", large)
+    environment = os.environ | {"PYTHONPATH": str(Path(atrkit.__file__).parents[1])}
+    command = [sys.executable, "-c", GROWTH, server.url, large.sha256()]
+    child = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert int(child.stdout) < 8_000
 
 
 def test_a_mirror_takes_the_place_of_the_server(server, download, monkeypatch):
