@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,11 +121,10 @@ def require_writable(folder: Path) -> None:
     Raises:
         ResourceError: the folder cannot be made or written (exit code 4).
     """
-    probe = folder / f".atrkit-write-probe-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):  # without a name, so that a kill leaves nothing
+            pass
     except OSError as error:
         raise as_resource_error(error, folder) from error
 

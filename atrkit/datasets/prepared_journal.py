@@ -144,6 +144,8 @@ class Journal:
         self._compact()  # nothing may be appended to half a line
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            # what a kill left of writing entries that had come in order: they are compact as they are
+            self.path.with_name(f"{self.path.name}.part").unlink(missing_ok=True)
             file = self.path.open("ab", buffering=0)  # nothing is left to write, and to fail again, when it is closed
         except OSError as error:
             raise as_resource_error(error, self.path) from error

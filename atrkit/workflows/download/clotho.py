@@ -199,22 +199,30 @@ def _bring_audio(
     *,
     keep_archive: bool,
 ) -> None:
-    """Download and unpack what is not there yet; the archive goes when its files are in place."""
+    """Download and unpack what is not there yet; the archive goes when its files are in place.
+
+    Until then it has another name: a kill could leave all files in place, and nothing else would tell an archive that
+    is to go from one that the user keeps.
+    """
     archive, folder = own.archive_path(subset), own.audio_folder(subset)
+    unpacking = archive.with_name(f"{archive.name}.unpacking")
     names = {row.file_name for row in table.rows}
     lacking = _lacking(own, subset, names, copies)
-    if not lacking:
+    if not lacking and not unpacking.is_file():
         return
-    if len(lacking) < len(names):
+    if 0 < len(lacking) < len(names):
         session.say(f"{folder}: {len(lacking)} files are missing or changed, {lacking[0]!r} the first: unpacked again")
     file = clotho_subset(own.version, subset).archive
-    fetch_file(session, file, archive)
-    listing = scan_archive(archive, expected_names=names)
+    fetched = fetch_file(session, file, unpacking if unpacking.is_file() else archive)
+    fetched.path.replace(unpacking)
+    listing = scan_archive(unpacking, expected_names=names)
     with byte_progress(session, f"unpacking {file.name}") as on_progress:
-        extract_archive(archive, folder, listing, on_progress=on_progress)
+        extract_archive(unpacking, folder, listing, on_progress=on_progress)
     save_record(record_path(archive), ExtractionRecord(file.name, file.md5 or "", listing.members))
-    if not keep_archive:
-        archive.unlink()
+    if keep_archive:
+        unpacking.replace(archive)
+    else:
+        unpacking.unlink()
 
 
 def _lacking(own: ClothoFolder, subset: str, names: set[str], copies: Path | None) -> list[str]:

@@ -1,7 +1,8 @@
 """Steps that both datasets share: transfers with a display, resampling, and writing the manifest."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from atrkit.workflows.session import Advance, Session
 # 16-bit FLAC takes about 0.6 of 16-bit PCM; the rest is for rates above the original's
 RESAMPLED_SHARE = 0.8
 JOURNAL_NAME = "prepared.jsonl"
+REPLACED_NAME = f".{DATASET_NAME}.replaced"
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def writing_dataset(session: Session, name: str, published: str, version: str) -
     check_dataset_name(name)
     folder = session.workspace.dataset_folder(name)
     with single_writer(folder):
-        about = load_dataset(folder).about if (folder / DATASET_NAME).is_file() else {}
+        about = _what_is_there(folder)
         there = about.get("source")
         if about and (not isinstance(there, dict) or (there.get("name"), there.get("version")) != (published, version)):
             held = f"{there.get('name')} {there.get('version')}" if isinstance(there, dict) else "another dataset"
@@ -86,6 +88,27 @@ def writing_dataset(session: Session, name: str, published: str, version: str) -
                 f"--name {published.lower()}-{version}"
             )
         yield Target(name, folder, about)
+
+
+def _what_is_there(folder: Path) -> dict[str, Any]:
+    """What an earlier call wrote of the dataset, also when it was killed while it replaced one."""
+    if (folder / DATASET_NAME).is_file():
+        return load_dataset(folder).about
+    try:
+        about: dict[str, Any] = json.loads((folder / REPLACED_NAME).read_bytes())["about"]
+    except FileNotFoundError:
+        return {}
+    return about
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[None]:
+    """Take the old description away while its files change, but not forget which subsets it had."""
+    described, replaced = folder / DATASET_NAME, folder / REPLACED_NAME
+    with suppress(FileNotFoundError):
+        described.replace(replaced)
+    yield
+    replaced.unlink(missing_ok=True)
 
 
 def choose_subsets(wanted: Sequence[str] | None, known: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
@@ -154,26 +177,37 @@ def finish_dataset(
         about={**about, "audio": _audio_record(described, options)},
         problems=described.problems,
     )
-    save_missing(target.folder, described.missing)
     if not described.clips:
+        save_missing(target.folder, described.missing)
         raise MissingPrerequisiteError(
             f"none of the {len(recordings):,} clips is there ({described.missing[0].reason}); "
             f"all are listed in {target.folder / MISSING_NAME}"
         )
     judgements = [detect_and_read(path, dataset) for path in relevance]
-    save_dataset(dataset)
-    for judged in judgements:
-        save_relevance(target.folder, judged)
-        _say_what_was_judged(session, judged)
+    with _replacing(target.folder):
+        save_missing(target.folder, described.missing)
+        save_dataset(dataset)
+        for judged in judgements:
+            save_relevance(target.folder, judged)
+            _say_what_was_judged(session, judged)
     if described.clipped_samples:
         session.say(
             f"{described.clipped_samples:,} samples in {described.clipped_clips:,} copies were beyond full scale "
             "and lie on it now"
         )
     if not options.keep_original:
-        dropped = drop_originals(prepared)
-        session.say(f"{dropped.files:,} originals deleted ({dropped.size_bytes / 1e9:,.2f} GB); their copies are kept")
+        _drop_originals(session, prepared)
     return dataset
+
+
+def _drop_originals(session: Session, prepared: dict[str, Prepared | Unusable]) -> None:
+    dropped = drop_originals(prepared)
+    session.say(f"{dropped.files:,} originals deleted ({dropped.size_bytes / 1e9:,.2f} GB); their copies are kept")
+    if dropped.damaged:
+        raise IntegrityError(
+            f"{len(dropped.damaged)} copies were not what had been written, that of {dropped.damaged[0]!r} the first: "
+            "their originals were kept; look after the disk, and run the same command again"
+        )
 
 
 def _say_what_was_judged(session: Session, judged: Relevance) -> None:
