@@ -1,6 +1,6 @@
 import pytest
 
-from atrkit.datasets.clotho.layout import VERSIONS, ClothoFolder, clip_id, find_copy, subsets_of
+from atrkit.datasets.clotho.layout import VERSIONS, ClothoFolder, clip_id, find_copy, subsets_of, version_of_table
 
 
 def touch(root, *names):
@@ -105,3 +105,41 @@ def test_a_copy_of_another_version_is_none_of_this_one(tmp_path):
     assert find_copy(tmp_path / "CLOTHO_v1", "v1") is not None
     assert find_copy(tmp_path, "v2.1") is None
     assert find_copy(tmp_path / "CLOTHO_v1", "v2.1") is None
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        (".", ""),
+        ("archives", ""),
+        ("archives", "archives"),
+        ("CLOTHO_v2.1/archives", ""),
+        ("CLOTHO_v2.1/archives", "CLOTHO_v2.1"),
+    ],
+)
+def test_archives_that_nobody_has_unpacked_are_a_copy(tmp_path, place, named):
+    touch(tmp_path, f"{place}/clotho_audio_evaluation.7z", f"{place}/clotho_audio_development.7z")
+    copy = find_copy(tmp_path / named, "v2.1")
+    assert copy.subsets == ("dev", "eval")
+    assert copy.archive_path("eval") == tmp_path / place / "clotho_audio_evaluation.7z"
+    assert copy.archive_path("val") is None and copy.audio_folder("dev") is None
+
+
+def test_one_subset_unpacked_and_another_still_in_its_archive(tmp_path):
+    touch(tmp_path, "evaluation/a.wav", "clotho_audio_validation.7z", "clotho_audio_evaluation.7z")
+    copy = find_copy(tmp_path, "v2.1")
+    assert copy.subsets == ("val", "eval") == tuple(copy.archive_paths) and tuple(copy.audio_folders) == ("eval",)
+    assert find_copy(tmp_path, "v1").subsets == ("eval",)
+
+
+def test_an_empty_folder_of_the_version_hides_nothing(tmp_path):
+    (tmp_path / "CLOTHO_v2.1").mkdir()
+    touch(tmp_path, "clotho_audio_validation.7z")
+    assert find_copy(tmp_path, "v2.1").subsets == ("val",)
+
+
+def test_a_table_is_recognised_by_its_md5():
+    assert version_of_table("dd568352389f413d832add5cf604529f") == "the captions of dev, version v1"
+    assert version_of_table("2e010427c56b1ce6008b0f03f41048ce") == "the metadata of val, version v2.1"
+    assert version_of_table("1b16b9e57cf7bdb7f13a13802aeb57e2") == "the captions of eval, versions v1, v2 and v2.1"
+    assert version_of_table("0" * 32) is None
