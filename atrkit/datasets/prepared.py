@@ -222,5 +222,7 @@ def _sync_folders(folders: Iterable[Path]) -> None:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            raise as_resource_error(error, folder) from error
         finally:
             os.close(descriptor)
