@@ -17,7 +17,7 @@ from atrkit.errors import AtrkitError
 
 Float32Array = npt.NDArray[np.float32]
 
-_BLOCK_SAMPLES = 1 << 18
+_BLOCK_SAMPLES = 1 << 15  # 128 kB: larger ones go back to the system after every use, and come as new pages
 _UNKNOWN_FRAMES = 1 << 62
 _LOWEST_RATE_HZ = 100  # our choice: less is a damaged header, and resampling would make gigabytes of a small file
 _LARGEST_SAMPLE = 1e15  # its power still fits into float32, summed over any window; 32-bit integers do too

@@ -1,10 +1,8 @@
 """Resampling from 44.1 to 32 kHz: how true copies are, how fast they are made, and what a second call costs."""
 
-import hashlib
 import math
 import shutil
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +20,7 @@ NAME = "resampling"
 CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "clips"
 FROM_HZ, TO_HZ = 44100, 32000
 BAND_HZ = 10_000  # soxr HQ's gain is -0.0004 dB there, and -0.004 dB at 13 kHz
-FILES, FILE_S, ROUNDS = 240, 25, 3
+FILES, FILE_S, ROUNDS = 400, 25, 3
 
 pytestmark = pytest.mark.bench
 
@@ -157,23 +155,27 @@ def seconds_to_prepare(originals: list[Path], folder: Path, workers: int) -> flo
     return seconds
 
 
-def seconds_to_compute(workers: int) -> float:
+HASHING = """[
+    start := __import__("time").perf_counter(),
+    __import__("hashlib").pbkdf2_hmac("sha256", b"", b"", 150_000),
+    __import__("time").perf_counter() - start,
+][-1]"""
+
+
+def seconds_per_hash(workers: int) -> float:
     """Work without files, which tells what this machine gives to one process and to two just now."""
-    work = partial(hashlib.pbkdf2_hmac, "sha256", b"", iterations=150_000)
-    start = time.perf_counter()
-    list(map_in_processes(work, [bytes([n]) for n in range(48)], workers, what="computed hashes"))
-    return time.perf_counter() - start
+    return float(np.mean(list(map_in_processes(eval, [HASHING] * 48, workers, what="computed hashes"))))
 
 
 def test_throughput_with_one_and_two_workers(originals, tmp_path, show_table, keep_figures):
     seconds: dict[int, list[float]] = {1: [], 2: []}
-    ideal: dict[int, list[float]] = {1: [], 2: []}
+    hashing: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(ROUNDS):
         for workers in (1, 2):
-            ideal[workers].append(seconds_to_compute(workers))
+            hashing[workers].append(seconds_per_hash(workers))
             seconds[workers].append(seconds_to_prepare(originals, tmp_path / "copies", workers))
     audio_s = FILES * FILE_S
-    gain, possible = min(seconds[1]) / min(seconds[2]), min(ideal[1]) / min(ideal[2])
+    gain, possible = min(seconds[1]) / min(seconds[2]), 2 * min(hashing[1]) / min(hashing[2])
     show_table(
         f"{FILES} files of {FILE_S} s from 44.1 to 32 kHz, WAV to FLAC, best of {ROUNDS}",
         ["workers", "seconds", "times real time", "gain", "gain of pure computing"],
@@ -183,7 +185,7 @@ def test_throughput_with_one_and_two_workers(originals, tmp_path, show_table, ke
         ],
     )
     keep_figures(NAME, {"seconds": seconds, "audio_s": audio_s, "gain": gain, "gain_of_computing": possible})
-    if possible < 1.9:
+    if possible < 1.85:
         pytest.skip(f"the machine is busy: pure computing gains {possible:.2f} from a second process")
     assert gain >= 1.7
 
