@@ -41,7 +41,8 @@ class FlacWriter:
         Raises:
             OSError: the file cannot be written.
 
-        Source: no dither is our choice: recordings bring noise far above the 98 dB that rounding leaves.
+        Source: no dither is our choice. Rounding leaves noise 98 dB below a full-scale tone, and a recording's own
+        noise above that does what dither would do.
         """
         pcm, clipped = to_16_bits(mono)
         self.frames += len(pcm)
