@@ -128,15 +128,18 @@ def audiocaps(
     version: Annotated[AudioCapsVersion, typer.Option(help="Published version.")] = AudioCapsVersion.v1,
     subset: SubsetOption = None,
     source: Annotated[
-        Path | None, typer.Option("--from", metavar="DIR", help="A folder of WAV or FLAC files you have; no download.")
+        Path | None, typer.Option("--from", metavar="DIR", help="A folder of WAV or FLAC files that you have.")
     ] = None,
     pool: Annotated[
         str | None,
-        typer.Option(metavar="816|883|912|957|975|FILE", help="Test only on a published pool, or on a list of ids."),
+        typer.Option(metavar="816|883|912|957|975|all|FILE", help="Test only on a published pool, or on a list of ids."),
     ] = None,
     fetch: Annotated[
-        bool, typer.Option("--fetch/--no-fetch", help="Download what is missing, or take what is there.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--fetch/--no-fetch", help="Download what is not there, or take what is (default: unless --from is given)."
+        ),
+    ] = None,
     streams: Annotated[int, typer.Option(min=1, help="Clips that are downloaded at once.")] = 4,
     cookies: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Cookies for yt-dlp, when YouTube asks who you are.")

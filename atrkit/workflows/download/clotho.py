@@ -1,34 +1,30 @@
-"""`atrkit download clotho`: from Zenodo, or from a copy on this machine, to a verified dataset with a manifest."""
+"""`atrkit download clotho`: from Zenodo, or from copies on this machine, to a verified dataset with a manifest."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from atrkit.datasets.aac_tables import ROOT_VARIABLE, PublishedFile, clotho_subset
-from atrkit.datasets.archives import (
-    ExtractionRecord,
-    extract_archive,
-    load_record,
-    missing_or_changed,
-    record_path,
-    save_record,
-    scan_archive,
-)
+from atrkit.datasets.aac_tables import ROOT_VARIABLE, clotho_subset
 from atrkit.datasets.clotho.clips import find_clips
 from atrkit.datasets.clotho.layout import ClothoCopy, ClothoFolder, clip_id, find_copy, subsets_of
-from atrkit.datasets.clotho.tables import ClothoTable, read_clotho
+from atrkit.datasets.clotho.tables import ClothoRow
 from atrkit.datasets.manifest import Caption, Dataset
-from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
-from atrkit.files import md5_of_file
-from atrkit.workflows.download.recordings import Recording
+from atrkit.errors import MissingPrerequisiteError, NetworkError, UsageError
+from atrkit.workflows.download.clotho_files import (
+    ClothoPlaces,
+    bring_audio,
+    bring_table,
+    copy_name,
+    say_what_to_fetch,
+)
+from atrkit.workflows.download.finish import finish_dataset
+from atrkit.workflows.download.recordings import CopyFolders, Recording
 from atrkit.workflows.download.steps import (
     AudioOptions,
-    byte_progress,
+    Target,
     choose_subsets,
-    copies_folder,
-    fetch_file,
-    finish_dataset,
+    require_readable,
     writing_dataset,
 )
 from atrkit.workflows.session import Session
@@ -71,171 +67,117 @@ def download_clotho(session: Session, options: ClothoOptions) -> Dataset:
         IntegrityError: a table, archive or, with --strict, a recording is not what it should be (exit code 5).
         NetworkError: Zenodo cannot be reached; says what is needed and where to put it (exit code 6).
     """
-    copy = _copy_on_this_machine(session, options)
-    if copy is not None and not options.audio.keep_original:
-        raise UsageError(f"--drop-original would delete recordings in {copy.folder}, which are yours: leave it out")
+    require_readable("--relevance", options.relevance)
     with writing_dataset(session, options.name, "Clotho", options.version) as target:
-        subsets = choose_subsets(options.subsets, subsets_of(options.version), target.subsets)
-        if options.source is not None and copy is not None:
-            subsets = _subsets_in_copy(session, copy, subsets, options)
-        own = ClothoFolder(target.folder, options.version)
-        recordings = [
-            recording for subset in subsets for recording in _recordings_of(session, own, copy, subset, options)
-        ]
+        copies = _copies_on_this_machine(session, options, target)
+        asked = choose_subsets(options.subsets, subsets_of(options.version), ())
+        if options.source is not None:
+            asked = _subsets_in_copy(session, copies[0], asked, is_explicit=options.subsets is not None)
+        subsets = choose_subsets(asked, subsets_of(options.version), target.subsets)
+        places = ClothoPlaces(
+            ClothoFolder(target.folder, options.version),
+            copies,
+            CopyFolders(target.folder, options.audio.sample_rate_hz),
+            target.dropped,
+        )
+        in_place = [subset for subset in subsets if places.audio_copy(subset) is not None]
+        if in_place and not options.audio.keep_original:
+            raise UsageError(
+                f"--drop-original would delete the recordings of {', '.join(in_place)}, which are yours: leave it out"
+            )
+        try:
+            recordings = [r for subset in subsets for r in _recordings_of(session, places, subset, options)]
+        except NetworkError:
+            say_what_to_fetch(session, places, subsets)
+            raise
+        dropped = [s for s in subsets if s not in in_place and (s in target.dropped or not options.audio.keep_original)]
+        used = {copy.folder for subset in in_place if (copy := places.audio_copy(subset)) is not None}
         about = {
             "source": {"name": "Clotho", "version": options.version, "record": _record_url(options.version)},
             "licence": LICENCE,
             "subsets": list(subsets),
-            **({"copy": str(copy.folder)} if copy is not None else {}),
+            "copies": [str(copy.folder) for copy in copies if copy.folder in used],
+            "dropped": [subset for subset in dropped if not _has_originals(places, subset, options)],
         }
         return finish_dataset(session, target, recordings, options.audio, about, options.relevance)
 
 
-def _copy_on_this_machine(session: Session, options: ClothoOptions) -> ClothoCopy | None:
-    """The copy that --from names, else one below aac-datasets' root."""
+def _copies_on_this_machine(session: Session, options: ClothoOptions, target: Target) -> list[ClothoCopy]:
+    """The copy that --from names, those that earlier calls used, and the one below aac-datasets' root."""
+    copies: list[ClothoCopy] = []
     if options.source is not None:
-        copy = find_copy(options.source, options.version)
+        copy = find_copy(options.source.resolve(), options.version)
         if copy is None:
             raise MissingPrerequisiteError(
-                f"--from {options.source}: no audio of Clotho {options.version} there; name the folder that holds "
-                f"CLOTHO_{options.version}, or the folders development, validation and evaluation"
+                f"--from {options.source}: nothing of Clotho {options.version} there; name the folder that holds "
+                f"CLOTHO_{options.version}, the folders development, validation and evaluation, or the archives"
             )
-        return copy
+        copies.append(copy)
+    for folder in target.copies:
+        copy = find_copy(folder, options.version)
+        if copy is None:
+            session.say(f"{folder}, which an earlier call took recordings from, is gone")
+        else:
+            copies.append(copy)
     root = os.environ.get(ROOT_VARIABLE)
-    copy = find_copy(Path(root), options.version) if root else None
+    copy = find_copy(Path(root).resolve(), options.version) if root else None
     if copy is not None:
         session.say(f"{ROOT_VARIABLE}: the copy of Clotho {options.version} in {copy.folder} is used where it is")
-    return copy
+        copies.append(copy)
+    elif root:
+        session.say(f"{ROOT_VARIABLE}: nothing of Clotho {options.version} in {root}")
+    return list({copy.folder: copy for copy in copies}.values())
 
 
-def _subsets_in_copy(
-    session: Session, copy: ClothoCopy, subsets: Sequence[str], options: ClothoOptions
-) -> tuple[str, ...]:
-    """With --from nothing is downloaded: subsets that were asked for must be there, others may be left out."""
-    absent = [subset for subset in subsets if copy.audio_folder(subset) is None]
-    if absent and options.subsets is not None:
+def _subsets_in_copy(session: Session, copy: ClothoCopy, asked: Sequence[str], *, is_explicit: bool) -> tuple[str, ...]:
+    """With --from no audio is downloaded: subsets that were named must be there, others may be left out."""
+    absent = [subset for subset in asked if subset not in copy.subsets]
+    if absent and is_explicit:
         raise MissingPrerequisiteError(
             f"{copy.folder} has no audio of {', '.join(absent)}: it has {', '.join(copy.subsets)}; "
             "change --subset, or leave --from out to download"
         )
     if absent:
         session.say(f"{copy.folder} has no audio of {', '.join(absent)}: left out")
-    return tuple(subset for subset in subsets if subset not in absent)
+    return tuple(subset for subset in asked if subset not in absent)
 
 
 def _record_url(version: str) -> str:
     return clotho_subset(version, "eval").archive.url.partition("/files/")[0]
 
 
-def _recordings_of(
-    session: Session, own: ClothoFolder, copy: ClothoCopy | None, subset: str, options: ClothoOptions
-) -> list[Recording]:
+def _has_originals(places: ClothoPlaces, subset: str, options: ClothoOptions) -> bool:
+    """Whether originals that were once dropped are back, and stay."""
+    folder = places.own.audio_folder(subset)
+    return options.audio.keep_original and folder.is_dir() and any(folder.iterdir())
+
+
+def _recordings_of(session: Session, places: ClothoPlaces, subset: str, options: ClothoOptions) -> list[Recording]:
     """Bring one subset to the disk, and say where each of its clips lies."""
-    files = clotho_subset(own.version, subset)
-    captions_path = _table(
-        session, files.captions, copy.captions_path(subset) if copy else None, own.captions_path(subset)
-    )
-    metadata_path = _table(
-        session, files.metadata, copy.metadata_path(subset) if copy else None, own.metadata_path(subset)
-    )
-    table = read_clotho(captions_path, metadata_path)
-    _say_what_tables_lack(session, subset, table)
-    copies = copies_folder(own.root, options.audio)
-    audio_folder = copy.audio_folder(subset) if copy else None
-    if audio_folder is None:
-        audio_folder = own.audio_folder(subset)
-        _bring_audio(session, own, subset, table, copies, keep_archive=options.keep_archives)
-    clips = find_clips(table.rows, audio_folder)
+    table = bring_table(session, places, subset)
+    folder = bring_audio(session, places, subset, table, keep_archive=options.keep_archives)
+    clips = find_clips(table.rows, folder)
     for what, names in (("files that no row names", clips.extra), ("names in another Unicode form", clips.respelled)):
         if names:
-            session.say(f"{audio_folder}: {len(names)} {what}, {next(iter(names))!r} the first")
-    recordings = []
-    for row in table.rows:
-        path = f"{files.folder}/{row.file_name}"
-        recordings.append(
-            Recording(
-                clip_id=clip_id(own.version, subset, row.file_name),
-                split=subset,
-                source=row.file_name,
-                original=clips.paths.get(row.file_name, audio_folder / row.file_name),
-                copy=(copies / path).with_suffix(".flac") if copies else None,
-                captions=tuple(Caption(f"{path}#{number}", text) for number, text in enumerate(row.captions, start=1)),
-                metadata=row.metadata,
-            )
-        )
-    return recordings
+            session.say(f"{folder}: {len(names)} {what}, {next(iter(names))!r} the first")
+    return [
+        _recording(places, subset, row, clips.paths.get(row.file_name, folder / row.file_name)) for row in table.rows
+    ]
 
 
-def _table(session: Session, file: PublishedFile, in_copy: Path | None, own: Path) -> Path:
-    """A table, from the copy if it is the published one to the bit, else from our folder or the network."""
-    if in_copy is None:
-        return fetch_file(session, file, own).path
-    digest = md5_of_file(in_copy)
-    if digest != file.md5:
-        raise IntegrityError(
-            f"{in_copy} is not the published table (md5 {digest} instead of {file.md5}): is it another --version? "
-            "Or remove it, and the published one is downloaded"
-        )
-    return in_copy
-
-
-def _say_what_tables_lack(session: Session, subset: str, table: ClothoTable) -> None:
-    for note in table.notes:
-        session.say(f"{subset}: {note}")
-    for names, what in (
-        (table.without_metadata, "clips have no metadata"),
-        (table.metadata_only, "rows of metadata belong to no clip"),
-    ):
-        if names:
-            session.say(f"{subset}: {len(names)} {what}, {names[0]!r} the first")
-
-
-def _bring_audio(
-    session: Session,
-    own: ClothoFolder,
-    subset: str,
-    table: ClothoTable,
-    copies: Path | None,
-    *,
-    keep_archive: bool,
-) -> None:
-    """Download and unpack what is not there yet; the archive goes when its files are in place.
-
-    Until then it has another name: a kill could leave all files in place, and nothing else would tell an archive that
-    is to go from one that the user keeps.
-    """
-    archive, folder = own.archive_path(subset), own.audio_folder(subset)
-    unpacking = archive.with_name(f"{archive.name}.unpacking")
-    names = {row.file_name for row in table.rows}
-    lacking = _lacking(own, subset, names, copies)
-    if not lacking and not unpacking.is_file():
-        return
-    if 0 < len(lacking) < len(names):
-        session.say(f"{folder}: {len(lacking)} files are missing or changed, {lacking[0]!r} the first: unpacked again")
-    file = clotho_subset(own.version, subset).archive
-    fetched = fetch_file(session, file, unpacking if unpacking.is_file() else archive)
-    fetched.path.replace(unpacking)
-    listing = scan_archive(unpacking, expected_names=names)
-    with byte_progress(session, f"unpacking {file.name}") as on_progress:
-        extract_archive(unpacking, folder, listing, on_progress=on_progress)
-    save_record(record_path(archive), ExtractionRecord(file.name, file.md5 or "", listing.members))
-    if keep_archive:
-        unpacking.replace(archive)
-    else:
-        unpacking.unlink()
-
-
-def _lacking(own: ClothoFolder, subset: str, names: set[str], copies: Path | None) -> list[str]:
-    """Files that are neither there as they were unpacked nor, the original having been dropped, as a copy."""
-    folder = own.audio_folder(subset)
-    record = load_record(record_path(own.archive_path(subset)))
-    if record is None:
-        suspect = sorted(name for name in names if not (folder / name).is_file())
-    else:
-        suspect = missing_or_changed(record, folder)
-    dropped = copies / folder.name if copies is not None else None
-    return [name for name in suspect if (folder / name).is_file() or not _has_copy(dropped, name)]
-
-
-def _has_copy(folder: Path | None, name: str) -> bool:
-    return folder is not None and (folder / name).with_suffix(".flac").is_file()
+def _recording(places: ClothoPlaces, subset: str, row: ClothoRow, original: Path) -> Recording:
+    own_id = clip_id(places.own.version, subset, row.file_name)
+    below = copy_name(clotho_subset(places.own.version, subset).folder, row.file_name)
+    copy = places.resampled.wanted(below)
+    if not original.is_file() and (copy is None or not copy.is_file()):
+        # dropped, and wanted at another rate: what is left of it is the copy with the highest
+        original = places.resampled.best(below) or original
+    return Recording(
+        clip_id=own_id,
+        split=subset,
+        source=row.file_name,
+        original=original,
+        copy=copy,
+        captions=tuple(Caption(f"{own_id}#{number}", text) for number, text in enumerate(row.captions, start=1)),
+        metadata=row.metadata,
+    )

@@ -1,13 +1,45 @@
 """From recordings on disk to what the manifest, missing.csv and problems.jsonl say of them."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from atrkit.datasets.manifest import Caption, Clip, Problem
+from atrkit.datasets.manifest import AudioFile, Caption, Clip, Problem
 from atrkit.datasets.missing import MissingClip
 from atrkit.datasets.prepared import AudioJob, Prepared, Unusable, manifest_files
+
+_COPIES = re.compile(r"audio_(\d+)Hz")
+
+
+@dataclass(frozen=True)
+class CopyFolders:
+    """Where resampled copies lie: a folder for each rate.
+
+    Args:
+        root: the folder that holds them.
+        sample_rate_hz: that is wanted; None wants none.
+    """
+
+    root: Path
+    sample_rate_hz: int | None
+
+    def wanted(self, below: str) -> Path | None:
+        """Where a copy at the wanted rate is or will be."""
+        return None if self.sample_rate_hz is None else self.root / f"audio_{self.sample_rate_hz}Hz" / below
+
+    def best(self, below: str) -> Path | None:
+        """The copy with the highest rate that is there: what is left of a recording whose original was dropped."""
+        there = [folder / below for folder in self._folders_highest_first if (folder / below).is_file()]
+        return there[0] if there else None
+
+    @cached_property
+    def _folders_highest_first(self) -> list[Path]:
+        rates = {folder: _COPIES.fullmatch(folder.name) for folder in self.root.glob("audio_*Hz")}
+        found = [(int(match[1]), folder) for folder, match in rates.items() if match]
+        return [folder for _, folder in sorted(found, reverse=True)]
 
 
 @dataclass(frozen=True)
@@ -71,8 +103,17 @@ def describe_recordings(
     folder: Path,
     *,
     keep_original: bool,
+    further_copies: Mapping[str, Sequence[AudioFile]],
 ) -> Described:
-    """Sort recordings into those that are there and those that are missing, each with its reason."""
+    """Sort recordings into those that are there and those that are missing, each with its reason.
+
+    Args:
+        recordings: that the dataset should have.
+        prepared: what came of each.
+        folder: of the dataset.
+        keep_original: False when originals are to be deleted.
+        further_copies: copies that earlier calls made at other rates, by clip id, with absolute paths.
+    """
     clips: list[Clip] = []
     missing: list[MissingClip] = []
     problems: list[Problem] = []
@@ -90,7 +131,9 @@ def describe_recordings(
         originals += keep_original and found.is_original_there
         if found.clipped_samples:
             clipped.append(found.clipped_samples)
-        clips.append(_clip(recording, found, folder, keep_original=keep_original))
+        clips.append(
+            _clip(recording, found, folder, further_copies.get(recording.clip_id, ()), keep_original=keep_original)
+        )
     return Described(tuple(clips), tuple(missing), tuple(problems), originals, sum(clipped), len(clipped))
 
 
@@ -107,8 +150,13 @@ def _why_not(recording: Recording, found: Prepared | Unusable | None) -> str | N
     return None
 
 
-def _clip(recording: Recording, found: Prepared, folder: Path, *, keep_original: bool) -> Clip:
+def _clip(
+    recording: Recording, found: Prepared, folder: Path, further: Sequence[AudioFile], *, keep_original: bool
+) -> Clip:
     file, copies = manifest_files(found, folder, keep_original=keep_original)
+    below = f"{folder.absolute()}/"
+    others = [replace(copy, path=copy.path.removeprefix(below)) for copy in further]
+    copies += tuple(copy for copy in others if copy.path != file.path)
     return Clip(
         id=recording.clip_id,
         path=file.path,
@@ -118,6 +166,6 @@ def _clip(recording: Recording, found: Prepared, folder: Path, *, keep_original:
         channels=file.channels,
         split=recording.split,
         captions=recording.captions,
-        copies=copies,
+        copies=tuple(sorted(copies, key=lambda copy: -copy.sample_rate_hz)),
         metadata=recording.metadata,
     )

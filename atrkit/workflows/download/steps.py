@@ -1,28 +1,20 @@
 """Steps that both datasets share: transfers with a display, resampling, and writing the manifest."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atrkit.audio.resample import RESAMPLING
 from atrkit.datasets.aac_tables import PublishedFile
 from atrkit.datasets.folder import check_dataset_name
-from atrkit.datasets.manifest import DATASET_NAME, Dataset, load_dataset, save_dataset
-from atrkit.datasets.missing import MISSING_NAME, save_missing
-from atrkit.datasets.prepared import Prepared, Unusable, drop_originals, prepare_audio
-from atrkit.datasets.relevance import Relevance, detect_and_read, save_relevance
-from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
-from atrkit.files import require_free_space, single_writer
+from atrkit.datasets.manifest import DATASET_NAME
+from atrkit.errors import UsageError
+from atrkit.files import single_writer
 from atrkit.network import Fetched, fetch
-from atrkit.workflows.download.recordings import Described, Recording, describe_recordings
 from atrkit.workflows.session import Advance, Session
 
-# 16-bit FLAC takes about 0.6 of 16-bit PCM; the rest is for rates above the original's
-RESAMPLED_SHARE = 0.8
-JOURNAL_NAME = "prepared.jsonl"
 REPLACED_NAME = f".{DATASET_NAME}.replaced"
 
 
@@ -67,6 +59,16 @@ class Target:
         """What earlier calls have brought already, and this one keeps."""
         return tuple(self.about.get("subsets", ()))
 
+    @property
+    def copies(self) -> tuple[Path, ...]:
+        """Folders of the user's from which earlier calls took recordings, and this one takes them again."""
+        return tuple(map(Path, self.about.get("copies", ())))
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Subsets whose originals were deleted on purpose."""
+        return tuple(self.about.get("dropped", ()))
+
 
 @contextmanager
 def writing_dataset(session: Session, name: str, published: str, version: str) -> Iterator[Target]:
@@ -79,7 +81,7 @@ def writing_dataset(session: Session, name: str, published: str, version: str) -
     check_dataset_name(name)
     folder = session.workspace.dataset_folder(name)
     with single_writer(folder):
-        about = _what_is_there(folder)
+        about = _what_is_there(session, folder)
         there = about.get("source")
         if about and (not isinstance(there, dict) or (there.get("name"), there.get("version")) != (published, version)):
             held = f"{there.get('name')} {there.get('version')}" if isinstance(there, dict) else "another dataset"
@@ -90,25 +92,33 @@ def writing_dataset(session: Session, name: str, published: str, version: str) -
         yield Target(name, folder, about)
 
 
-def _what_is_there(folder: Path) -> dict[str, Any]:
-    """What an earlier call wrote of the dataset, also when it was killed while it replaced one."""
-    if (folder / DATASET_NAME).is_file():
-        return load_dataset(folder).about
-    try:
-        about: dict[str, Any] = json.loads((folder / REPLACED_NAME).read_bytes())["about"]
-    except FileNotFoundError:
-        return {}
-    return about
+def _what_is_there(session: Session, folder: Path) -> dict[str, Any]:
+    """What an earlier call wrote of the dataset, also when it was killed while it replaced one.
+
+    This is the command that mends a damaged dataset: it takes what it can read, and describes the rest anew.
+    """
+    for path in (folder / DATASET_NAME, folder / REPLACED_NAME):
+        try:
+            about = json.loads(path.read_bytes())["about"]
+        except FileNotFoundError:
+            continue
+        except (ValueError, KeyError, TypeError):
+            session.say(f"{path} is damaged: the dataset is described anew, with what this command says")
+            continue
+        if isinstance(about, dict):
+            return about
+    return {}
 
 
-@contextmanager
-def _replacing(folder: Path) -> Iterator[None]:
-    """Take the old description away while its files change, but not forget which subsets it had."""
-    described, replaced = folder / DATASET_NAME, folder / REPLACED_NAME
-    with suppress(FileNotFoundError):
-        described.replace(replaced)
-    yield
-    replaced.unlink(missing_ok=True)
+def require_readable(option: str, paths: Iterable[Path]) -> None:
+    """Find out that a named file is not there before hours of work, not after.
+
+    Raises:
+        UsageError: names it.
+    """
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{option} {path}: there is no such file or folder")
 
 
 def choose_subsets(wanted: Sequence[str] | None, known: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
@@ -119,14 +129,10 @@ def choose_subsets(wanted: Sequence[str] | None, known: Sequence[str], there: Se
     """
     unknown = [subset for subset in wanted or () if subset not in known]
     if unknown or (wanted is not None and not wanted):
-        raise UsageError(f"--subset {','.join(unknown)}: this version has {', '.join(known)}")
+        named = f"there is no {', '.join(unknown)}" if unknown else "name at least one"
+        raise UsageError(f"--subset: {named}; this version has {', '.join(known)}")
     chosen = set(known if wanted is None else wanted) | set(there)
     return tuple(subset for subset in known if subset in chosen)
-
-
-def copies_folder(folder: Path, options: AudioOptions) -> Path | None:
-    """Where copies at the wanted rate lie; None when none are wanted."""
-    return None if options.sample_rate_hz is None else folder / f"audio_{options.sample_rate_hz}Hz"
 
 
 def fetch_file(session: Session, file: PublishedFile, path: Path) -> Fetched:
@@ -151,107 +157,3 @@ def byte_progress(session: Session, description: str) -> Iterator[Callable[[int,
             before_bytes = done_bytes
 
         yield on_progress
-
-
-def finish_dataset(
-    session: Session,
-    target: Target,
-    recordings: Sequence[Recording],
-    options: AudioOptions,
-    about: dict[str, Any],
-    relevance: Sequence[Path] = (),
-) -> Dataset:
-    """Prepare the audio and write manifest, missing.csv and problems; originals go last, when all else is written.
-
-    Raises:
-        IntegrityError: with --strict, when anything is missing or was repaired.
-    """
-    prepared = _prepare(session, target, recordings, options)
-    described = describe_recordings(recordings, prepared, target.folder, keep_original=options.keep_original)
-    if options.strict:
-        _refuse_flaws(described)
-    dataset = Dataset(
-        name=target.name,
-        clips=described.clips,
-        folder=target.folder,
-        about={**about, "audio": _audio_record(described, options)},
-        problems=described.problems,
-    )
-    if not described.clips:
-        save_missing(target.folder, described.missing)
-        raise MissingPrerequisiteError(
-            f"none of the {len(recordings):,} clips is there ({described.missing[0].reason}); "
-            f"all are listed in {target.folder / MISSING_NAME}"
-        )
-    judgements = [detect_and_read(path, dataset) for path in relevance]
-    with _replacing(target.folder):
-        save_missing(target.folder, described.missing)
-        save_dataset(dataset)
-        for judged in judgements:
-            save_relevance(target.folder, judged)
-            _say_what_was_judged(session, judged)
-    if described.clipped_samples:
-        session.say(
-            f"{described.clipped_samples:,} samples in {described.clipped_clips:,} copies were beyond full scale "
-            "and lie on it now"
-        )
-    if not options.keep_original:
-        _drop_originals(session, prepared)
-    return dataset
-
-
-def _drop_originals(session: Session, prepared: dict[str, Prepared | Unusable]) -> None:
-    dropped = drop_originals(prepared)
-    session.say(f"{dropped.files:,} originals deleted ({dropped.size_bytes / 1e9:,.2f} GB); their copies are kept")
-    if dropped.damaged:
-        raise IntegrityError(
-            f"{len(dropped.damaged)} copies were not what had been written, that of {dropped.damaged[0]!r} the first: "
-            "their originals were kept; look after the disk, and run the same command again"
-        )
-
-
-def _say_what_was_judged(session: Session, judged: Relevance) -> None:
-    for qrels in judged.qrels:
-        session.say(
-            f"{judged.name}: {qrels.judgements:,} judgements for {len(qrels.grades):,} captions of {qrels.split}"
-        )
-    for reason, count in judged.problem_counts.items():
-        session.say(f"{judged.name}: {count:,} left out: {reason}")
-    for note in judged.notes:
-        session.say(f"{judged.name}: {note}")
-
-
-def _prepare(
-    session: Session, target: Target, recordings: Sequence[Recording], options: AudioOptions
-) -> dict[str, Prepared | Unusable]:
-    jobs = [recording.job for recording in recordings if recording.lost is None]
-    waiting = [job for job in jobs if job.target is not None and not job.target.is_file() and job.source.is_file()]
-    needed_bytes = int(RESAMPLED_SHARE * sum(job.source.stat().st_size for job in waiting))
-    require_free_space(target.folder, needed_bytes, f"resampling {len(waiting):,} recordings")
-    doing = "checking" if options.sample_rate_hz is None else f"resampling to {options.sample_rate_hz:,} Hz:"
-    with session.open_progress(f"{doing} {target.name}", len(jobs), "clips") as advance:
-        return prepare_audio(
-            jobs,
-            sample_rate_hz=options.sample_rate_hz,
-            journal=target.folder / JOURNAL_NAME,
-            workers=options.workers,
-            on_progress=advance,
-        )
-
-
-def _refuse_flaws(described: Described) -> None:
-    flaws = [f"{clip.clip_id}: {clip.reason}" for clip in described.missing]
-    flaws += [f"{problem.item}: {problem.reason}" for problem in described.problems]
-    if flaws:
-        raise IntegrityError(f"{len(flaws)} clips are missing or cut short, and --strict refuses them; {flaws[0]}")
-
-
-def _audio_record(described: Described, options: AudioOptions) -> dict[str, Any]:
-    """What was done to the audio, for dataset.json."""
-    return {
-        "copies_hz": options.sample_rate_hz,
-        "resampling": None if options.sample_rate_hz is None else RESAMPLING,
-        "originals": described.originals,
-        "clipped_samples": described.clipped_samples,
-        "clipped_clips": described.clipped_clips,
-    }

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from atrkit.cli.app import app
 from atrkit.datasets import aac_tables
+from atrkit.datasets.audiocaps import tables
 from atrkit.network import TransferSettings, transfer
 
 FOLDERS = {"dev": "development", "val": "validation", "eval": "evaluation"}
@@ -104,10 +105,10 @@ def zenodo(server, clotho_files, monkeypatch, impatient):
             paths[subset, kind] = urlsplit(link["url"]).path
             server.publish(paths[subset, kind], data)
 
-    def tables(module, name):
+    def changed_table(module, name):
         return links if name == "_CLOTHO_LINKS" else original(module, name)
 
-    monkeypatch.setattr(aac_tables, "_table", tables)
+    monkeypatch.setattr(aac_tables, "_table", changed_table)
     monkeypatch.setenv("ATRKIT_MIRROR", server.url)
     return SimpleNamespace(server=server, paths=paths, links=links, files=clotho_files)
 
@@ -149,7 +150,10 @@ def audiocaps(server, monkeypatch, impatient):
             for k in range(number)
         ]
         path = urlsplit(aac_tables.audiocaps_captions("v1", subset).url).path
-        server.publish(path, table(["audiocap_id", "youtube_id", "start_time", "caption"], rows))
+        data = table(["audiocap_id", "youtube_id", "start_time", "caption"], rows)
+        server.publish(path, data)
+        known = tables.KnownTable(hashlib.md5(data).hexdigest(), len(rows), len(clips))
+        monkeypatch.setitem(tables.KNOWN_TABLES, ("v1", subset), known)
     monkeypatch.setenv("ATRKIT_MIRROR", server.url)
     return server
 

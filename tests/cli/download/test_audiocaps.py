@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from atrkit.datasets.aac_tables import ROOT_VARIABLE
-from atrkit.datasets.audiocaps import fetch_clips, pools
+from atrkit.datasets.audiocaps import fetch_clips, pools, tables
 from atrkit.datasets.audiocaps.youtube import Timeouts
 from atrkit.datasets.manifest import load_dataset
 
@@ -75,13 +75,14 @@ def test_row_22_missing_programs_are_named_with_the_way_to_install_them(atrkit, 
     assert "ffmpeg: apt install ffmpeg" in message and "--from DIR" in message
 
 
-def test_row_22_a_hostile_id_is_listed_and_reaches_no_program(atrkit, audiocaps, tools):
+def test_row_22_a_hostile_id_is_listed_and_reaches_no_program(atrkit, audiocaps, tools, monkeypatch):
     from urllib.parse import urlsplit
 
     from atrkit.datasets.aac_tables import audiocaps_captions
 
     rows = "audiocap_id,youtube_id,start_time,caption\n1,--exec=reboot,30,A\n2,../../../etc,30,B\n3,valAAAAAAAA,0,C\n"
     audiocaps.publish(urlsplit(audiocaps_captions("v1", "val").url).path, rows.encode())
+    monkeypatch.setitem(tables.KNOWN_TABLES, ("v1", "val"), tables.KnownTable(None, 3, 3))
     atrkit("download", "audiocaps", "--subset", "val", code=7)
     assert {reason for _, reason, _ in missing(atrkit).values()} == {"not a YouTube id"}
     assert len(tools.calls("ytdlp")) == 1 and "exec" not in tools.calls("ytdlp")[0].replace("--get-url", "")
@@ -137,6 +138,46 @@ def test_a_folder_of_files_in_any_of_the_usual_namings(atrkit, audiocaps, tmp_pa
     assert "1 files belong to no clip" in stderr and "another stretch" in stderr
 
 
+def test_files_that_somebody_has_are_remembered_and_the_rest_can_be_fetched(atrkit, audiocaps, tools, tmp_path):
+    have = tmp_path / "have"
+    write_sound(have / "YvalAAAAAAAA.wav")
+    atrkit("download", "audiocaps", "--subset", "val", "--from", have, code=7)
+    assert not tools.calls("ytdlp") and list(missing(atrkit)) == ["valBBBBBBBB_20"]
+    tools.says("valBBBBBBBB", "private")
+    atrkit("download", "audiocaps", "--subset", "val", code=7)
+    assert list(missing(atrkit)) == ["valBBBBBBBB_20"] and len(tools.calls("ytdlp")) == 1
+    tools.says("valBBBBBBBB", "")
+    atrkit("download", "audiocaps", "--subset", "val", "--from", have, "--fetch", "--retry-missing")
+    paths = [clip.path for clip in load_dataset(atrkit.data / "audiocaps").clips]
+    assert paths == [str(have / "YvalAAAAAAAA.wav"), "AUDIOCAPS/audio_original/val/valBBBBBBBB_20.flac"]
+
+
+def test_another_rate_after_originals_were_dropped_is_made_from_what_is_left(atrkit, audiocaps, tools):
+    atrkit("download", "audiocaps", "--subset", "val", "--drop-original")
+    for youtube_id in ("valAAAAAAAA", "valBBBBBBBB"):
+        tools.says(youtube_id, "private")  # nobody will have it again
+    for _ in range(2):
+        atrkit("download", "audiocaps", "--subset", "val", "--sample-rate", 16_000)
+        for clip in load_dataset(atrkit.data / "audiocaps").clips:
+            assert (clip.sample_rate_hz, [copy.sample_rate_hz for copy in clip.copies]) == (32_000, [16_000])
+    assert len(tools.calls("ytdlp")) == 2
+    atrkit("info", "--verify")
+
+
+def test_a_cut_table_is_refused(atrkit, audiocaps, tools):
+    atrkit("download", "audiocaps", "--subset", "val")
+    path = atrkit.data / "audiocaps" / "AUDIOCAPS" / "csv_files_v1" / "val.csv"
+    path.write_bytes(path.read_bytes()[:-60])
+    message = atrkit("download", "audiocaps", "--subset", "val", code=5).stderr
+    assert str(path) in message and "delete" in message
+
+
+def test_pool_975_is_the_table_itself_and_needs_no_list(atrkit, audiocaps, tools, monkeypatch):
+    monkeypatch.setitem(pools.POOLS, "975", pools.Pool("975", 3, "Kim et al.", "https://example.org/x", "x.csv"))
+    atrkit("download", "audiocaps", "--subset", "test", "--pool", "975")
+    assert not [request for request in audiocaps.requests if request.path == "/x"]
+
+
 def test_aac_datasets_own_folder_is_found(atrkit, audiocaps, tools, tmp_path, monkeypatch):
     write_sound(tmp_path / "aac" / "AUDIOCAPS" / "audio_32000Hz" / "val" / "valAAAAAAAA_0.flac")
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "aac"))
@@ -161,8 +202,7 @@ def pool_of_two(server, monkeypatch):
     """A published list of two of the three test clips."""
     server.publish("/list.csv", b"file_name,caption_1\nY_-testAAAAA.wav,x\nYtestCCCCCCC.wav,y\n")
     pool = pools.Pool("957", 2, "Someone 2022", "https://example.org/list.csv", "list.csv")
-    monkeypatch.setattr(pools, "POOLS", {"957": pool, "883": pools.POOLS["883"]})
-    monkeypatch.setattr("atrkit.workflows.download.audiocaps.POOLS", pools.POOLS)
+    monkeypatch.setitem(pools.POOLS, "957", pool)
 
 
 def test_a_published_pool_is_all_there_is_of_the_test_set(atrkit, audiocaps, tools, pool_of_two):
@@ -172,13 +212,21 @@ def test_a_published_pool_is_all_there_is_of_the_test_set(atrkit, audiocaps, too
     dataset = load_dataset(atrkit.data / "audiocaps")
     assert [clip.id for clip in dataset.split("test")] == ["_-testAAAAA_100"]
     assert list(missing(atrkit)) == ["testCCCCCCC_3"]  # testBBBBBBB is no part of the pool
-    assert dataset.about["pool"] == {"name": "957", "source": "Someone 2022", "clips": 2}
+    assert dataset.about["pool"] == {"name": "957", "option": "957", "source": "Someone 2022", "clips": 2}
+    # what was chosen holds until something else is: "test" never changes in silence
+    assert "pool 957, as before" in atrkit("download", "audiocaps", "--subset", "train", code=7).stderr
+    assert load_dataset(dataset.folder).split("test") == dataset.split("test")
+    atrkit("download", "audiocaps", "--pool", "all", code=7)
+    assert len(load_dataset(dataset.folder).split("test")) == 2 and list(missing(atrkit)) == ["testCCCCCCC_3"]
 
 
 def test_a_pool_of_ones_own_and_one_that_nobody_published(atrkit, audiocaps, tools, tmp_path, pool_of_two):
     (tmp_path / "mine.txt").write_text("testBBBBBBB\n")
     atrkit("download", "audiocaps", "--subset", "test", "--pool", tmp_path / "mine.txt")
     assert [clip.id for clip in load_dataset(atrkit.data / "audiocaps").clips] == ["testBBBBBBB_10"]
+    (tmp_path / "mine.txt").unlink()  # its ids are kept with the dataset
+    atrkit("download", "audiocaps")
+    assert [clip.id for clip in load_dataset(atrkit.data / "audiocaps").split("test")] == ["testBBBBBBB_10"]
     assert "--pool FILE" in atrkit("download", "audiocaps", "--pool", "883", code=3).stderr
     assert "957" in atrkit("download", "audiocaps", "--pool", "1000", code=2).stderr
     assert (

@@ -92,20 +92,39 @@ def test_dropping_originals_needs_copies(atrkit):
     assert "--sample-rate" in atrkit("download", "clotho", "--drop-original", "--sample-rate", 0, code=2).stderr
 
 
-def test_another_rate_lies_beside_the_first(atrkit, zenodo):
+def test_another_rate_lies_beside_the_first_and_both_are_listed(atrkit, zenodo):
     atrkit("download", "clotho", "--subset", "val")
+    for rate_hz in (16_000, 0, 32_000):
+        atrkit("download", "clotho", "--subset", "val", "--sample-rate", rate_hz)
+        for clip in load_dataset(atrkit.data / "clotho").clips:
+            assert sorted(copy.sample_rate_hz for copy in clip.copies) == [16_000, 32_000]
+    (atrkit.data / "clotho" / "audio_16000Hz" / "validation" / "Wind.flac").write_bytes(b"rotten")
+    atrkit("download", "clotho")
+    (wind,) = (clip for clip in load_dataset(atrkit.data / "clotho").clips if clip.id == "validation/Wind.wav")
+    assert [copy.sample_rate_hz for copy in wind.copies] == [32_000]  # what is not as it was written is not listed
+
+
+def test_another_rate_after_originals_were_dropped_is_made_from_what_is_left(atrkit, zenodo):
+    atrkit("download", "clotho", "--subset", "val", "--drop-original")
+    requests = len(zenodo.server.requests)
     atrkit("download", "clotho", "--subset", "val", "--sample-rate", 16_000)
-    folder = atrkit.data / "clotho"
-    assert (folder / "audio_32000Hz").is_dir()
-    assert [copy.sample_rate_hz for copy in load_dataset(folder).clips[0].copies] == [16_000]
+    assert len(zenodo.server.requests) == requests
+    for clip in load_dataset(atrkit.data / "clotho").clips:
+        assert (clip.sample_rate_hz, [copy.sample_rate_hz for copy in clip.copies]) == (32_000, [16_000])
+    atrkit("download", "clotho", "--subset", "val")
+    atrkit("info", "--verify")
+    assert len(zenodo.server.requests) == requests
 
 
-def test_a_lost_file_is_unpacked_again(atrkit, zenodo):
+@pytest.mark.parametrize("damage", ["cut", "deleted"])
+def test_a_lost_file_is_unpacked_again(atrkit, zenodo, damage):
     atrkit("download", "clotho", "--subset", "val")
     folder = atrkit.data / "clotho"
     lost = folder / "CLOTHO_v2.1" / "clotho_audio_files" / "validation" / "Wind.wav"
     whole = lost.read_bytes()
     lost.write_bytes(whole[:5000])
+    if damage == "deleted":
+        lost.unlink()
     assert "1 files are missing or changed, 'Wind.wav' the first" in atrkit("download", "clotho").stderr
     assert lost.read_bytes() == whole
 
@@ -116,7 +135,45 @@ def test_a_version_never_takes_the_place_of_another(atrkit, zenodo):
     assert "holds Clotho v2.1" in message and "--name clotho-v1" in message
 
 
-def test_wrong_options_are_named(atrkit):
+@pytest.mark.parametrize("name", ["dataset.json", "manifest.jsonl", "missing.csv", "problems.jsonl"])
+def test_a_damaged_dataset_is_mended_by_the_command_that_made_it(atrkit, zenodo, name):
+    atrkit("download", "clotho")
+    folder = atrkit.data / "clotho"
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[: len(whole) // 2] + b"#")
+    assert "damaged" in atrkit("info", "clotho", "--verify", code=5).stderr
+    atrkit("download", "clotho")
+    assert (folder / name).read_bytes() == whole
+    atrkit("info", "clotho", "--verify")
+
+
+def test_a_mistyped_path_is_told_before_anything_is_done(atrkit, zenodo, tmp_path):
+    message = atrkit("download", "clotho", "--relevance", tmp_path / "nothing.csv", code=2).stderr
+    assert "--relevance" in message and not zenodo.server.requests
+
+
+def test_what_cannot_be_read_as_relevance_changes_nothing(atrkit, zenodo, tmp_path):
+    atrkit("download", "clotho", "--subset", "val")
+    files = {path: path.read_bytes() for path in (atrkit.data / "clotho").iterdir() if path.is_file()}
+    (tmp_path / "odd.csv").write_text("a,b\n1,2\n")
+    atrkit("download", "clotho", "--subset", "val", "--relevance", tmp_path / "odd.csv", code=2)
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_relevance_is_kept_and_follows_the_dataset(atrkit, zenodo, tmp_path):
+    query = 'The sound of ""Bells (far).wav"", heard 2 times.'
+    (tmp_path / "metadata_eval.csv").write_text(f'query,audio_filenames\n"{query}","[\'Twice there.wav\']"\n')
+    atrkit("download", "clotho", "--subset", "eval", "--relevance", tmp_path / "metadata_eval.csv")
+    qrels = atrkit.data / "clotho" / "qrels" / "dcase2025.eval.tsv"
+    before = qrels.read_text()
+    assert before.splitlines()[1:] == ["evaluation/Bells (far).wav#2\tevaluation/Twice there.wav\t1"]
+    atrkit("download", "clotho", "--subset", "val")
+    assert qrels.read_text() == before
+    (tmp_path / "metadata_eval.csv").unlink()
+    assert "dcase2025: its judgements are those of an earlier state" in atrkit("download", "clotho").stderr
+
+
+def test_wrong_options_are_named(atrkit, zenodo):
     assert "dev, val, eval" in atrkit("download", "clotho", "--subset", "train", code=2).stderr
     assert "dev, eval" in atrkit("download", "clotho", "--version", "v1", "--subset", "val", code=2).stderr
     assert "dev, val, eval" in atrkit("download", "clotho", "--subset", "", code=2).stderr
@@ -172,6 +229,50 @@ def test_what_a_copy_lacks_is_listed_and_what_is_cut_is_said(atrkit, zenodo, own
     assert problem.item == "evaluation/Bells (far).wav" and problem.action == "repaired"
     strict = atrkit("download", "clotho", "--from", own_copy, "--strict", code=5).stderr
     assert "3 clips are missing or cut short" in strict
+
+
+def test_a_copy_is_remembered(atrkit, zenodo, own_copy):
+    atrkit("download", "clotho", "--from", own_copy)
+    before = load_dataset(atrkit.data / "clotho")
+    atrkit("download", "clotho")
+    assert not zenodo.server.requests
+    assert load_dataset(atrkit.data / "clotho").clips == before.clips
+
+
+def test_subsets_may_come_from_different_places(atrkit, zenodo, own_copy, tmp_path):
+    other_disk = tmp_path / "other disk"
+    (other_disk).mkdir()
+    (own_copy / "CLOTHO_v2.1" / "clotho_audio_files" / "development").rename(other_disk / "development")
+    for path in (own_copy / "CLOTHO_v2.1" / "clotho_csv_files").glob("*_development.csv"):
+        shutil.copy(path, other_disk)
+    assert "has no audio of dev: left out" in atrkit("download", "clotho", "--from", own_copy).stderr
+    atrkit("download", "clotho", "--from", other_disk)
+    assert load_dataset(atrkit.data / "clotho").splits == ("dev", "eval", "val")
+    assert not zenodo.server.requests
+    atrkit("download", "clotho", "--from", other_disk, "--subset", "val", "--name", "new", code=3)
+
+
+def test_archives_that_nobody_has_unpacked_are_unpacked_and_stay_where_they_are(atrkit, zenodo, clotho_files, tmp_path):
+    (tmp_path / "from_a_browser").mkdir()
+    for path in clotho_files.glob("clotho_*"):
+        shutil.copy(path, tmp_path / "from_a_browser")
+    atrkit("download", "clotho", "--from", tmp_path / "from_a_browser")
+    assert not zenodo.server.requests
+    assert len(list((tmp_path / "from_a_browser").glob("*.7z"))) == 3
+    dataset = load_dataset(atrkit.data / "clotho")
+    assert len(dataset.clips) == 7 and all(
+        dataset.audio_path(clip).is_relative_to(dataset.folder) for clip in dataset.clips
+    )
+
+
+def test_a_copy_without_metadata_is_no_reason_to_go_to_the_network(atrkit, zenodo, own_copy):
+    for path in own_copy.rglob("*metadata*.csv"):
+        path.unlink()
+    assert (
+        "clotho_metadata_validation.csv is not in the copy" in atrkit("download", "clotho", "--from", own_copy).stderr
+    )
+    assert not zenodo.server.requests
+    assert {clip.metadata for clip in load_dataset(atrkit.data / "clotho").clips} == {None}
 
 
 def test_a_table_that_was_edited_is_refused(atrkit, zenodo, own_copy):
@@ -265,6 +366,9 @@ def test_row_21_without_a_network_it_says_at_once_what_to_fetch_and_where_to_put
     message = atrkit("download", "clotho", "--subset", "val", code=6).stderr
     below = atrkit.data / "clotho" / "CLOTHO_v2.1"
     assert "clotho_captions_validation.csv" in message and str(below / "clotho_csv_files") in message
+    for kind in ("captions", "metadata", "audio_archive"):  # all of it at once
+        link = zenodo.links["v2.1"]["val"][kind]
+        assert any(link["url"] in line and link["hash_value"] in line for line in message.splitlines())
     # and so it works: files carried over by hand
     (below / "archives").mkdir(parents=True, exist_ok=True)
     for kind, place in (
