@@ -120,6 +120,55 @@ def zenodo(serve_clotho, small_files):
     return serve_clotho(small_files)
 
 
+# each takes a moment, so that it can be killed; ffmpeg writes in two halves
+YTDLP = """#!/bin/sh
+for last in "$@"; do :; done
+[ -e "{folder}/hang" ] && {{ touch "{folder}/hanging"; exec sleep 600; }}
+echo "$last" >> "{folder}/calls"
+sleep 0.02
+echo "https://media.invalid/${{last##*=}}"
+"""
+FFMPEG = """#!/bin/sh
+for last in "$@"; do :; done
+head -c 1000 "{folder}/sound.flac" > "$last"
+sleep 0.03
+cp "{folder}/sound.flac" "$last" || {{ echo "$last: No space left on device" >&2; exit 1; }}
+"""
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """The folder of programs that stand for yt-dlp and ffmpeg; a file `hang` in it makes the first one hang."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, script in (("yt-dlp", YTDLP), ("ffmpeg", FFMPEG)):
+        (folder / name).write_text(script.format(folder=folder))
+        (folder / name).chmod(0o755)
+    noise = np.random.default_rng(1).uniform(-0.5, 0.5, 48_000 * 10)
+    soundfile.write(folder / "sound.flac", noise, 48_000, subtype="PCM_16")
+    for variable in ("AAC_DATASETS_YTDLP_PATH", "AAC_DATASETS_FFMPEG_PATH"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return folder
+
+
+@pytest.fixture
+def serve_audiocaps(server, monkeypatch):
+    """Let a server with the table of so many validation clips stand for AudioCaps'."""
+    monkeypatch.delenv(aac_tables.ROOT_VARIABLE, raising=False)
+
+    def serve(clips):
+        rows = [
+            [f"v{n}{k}", f"val{n:08}", 10 * n, f"Sound {n}, told {k} times"] for n in range(clips) for k in range(5)
+        ]
+        path = urlsplit(aac_tables.audiocaps_captions("v1", "val").url).path
+        server.publish(path, table(["audiocap_id", "youtube_id", "start_time", "caption"], rows).encode())
+        monkeypatch.setenv("ATRKIT_MIRROR", server.url)
+        return server
+
+    return serve
+
+
 @pytest.fixture
 def start_atrkit(tmp_path):
     """Start a command as the leader of a process group of its own, which nothing outlives."""

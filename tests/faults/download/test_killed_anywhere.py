@@ -125,7 +125,9 @@ def test_killed_before_any_change_the_same_command_comes_to_the_same_files(
 
 @which_changes
 @pytest.mark.parametrize("words", [BESIDE_ANOTHER_SUBSET, WITHOUT_ORIGINALS], ids=["keep", "drop"])
-@pytest.mark.parametrize("stays_full", [False, True], ids=["once", "from then on"])
+@pytest.mark.parametrize(
+    "stays_full", [False, pytest.param(True, marks=pytest.mark.faults)], ids=["once", "stays full"]
+)
 def test_whichever_change_fails_the_same_command_comes_to_the_same_files(
     begun, download, uninterrupted, files_below, monkeypatch, tmp_path, changes, words, stays_full
 ):
@@ -154,7 +156,9 @@ def test_whichever_change_fails_the_same_command_comes_to_the_same_files(
         assert again.exit_code == 0, (number, change, again.stderr)
         found = files_below(workspace)
         if change.startswith("unlink") and change.endswith(".part.json"):
-            found.pop(os.path.relpath(change.removeprefix("unlink "), workspace))  # a few bytes, of no consequence
+            found.pop(
+                os.path.relpath(change.removeprefix("unlink "), workspace), None
+            )  # a few bytes, of no consequence
         assert found.keys() == expected.keys(), (number, change)
         assert found == expected, (number, change)
         shutil.rmtree(workspace)
