@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atrkit.datasets.csv_records import Record, Records, read_records, shown
-from atrkit.errors import UsageError
+from atrkit.errors import IntegrityError, UsageError
 
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
 SUBSETS = ("train", "val", "test")
 CLIP_DURATION_S = 10
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+_DELETE_IT = "delete it and run the same command again to fetch it"
 _START = re.compile(r"0|[1-9][0-9]{0,5}")
 
 
@@ -146,36 +147,58 @@ def _remarks(clips: Sequence[AudioCapsClip], empty: int) -> list[str]:
     faulty = [clip for clip in clips if clip.fault is not None]
     remarks = []
     if empty:
-        remarks.append(f"{empty:,} empty captions were left out")
+        remarks.append(f"empty captions left out: {empty:,}")
     if faulty:
         remarks.append(
-            f"{len(faulty):,} clips cannot be fetched; the first is {shown(faulty[0].id)}: {faulty[0].fault}"
+            f"clips that cannot be fetched: {len(faulty):,}, the first {shown(faulty[0].id)} ({faulty[0].fault})"
         )
     return remarks
 
 
-def remark_on_table(path: Path, version: str, subset: str, clips: Sequence[AudioCapsClip]) -> str | None:
-    """Say that a table is not the one atrkit knows: figures on it are then not those of the literature.
+def check_table(path: Path, version: str, subset: str, clips: Sequence[AudioCapsClip]) -> str | None:
+    """Refuse a table that is cut or is another one, and remark on one that was edited.
 
-    A remark, not an error: the publisher may mend a caption any day, and states no checksum.
+    Figures on a part of the test set look like figures on all of it, so the counts must be the published ones. Other
+    bytes with the right counts are a remark only: the publisher may mend a caption any day, and states no checksum.
+    For the same reason the train table of v2, of which only the rows are known, is never refused for its counts.
 
     Args:
         path: of the table.
         version: "v1" or "v2".
         subset: "train", "val" or "test".
         clips: what was read from it.
+
+    Returns:
+        The remark; None when the table is as atrkit knows it.
+
+    Raises:
+        IntegrityError: it has other rows or clips than published, or is the table of another subset or version.
     """
+    with path.open("rb") as file:
+        md5 = hashlib.file_digest(file, "md5").hexdigest()
     known = KNOWN_TABLES[version, subset]
+    if md5 == known.md5:
+        return None
+    wanted = f"the table {subset} of AudioCaps {version}"
+    for (other_version, other_subset), other in KNOWN_TABLES.items():
+        if md5 == other.md5:
+            raise IntegrityError(
+                f"{path} is the table {other_subset} of AudioCaps {other_version}, and {wanted} should be there: "
+                f"{_DELETE_IT}"
+            )
     rows = sum(len(clip.captions) for clip in clips)
+    if known.clips is None:
+        if rows == known.rows:
+            return None
+        return f"{path} has {rows:,} captions, and {wanted} had {known.rows:,} when it was published"
+    if (rows, len(clips)) != (known.rows, known.clips):
+        raise IntegrityError(
+            f"{path} has {rows:,} captions of {len(clips):,} clips, and {wanted} has {known.rows:,} of "
+            f"{known.clips:,}: it was cut or edited; {_DELETE_IT}"
+        )
     if known.md5 is None:
-        expected, is_known = f"{known.rows:,} captions", rows == known.rows
-    else:
-        with path.open("rb") as file:
-            is_known = hashlib.file_digest(file, "md5").hexdigest() == known.md5
-        expected = f"{known.rows:,} captions of {known.clips:,} clips, md5 {known.md5}"
-    if is_known:
         return None
     return (
-        f"{path} is not the table {subset} of AudioCaps {version} that atrkit knows ({expected}): it has "
-        f"{rows:,} captions of {len(clips):,} clips; it was edited, or its publisher changed it"
+        f"{path} has the {rows:,} captions of {len(clips):,} clips that {wanted} has, but other bytes (md5 {md5}, not "
+        f"{known.md5}): it was edited, or its publisher changed it"
     )

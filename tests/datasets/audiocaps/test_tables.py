@@ -1,10 +1,18 @@
 import csv
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from atrkit.datasets.audiocaps.tables import KNOWN_TABLES, AudioCapsClip, is_youtube_id, read_audiocaps, remark_on_table
-from atrkit.errors import UsageError
+from atrkit.datasets.audiocaps.tables import (
+    KNOWN_TABLES,
+    AudioCapsClip,
+    KnownTable,
+    check_table,
+    is_youtube_id,
+    read_audiocaps,
+)
+from atrkit.errors import IntegrityError, UsageError
 
 OFFICIAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "csv" / "audiocaps"
 HEADER = "audiocap_id,youtube_id,start_time,caption\n"
@@ -41,7 +49,7 @@ def test_the_official_tables_have_the_published_counts(name, version, subset, ro
     assert len({clip.id for clip in read}) == clips
     assert all(clip.fault is None for clip in read)
     assert remarks == []
-    assert remark_on_table(path, version, subset, read) is None
+    assert check_table(path, version, subset, read) is None
 
 
 @needs_official
@@ -106,8 +114,8 @@ def test_hostile_rows_are_returned_and_remarked_upon(table):
         ("aaaaaaaaaaa", ()),
     ]
     assert remarks == [
-        f"{path}: 1 empty captions were left out",
-        f"{path}: 1 clips cannot be fetched; the first is '--exec rm x_30': not a YouTube id",
+        f"{path}: empty captions left out: 1",
+        f"{path}: clips that cannot be fetched: 1, the first '--exec rm x_30' (not a YouTube id)",
     ]
 
 
@@ -126,14 +134,82 @@ def test_a_fault_in_the_table_is_named_by_its_place(table, text, message):
         read_audiocaps(table(text))
 
 
-def test_a_table_that_was_changed_is_remarked_upon(table):
-    path = table(HEADER + "1,aaaaaaaaaaa,0,Rain\n")
+THREE_ROWS = HEADER + "1,aaaaaaaaaaa,0,Rain\n2,aaaaaaaaaaa,0,It rains\n3,bbbbbbbbbbb,0,A bell\n"
+
+
+@pytest.fixture
+def publisher(monkeypatch):
+    """The publisher of a small table v1/test."""
+
+    def publishes(text: str, rows: int, clips: int) -> None:
+        md5 = hashlib.md5(text.encode()).hexdigest()
+        monkeypatch.setitem(KNOWN_TABLES, ("v1", "test"), KnownTable(md5, rows, clips))
+
+    return publishes
+
+
+def test_the_published_table_is_accepted_without_a_remark(table, publisher):
+    publisher(THREE_ROWS, rows=3, clips=2)
+    path = table(THREE_ROWS)
+    assert check_table(path, "v1", "test", read_audiocaps(path)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        (HEADER + "1,aaaaaaaaaaa,0,Rain\n", "1 captions of 1 clips"),
+        (THREE_ROWS.replace("A bell", ""), "2 captions of 2 clips"),
+        (THREE_ROWS.replace("2,aaaaaaaaaaa", "2,ccccccccccc"), "3 captions of 3 clips"),
+        (THREE_ROWS + "4,bbbbbbbbbbb,0,Bells\n", "4 captions of 2 clips"),
+    ],
+)
+def test_a_table_with_other_counts_is_refused(table, publisher, text, counts):
+    publisher(THREE_ROWS, rows=3, clips=2)
+    path = table(text)
+    with pytest.raises(IntegrityError) as raised:
+        check_table(path, "v1", "test", read_audiocaps(path))
+    assert str(raised.value) == (
+        f"{path} has {counts}, and the table test of AudioCaps v1 has 3 of 2: it was cut or edited; "
+        "delete it and run the same command again to fetch it"
+    )
+
+
+def test_other_bytes_with_the_right_counts_are_remarked_upon(table, publisher):
+    publisher(THREE_ROWS, rows=3, clips=2)
+    path = table(THREE_ROWS.replace("bell", "gong"))
+    remark = check_table(path, "v1", "test", read_audiocaps(path))
+    assert f"{path} has the 3 captions of 2 clips that the table test of AudioCaps v1 has, but other bytes" in remark
+    assert hashlib.md5(path.read_bytes()).hexdigest() in remark and KNOWN_TABLES["v1", "test"].md5 in remark
+
+
+@pytest.mark.parametrize("asked", [("v2", "test"), ("v1", "val"), ("v2", "train")])
+def test_the_table_of_another_version_or_subset_is_refused_also_where_the_counts_agree(
+    table, publisher, monkeypatch, asked
+):
+    publisher(THREE_ROWS, rows=3, clips=2)
+    if asked != ("v2", "train"):
+        monkeypatch.setitem(KNOWN_TABLES, asked, KnownTable("0" * 32, 3, 2))
+    path = table(THREE_ROWS)
+    with pytest.raises(IntegrityError) as raised:
+        check_table(path, *asked, read_audiocaps(path))
+    version, subset = asked
+    assert str(raised.value) == (
+        f"{path} is the table test of AudioCaps v1, and the table {subset} of AudioCaps {version} should be there: "
+        "delete it and run the same command again to fetch it"
+    )
+
+
+def test_of_v2_train_only_the_rows_are_known_so_others_are_a_remark(table, monkeypatch):
+    path = table(THREE_ROWS)
     clips = read_audiocaps(path)
-    remark = remark_on_table(path, "v1", "test", clips)
-    assert remark is not None
-    assert "4,875 captions of 975 clips, md5 9775aec3f52037d12cacda132dd5316d" in remark
-    assert "it has 1 captions of 1 clips" in remark
-    assert "91,256 captions" in (remark_on_table(path, "v2", "train", clips) or "")
+    assert check_table(path, "v2", "train", clips) == (
+        f"{path} has 3 captions, and the table train of AudioCaps v2 had 91,256 when it was published"
+    )
+    monkeypatch.setitem(KNOWN_TABLES, ("v2", "train"), KnownTable(None, 3, None))
+    assert check_table(path, "v2", "train", clips) is None
+
+
+def test_every_version_and_subset_is_known():
     assert set(KNOWN_TABLES) == {(version, subset) for version in ("v1", "v2") for subset in ("train", "val", "test")}
 
 
