@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from atrkit.datasets.clip import AudioFile, Caption, Clip, Twin
+from atrkit.datasets.commands import DOWNLOADABLE, command_that_makes
 from atrkit.datasets.manifest_lines import clip_from, clip_line
 from atrkit.datasets.missing import MISSING_NAME
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, ResourceError, UsageError
@@ -38,7 +39,6 @@ __all__ = [
 MANIFEST_NAME = "manifest.jsonl"
 DATASET_NAME = "dataset.json"
 PROBLEMS_NAME = "problems.jsonl"
-DOWNLOADABLE = ("synthetic", "clotho", "audiocaps")
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def load_dataset(folder: Path) -> Dataset:
     about, files = header["about"], header["files"]
     lines = {}
     for name in (MANIFEST_NAME, PROBLEMS_NAME):
-        data = _read(folder / name)
+        data = _read(folder / name, about)
         if _sha256(data) != files[name]:
             raise _damaged(folder / name, f"its sha256 is not the one in {DATASET_NAME}", about)
         # not splitlines(): captions may hold U+2028 and its kin, which JSON leaves as they are
@@ -221,42 +221,26 @@ def _load_header(folder: Path) -> dict[str, Any]:
     return header
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, about: Mapping[str, Any] | None = None) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
         folder = path.parent
         raise MissingPrerequisiteError(
             f"no dataset {folder.name!r} in {folder.parent} ({path.name} is missing); "
-            f"make it: {command_that_makes(folder.name)}"
+            f"make it: {command_that_makes(folder.name, about)}"
         ) from None
     except OSError as error:
         raise ResourceError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def command_that_makes(dataset_name: str, about: Mapping[str, Any] | None = None) -> str:
-    """The command a user types to get this dataset.
-
-    Args:
-        dataset_name: its folder's name.
-        about: what dataset.json says of it, where that is known: it tells a second version under a name of its own.
-
-    >>> command_that_makes("synthetic")
-    'atrkit download synthetic'
-    >>> command_that_makes("clotho-v1", {"source": {"name": "Clotho", "version": "v1"}})
-    'atrkit download clotho --version v1 --name clotho-v1'
-    >>> command_that_makes("attic_tapes")
-    'atrkit import DIR_OR_CSV --name attic_tapes'
-    """
-    match (about or {}).get("source"):
-        case {"name": str(published), "version": str(version)} if published.lower() in DOWNLOADABLE:
-            own_name = "" if dataset_name == published.lower() else f" --name {dataset_name}"
-            return f"atrkit download {published.lower()} --version {version}{own_name}"
-    if dataset_name in DOWNLOADABLE:
-        return f"atrkit download {dataset_name}"
-    return f"atrkit import DIR_OR_CSV --name {dataset_name}"
-
-
 def _damaged(path: Path, why: str, about: Mapping[str, Any] | None = None) -> IntegrityError:
-    command = command_that_makes(path.parent.name, about)
-    return IntegrityError(f"{path} is damaged ({why}); make the dataset again: {command}")
+    """What makes the dataset again; without `about`, dataset.json itself is lost and with it the command's options."""
+    name = path.parent.name
+    if about is not None:
+        way_out = f"make the dataset again: {command_that_makes(name, about)}"
+    elif name in DOWNLOADABLE:
+        way_out = f"make the dataset again: {command_that_makes(name)}, with the options that it was made with"
+    else:
+        way_out = "run again the command that made it"
+    return IntegrityError(f"{path} is damaged ({why}); {way_out}")

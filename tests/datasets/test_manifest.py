@@ -106,7 +106,8 @@ def test_a_truncated_file_is_named_with_the_command_that_makes_it_again(saved, n
     path.write_bytes(data[: int(kept * len(data))])
     with pytest.raises(IntegrityError, match="is damaged") as raised:
         load_dataset(saved.folder)
-    assert str(path) in str(raised.value) and "atrkit import DIR_OR_CSV --name tapes" in str(raised.value)
+    way_out = "run again the command that made it" if name == "dataset.json" else "import DIR_OR_CSV --name tapes"
+    assert str(path) in str(raised.value) and str(raised.value).endswith(way_out)
     assert raised.value.exit_code == 5 and "\n" not in str(raised.value)
 
 
@@ -130,6 +131,20 @@ def test_what_was_downloaded_names_its_download(saved):
     (saved.folder / "manifest.jsonl").write_bytes(b"")
     with pytest.raises(IntegrityError, match="atrkit download clotho --version v1 --name tapes"):
         load_dataset(saved.folder)
+
+
+def test_a_lost_manifest_names_the_download_too(saved):
+    save_dataset(replace(saved, about={"source": {"name": "AudioCaps", "version": "v2"}, "subsets": ["test"]}))
+    (saved.folder / "manifest.jsonl").unlink()
+    with pytest.raises(MissingPrerequisiteError, match="download audiocaps --version v2 --name tapes --subset test"):
+        load_dataset(saved.folder)
+
+
+def test_with_a_damaged_dataset_json_the_options_of_the_command_are_not_known(saved):
+    folder = saved.folder.rename(saved.folder.with_name("clotho"))
+    (folder / "dataset.json").write_bytes(b"{")
+    with pytest.raises(IntegrityError, match="again: atrkit download clotho, with the options that it was made with$"):
+        load_dataset(folder)
 
 
 LINE = {
