@@ -1,12 +1,15 @@
 """`atrkit info`: what a dataset holds, and whether its files are still those that the manifest describes."""
 
-import shlex
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from atrkit.datasets.manifest import DOWNLOADABLE, Dataset, command_that_makes
+from atrkit.datasets.commands import command_that_makes, downloaded_dataset
+from atrkit.datasets.manifest import Dataset
 from atrkit.datasets.missing import MissingClip, load_missing
 from atrkit.datasets.relevance import QRELS_FOLDER, KeptQrels, kept_qrels
-from atrkit.datasets.verify import Verification, stated_files, verify_files
+from atrkit.datasets.verify import Change, Verification, folders_gone, stated_files, verify_files
 from atrkit.errors import IntegrityError
 from atrkit.workflows.session import Session
 
@@ -55,22 +58,65 @@ def refuse_changes(dataset: Dataset, verification: Verification) -> None:
         IntegrityError: files are changed, missing or unreadable (exit code 5).
     """
     count = len(verification.changes)
-    if not count:
-        return
+    if count:
+        raise IntegrityError(
+            f"{count:,} of {verification.files:,} files {_is_or_are(count)} not as the manifest of {dataset.name} "
+            f"says: {_way_out(dataset, verification.changes)}"
+        )
+
+
+def _way_out(dataset: Dataset, changes: Sequence[Change]) -> str:
+    """What was downloaded can be deleted and fetched or made again; the user's own files cannot."""
+    command = _command(dataset, changes)
+    match downloaded_dataset(dataset.name, dataset.about):
+        case None:
+            return f"put back what they were{_on_which_disk(changes)}, or describe them anew: {command}"
+        case "synthetic":
+            return f"render it again: {command}"
+    ours, theirs = _ours_and_theirs(dataset, changes)
+    put_back = f"put back the {len(theirs):,} that {_is_or_are(len(theirs))} yours{_on_which_disk(theirs)}"
+    if not ours:
+        return f"{put_back}, or describe them anew: {command}"
+    steps = [*_delete(dataset, ours), *([put_back] if theirs else [])]
+    return f"{' and '.join(steps)}, then run: {command}" if steps else f"run: {command}"
+
+
+def _command(dataset: Dataset, changes: Sequence[Change]) -> str:
     command = command_that_makes(dataset.name, dataset.about)
-    if any(change.path.parent.name == QRELS_FOLDER for change in verification.changes):
-        command += " --relevance PATH"
-    raise IntegrityError(
-        f"{count:,} of {verification.files:,} files are not as the manifest of {dataset.name} says: "
-        f"{_way_out(dataset, command)}"
-    )
+    judgements = any(change.path.parent == dataset.folder / QRELS_FOLDER for change in changes)
+    takes_judgements = downloaded_dataset(dataset.name, dataset.about) == "clotho"
+    return f"{command} --relevance PATH" if judgements and takes_judgements else command
 
 
-def _way_out(dataset: Dataset, command: str) -> str:
-    """What was downloaded can be deleted and fetched again; the user's own files cannot."""
-    copy = dataset.about.get("copy")
-    if copy is not None:
-        return f"put back what they were, or describe them anew: {command} --from {shlex.quote(str(copy))}"
-    if command.split()[2] in DOWNLOADABLE:
-        return f"delete those that changed, then run: {command}"
-    return f"put back what they were, or describe them anew: {command}"
+def _ours_and_theirs(dataset: Dataset, changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
+    """What lies below the dataset's folder, and recordings that `download` uses where the user has them."""
+    root = _without_dots(dataset.folder)
+    ours, theirs = [], []
+    for change in changes:
+        (ours if _without_dots(change.path).is_relative_to(root) else theirs).append(change)
+    return ours, theirs
+
+
+def _without_dots(path: Path) -> Path:
+    """Absolute, but through links: a download writes to what is linked into its folder as if it lay there."""
+    return Path(os.path.normpath(path.absolute()))
+
+
+def _delete(dataset: Dataset, ours: Sequence[Change]) -> Iterator[str]:
+    """A download knows files by size and time, so that it would take a changed one that kept both for the old."""
+    there = [change for change in ours if change.what != "missing"]
+    if there:
+        what = "changed" if all(change.what == "changed" for change in there) else "changed or unreadable"
+        yield f"delete the {len(there):,} {what} {'file' if len(there) == 1 else 'files'} below {dataset.folder}"
+
+
+def _on_which_disk(changes: Sequence[Change]) -> str:
+    places = [
+        f"{'all' if files == len(changes) else f'{files:,}'} below {folder}"
+        for folder, files in folders_gone(changes).items()
+    ]
+    return f" ({', '.join(places)}: is the disk mounted, was it moved?)" if places else ""
+
+
+def _is_or_are(count: int) -> str:
+    return "is" if count == 1 else "are"

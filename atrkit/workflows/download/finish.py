@@ -104,7 +104,7 @@ def _copies_at_other_rates(
         if not isinstance(now, Prepared) or not isinstance(then, Prepared) or then.copy is None:
             continue
         same = {now.original.sha256, now.copy.sha256 if now.copy else None}
-        is_other = entry.sample_rate_hz not in (None, sample_rate_hz) and then.copy.path != now.original.path
+        is_other = entry.sample_rate_hz not in (None, sample_rate_hz)
         is_of_it = then.original.sha256 in same or then.copy.sha256 in same
         if is_other and is_of_it and entry.has_copy_at(Path(then.copy.path)):
             found[entry.clip_id].append(then.copy)

@@ -153,10 +153,15 @@ def _why_not(recording: Recording, found: Prepared | Unusable | None) -> str | N
 def _clip(
     recording: Recording, found: Prepared, folder: Path, further: Sequence[AudioFile], *, keep_original: bool
 ) -> Clip:
-    file, copies = manifest_files(found, folder, keep_original=keep_original)
+    first, made = manifest_files(found, folder, keep_original=keep_original)
     below = f"{folder.absolute()}/"
     others = [replace(copy, path=copy.path.removeprefix(below)) for copy in further]
-    copies += tuple(copy for copy in others if copy.path != file.path)
+    copies = {copy.path: copy for copy in (first, *made, *others)}
+    if found.is_original_there and keep_original:
+        del copies[first.path]
+    ordered = sorted(copies.values(), key=lambda copy: -copy.sample_rate_hz)
+    # where the original is gone, what is left of it is the copy with the highest rate
+    file = first if found.is_original_there and keep_original else ordered.pop(0)
     return Clip(
         id=recording.clip_id,
         path=file.path,
@@ -166,6 +171,6 @@ def _clip(
         channels=file.channels,
         split=recording.split,
         captions=recording.captions,
-        copies=tuple(sorted(copies, key=lambda copy: -copy.sample_rate_hz)),
+        copies=tuple(ordered),
         metadata=recording.metadata,
     )
