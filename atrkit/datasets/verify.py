@@ -6,6 +6,7 @@ published that the audio is the audio that the manifest describes.
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -92,6 +93,25 @@ def verify_files(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return Verification(len(files), size_bytes, tuple(changes))
+
+
+def folders_gone(changes: Sequence[Change], *, more_than: int = 20) -> dict[Path, int]:
+    """Folders that are gone with many of the files: a disk that is not mounted looks like a thousand lost files.
+
+    Args:
+        changes: of a verification.
+        more_than: so many missing files are told one by one.
+
+    Returns:
+        The highest folder that is not there -> how many of the files were below it, where they were more.
+    """
+    gone: dict[Path, Path | None] = {}
+    for folder in {change.path.parent for change in changes if change.what == "missing"}:
+        absent = [place for place in (folder, *folder.parents) if not place.exists()]
+        gone[folder] = absent[-1] if absent else None
+    highest = (gone[change.path.parent] for change in changes if change.what == "missing")
+    counts = Counter(folder for folder in highest if folder is not None)
+    return {folder: files for folder, files in counts.items() if files > more_than}
 
 
 def _compare(file: StatedFile) -> tuple[Change | None, int]:

@@ -1,7 +1,8 @@
 """All that `atrkit info` knows of a dataset: the summary, and what must be known to compare figures on it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,13 +12,15 @@ from rich.text import Text
 from atrkit.datasets.manifest import PROBLEMS_NAME, Dataset, pool_id_of_clips
 from atrkit.datasets.missing import MISSING_NAME, MissingClip, reasons_by_split
 from atrkit.datasets.relevance import KeptQrels
-from atrkit.datasets.verify import Verification
+from atrkit.datasets.verify import Verification, folders_gone
 from atrkit.metrics.duplicates import duplicates_among
+from atrkit.reports.counting import counted
 from atrkit.reports.dataset_summary import dataset_record, note_lines, splits_table, title_line
 from atrkit.reports.licences import short_licence
 from atrkit.reports.style import RULED
 
 _SHOWN_REASONS = 5
+_SHOWN_CHANGES = 20
 _NOT_STATED = "not stated"
 
 
@@ -83,6 +86,7 @@ def _verification_record(verification: Verification) -> dict[str, Any]:
         "changes": [
             {"path": str(change.path), "what": change.what, "reason": change.reason} for change in verification.changes
         ],
+        "folders_gone": {str(folder): files for folder, files in folders_gone(verification.changes).items()},
     }
 
 
@@ -124,19 +128,20 @@ def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Label and text of each line; what is not known or zero has none."""
     about = record["about"]
     yield from _missing_facts(record)
-    yield from _labelled("pool", [_as_words(about["pool"])] if about.get("pool") else [])
+    yield from _labelled("pool", [_pool_fact(record)] if about.get("pool") else [])
     yield from _labelled("audio", _audio_facts(record["audio"]))
     yield from _labelled("licence", _licence_facts(record))
     yield from _labelled("source", [_as_words(about["source"])] if about.get("source") else [])
     yield from _labelled(
         "relevance",
         (
-            f"{kept['name']}: {kept['queries']:,} queries of {kept['split']}, {kept['judgements']:,} judgements"
+            f"{kept['name']}: {counted(kept['queries'], 'query', 'queries')} of {kept['split']}, "
+            f"{counted(kept['judgements'], 'judgement')}"
             for kept in record["relevance"]
         ),
     )
     if record["problems"]:
-        yield "problems", f"{record['problems']:,} clips skipped or repaired, listed in {PROBLEMS_NAME}"
+        yield "problems", f"{counted(record['problems'], 'clip')} skipped or repaired, listed in {PROBLEMS_NAME}"
 
 
 def _labelled(label: str, texts: Any) -> Iterator[tuple[str, str]]:
@@ -158,10 +163,26 @@ def _missing_facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _labelled("missing", lines)
 
 
+def _pool_fact(record: Mapping[str, Any]) -> str:
+    """The part of the test set that figures are given on, and how much of it there is."""
+    match record["about"]["pool"]:
+        case {"name": name, "source": source, "clips": int(clips)}:
+            on_disk = record["splits"].get("test", {"clips": 0})["clips"]
+            return (
+                f"{name}: {on_disk:,} of {counted(clips, 'clip')} {'is' if on_disk == 1 else 'are'} on disk ({source})"
+            )
+        case other:
+            return _as_words(other)
+
+
 def _audio_facts(audio: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    yield ", ".join(f"{int(rate):,} Hz ({files:,} files)" for rate, files in audio["originals"].items())
+    yield _files_by_rate(audio["originals"])
     if audio["copies"]:
-        yield "copies: " + ", ".join(f"{int(rate):,} Hz ({files:,} files)" for rate, files in audio["copies"].items())
+        yield f"copies: {_files_by_rate(audio['copies'])}"
+
+
+def _files_by_rate(rates: Mapping[str, int]) -> str:
+    return ", ".join(f"{int(rate_hz):,} Hz ({counted(files, 'file')})" for rate_hz, files in rates.items())
 
 
 def _licence_facts(record: Mapping[str, Any]) -> Iterator[str]:
@@ -186,12 +207,29 @@ def _as_words(value: Any) -> str:
 
 
 def verification_text(verification: Mapping[str, Any]) -> str:
-    """What came of reading everything again: a line for each file that is not as stated, its path in one piece."""
-    read = f"{verification['files']:,} files read again ({verification['size_bytes'] / 1e6:,.1f} MB)"
-    if not verification["changes"]:
+    """What came of reading everything again: the first files that are not as stated, each path in one piece.
+
+    Files below a folder that is gone altogether have one line together.
+    """
+    read = f"{counted(verification['files'], 'file')} read again ({verification['size_bytes'] / 1e6:,.1f} MB)"
+    changes, gone = verification["changes"], verification["folders_gone"]
+    if not changes:
         return f"\n{read}: all are as the manifest says"
-    lines = [f"\n{read}: {len(verification['changes']):,} are not as the manifest says"]
-    for change in verification["changes"]:
-        path = change["path"] if change["path"].isprintable() else repr(change["path"])
-        lines.append(f"  {change['what']}: {path}" + (f" ({change['reason']})" if change["reason"] else ""))
+    lines = [f"\n{read}: {len(changes):,} {'is' if len(changes) == 1 else 'are'} not as the manifest says"]
+    for folder, files in gone.items():
+        lines.append(f"  missing: all {files:,} below {_shown(folder)}: is the disk mounted, was it moved?")
+    singly = [c for c in changes if not (c["what"] == "missing" and _is_below(c["path"], gone))]
+    for change in singly[:_SHOWN_CHANGES]:
+        reason = f" ({change['reason']})" if change["reason"] else ""
+        lines.append(f"  {change['what']}: {_shown(change['path'])}{reason}")
+    if len(singly) > _SHOWN_CHANGES:
+        lines.append(f"  and {len(singly) - _SHOWN_CHANGES:,} more; --json lists all")
     return "\n".join(lines)
+
+
+def _is_below(path: str, folders: Iterable[str]) -> bool:
+    return any(Path(path).is_relative_to(folder) for folder in folders)
+
+
+def _shown(path: str) -> str:
+    return path if path.isprintable() else repr(path)

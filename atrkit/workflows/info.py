@@ -91,7 +91,8 @@ def _command(dataset: Dataset, changes: Sequence[Change]) -> str:
 def _ours_and_theirs(dataset: Dataset, changes: Sequence[Change]) -> tuple[list[Change], list[Change]]:
     """What lies below the dataset's folder, and recordings that `download` uses where the user has them."""
     root = _without_dots(dataset.folder)
-    ours, theirs = [], []
+    ours: list[Change] = []
+    theirs: list[Change] = []
     for change in changes:
         (ours if _without_dots(change.path).is_relative_to(root) else theirs).append(change)
     return ours, theirs

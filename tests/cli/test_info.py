@@ -18,6 +18,7 @@ from atrkit.datasets.missing import MissingClip, save_missing
 from atrkit.datasets.relevance import Qrels, Relevance, save_relevance
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
+COMMAND = "atrkit download clotho --version v2.1"
 app = typer.Typer()
 app.command()(info)
 
@@ -57,7 +58,6 @@ def workspace(tmp_path) -> Path:
     about = {
         "source": {"name": "Clotho", "version": "v2.1", "record": "https://zenodo.org/records/4783391"},
         "licence": "captions: for academic use",
-        "pool": "957",
         "notes": ["2 names were matched in another Unicode form"],
     }
     save_dataset(Dataset("clotho", clips, folder, about, (Problem("b", "repaired", "cut at 2.9 s"),)))
@@ -87,14 +87,13 @@ def test_people_are_told_all_that_matters_for_a_figure(workspace, monkeypatch):
         "missing    dev: removed 1",
         "           val: removed 2, private video 1",
         "           each is listed in missing.csv",
-        "pool       957",
         "audio      8,000 Hz (3 files)",
         "           copies: 4,000 Hz (3 files)",
         "licence    captions: for academic use",
         "           CC BY 3.0 2, not stated 1",
         "source     Clotho v2.1, https://zenodo.org/records/4783391",
-        "relevance  ours: 1 queries of dev, 2 judgements",
-        "problems   1 clips skipped or repaired, listed in problems.jsonl",
+        "relevance  ours: 1 query of dev, 2 judgements",
+        "problems   1 clip skipped or repaired, listed in problems.jsonl",
         "",
         "2 names were matched in another Unicode form",
     ]
@@ -163,13 +162,69 @@ def test_changed_files_are_all_listed_and_the_way_out_is_said(workspace):
     result = run(workspace, "--verify", code=5)
     assert f"  changed: {changed}\n  missing: {gone}\n" in result.stdout
     assert result.stderr.splitlines()[-1] == (
-        "atrkit: 2 of 10 files are not as the manifest of clotho says: delete those that changed, then run: "
-        "atrkit download clotho --version v2.1"
+        "atrkit: 2 of 10 files are not as the manifest of clotho says: delete the 1 changed file below "
+        f"{folder}, then run: {COMMAND}"
     )
     record = json.loads(run(workspace, "clotho", "--verify", "--json", code=5).stdout)
     assert [(Path(c["path"]), c["what"]) for c in record["verification"]["changes"]] == [
         (changed, "changed"), (gone, "missing"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("names", "pool"),
+    [
+        ("abc", "957: 2 of 1,200 clips are on disk (Someone et al. 2022)"),
+        ("c", "957: 0 of 1,200 clips are on disk (Someone et al. 2022)"),
+    ],
+)
+def test_how_much_of_a_pool_is_on_disk(tmp_path, monkeypatch, names, pool):
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = tmp_path / "data" / "audiocaps"
+    record = {"name": "957", "option": "957", "source": "Someone et al. 2022", "clips": 1200}
+    clips = tuple(clip(folder, name, "val" if name == "c" else "test", []) for name in names)
+    save_dataset(Dataset("audiocaps", clips, folder, {"pool": record}))
+    assert f"pool     {pool}" in [line.rstrip() for line in run(tmp_path).stdout.splitlines()]
+
+
+def test_of_many_changed_files_twenty_are_listed_and_a_folder_that_is_gone_has_one_line(workspace):
+    folder, disk = workspace / "data" / "clotho", workspace / "disk"
+    names = [f"audio/lost {k:02}.wav" for k in range(25)] + [str(disk / f"x/{k}.wav") for k in range(1200)]
+    clips = tuple(Clip(name, name, "0" * 64, 8000, 1, 1, "dev") for name in names)
+    (folder / "missing.csv").unlink()
+    save_dataset(Dataset("clotho", clips, folder, {"source": {"name": "Clotho", "version": "v2.1"}}))
+    result = run(workspace, "--verify", code=5)
+    after = result.stdout.partition("are not as the manifest says\n")[2].splitlines()
+    assert "1,228 files read again" in result.stdout and ": 1,225 are not as the manifest says" in result.stdout
+    assert after == [
+        f"  missing: all 1,200 below {disk}: is the disk mounted, was it moved?",
+        *(f"  missing: {folder}/audio/lost {k:02}.wav" for k in range(20)),
+        "  and 5 more; --json lists all",
+    ]
+    record = json.loads(run(workspace, "clotho", "--verify", "--json", code=5).stdout)["verification"]
+    assert len(record["changes"]) == 1225 and record["folders_gone"] == {str(disk): 1200}
+
+
+def test_one_is_not_many(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = tmp_path / "data" / "audiocaps"
+    about = {
+        "source": {"name": "AudioCaps", "version": "v1"},
+        "pool": {"name": "mine", "option": "/mine.txt", "source": "the list /mine.txt", "clips": 3},
+    }
+    save_dataset(Dataset("audiocaps", (clip(folder, "a", "test", ["Rain."]),), folder, about))
+    save_relevance(folder, Relevance("ours", folder, (Qrels("ours", "test", {"a#1": {"a": 1}}),), (), ()))
+    (folder / "audio/a.wav").write_bytes(b"")
+    result = run(tmp_path, "--verify", code=5)
+    for line in (
+        "pool       mine: 1 of 3 clips is on disk (the list /mine.txt)",
+        "audio      8,000 Hz (1 file)",
+        "           copies: 4,000 Hz (1 file)",
+        "relevance  ours: 1 query of test, 1 judgement",
+    ):
+        assert line in [shown.rstrip() for shown in result.stdout.splitlines()]
+    assert ": 1 is not as the manifest says" in result.stdout
+    assert "1 of 5 files is not as the manifest of audiocaps says: " in result.stderr
 
 
 def test_long_paths_are_listed_in_one_piece_and_control_characters_are_shown(workspace, monkeypatch):

@@ -143,7 +143,7 @@ def test_a_lost_manifest_names_the_download_too(saved):
 def test_with_a_damaged_dataset_json_the_options_of_the_command_are_not_known(saved):
     folder = saved.folder.rename(saved.folder.with_name("clotho"))
     (folder / "dataset.json").write_bytes(b"{")
-    with pytest.raises(IntegrityError, match="again: atrkit download clotho, with the options that it was made with$"):
+    with pytest.raises(IntegrityError, match=r"again: atrkit download clotho, with the options that it was made with$"):
         load_dataset(folder)
 
 

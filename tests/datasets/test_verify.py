@@ -9,7 +9,7 @@ import pytest
 from atrkit.datasets.manifest import AudioFile, Caption, Clip, Dataset, Problem, save_dataset
 from atrkit.datasets.missing import MissingClip, save_missing
 from atrkit.datasets.relevance import Qrels, Relevance, save_relevance
-from atrkit.datasets.verify import Change, StatedFile, Verification, stated_files, verify_files
+from atrkit.datasets.verify import Change, StatedFile, Verification, folders_gone, stated_files, verify_files
 
 
 def stored(path: Path, content: bytes) -> str:
@@ -106,3 +106,18 @@ def test_an_interrupted_verification_stops(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         verify_files(files, workers=1, on_progress=interrupt)
     assert len(done) == 3
+
+
+def test_folders_that_took_many_files_with_them(tmp_path):
+    (tmp_path / "here").mkdir()
+    disk, few, emptied = tmp_path / "disk", tmp_path / "few", tmp_path / "here"
+    lost = [
+        *(disk / "a" / f"{k}.wav" for k in range(2)),
+        *(disk / "b" / f"{k}.wav" for k in range(2)),
+        *(few / f"{k}.wav" for k in range(3)),
+        *(emptied / f"{k}.wav" for k in range(9)),
+    ]
+    changes = [*(Change(path, "missing") for path in lost), Change(disk / "c.wav", "unreadable")]
+    assert folders_gone(changes, more_than=3) == {disk: 4}
+    assert folders_gone(changes, more_than=2) == {disk: 4, few: 3}
+    assert folders_gone(changes) == folders_gone([], more_than=0) == {}
