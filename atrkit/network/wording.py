@@ -35,7 +35,7 @@ class Wording:
         return NetworkError(
             f"cannot download {self.what}{size} from {self.url}: {reason}; what was received ({received}) is kept, "
             f"and the same command goes on from there; or {self.by_hand}, "
-            f"or let {MIRROR_VARIABLE} name a server that has it"
+            f"or let {MIRROR_VARIABLE} name a server that has it under the same path"
         )
 
     def not_the_published_file(self, difference: str, aside: Path) -> IntegrityError:

@@ -1,9 +1,11 @@
 """Consoles: results on stdout, everything else on stderr; colours only where they are wanted.
 
-`NO_COLOR`, `TERM=dumb` and pipes are honoured by rich. `plain` goes further: pure ASCII without a single escape code,
-for logs, screen readers and old terminals.
+`NO_COLOR`, `TERM=dumb` and pipes are honoured by rich. `plain` goes further: no drawing characters and not a single
+escape code, for logs, screen readers and old terminals. Letters stay what they are wherever the stream has them: a path
+that was printed must be the path that can be pasted.
 """
 
+import re
 import sys
 from typing import IO, Any, TextIO, cast
 
@@ -20,11 +22,15 @@ def make_stderr(*, plain: bool) -> Console:
     return _make_console(sys.stderr, plain=plain)
 
 
+# arrows, box drawing, blocks, geometric shapes, braille: what bars, frames and spinners are made of
+_DRAWING = re.compile(r"[\u2190-\u21ff\u2500-\u25ff\u2800-\u28ff]")
+
+
 def _make_console(stream: TextIO, *, plain: bool) -> Console:
-    encoding = "ascii" if plain else (getattr(stream, "encoding", None) or "utf-8").lower()
-    is_unicode = encoding.startswith(("utf", "cp65001"))
+    encoding = (getattr(stream, "encoding", None) or "utf-8").lower()
+    is_drawn = encoding.startswith(("utf", "cp65001")) and not plain
     return Console(
-        file=stream if is_unicode else cast(IO[str], _EncodableStream(stream, encoding)),
+        file=stream if is_drawn else cast(IO[str], _UndrawnStream(stream, encoding, escape_drawing=plain)),
         force_terminal=False if plain else None,
         markup=False,
         highlight=False,
@@ -32,19 +38,30 @@ def _make_console(stream: TextIO, *, plain: bool) -> Console:
     )
 
 
-class _EncodableStream:
-    """A text stream that writes what its encoding lacks as an escape (`\\xfc`) and never raises for it.
+class _UndrawnStream:
+    """A text stream on which rich draws with ASCII characters, and which never raises for a character.
 
-    rich reads `encoding` and draws with ASCII characters when it is not Unicode.
+    Args:
+        stream: that is written to.
+        encoding: its own; what it lacks is written as an escape (`\\xfc`).
+        escape_drawing: write the drawing characters of a text as escapes too, where the encoding has them.
     """
 
-    def __init__(self, stream: TextIO, encoding: str) -> None:
+    encoding = "ascii"  # rich looks here for what it may draw with
+
+    def __init__(self, stream: TextIO, encoding: str, *, escape_drawing: bool) -> None:
         self._stream = stream
-        self.encoding = encoding
+        self._own_encoding = encoding
+        self._escape_drawing = escape_drawing
 
     def write(self, text: str) -> int:
-        self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
+        shown = _DRAWING.sub(_escaped, text) if self._escape_drawing else text
+        self._stream.write(shown.encode(self._own_encoding, "backslashreplace").decode(self._own_encoding))
         return len(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[0].encode("ascii", "backslashreplace").decode()

@@ -184,7 +184,7 @@ def test_how_much_of_a_pool_is_on_disk(tmp_path, monkeypatch, names, pool):
     record = {"name": "957", "option": "957", "source": "Someone et al. 2022", "clips": 1200}
     clips = tuple(clip(folder, name, "val" if name == "c" else "test", []) for name in names)
     save_dataset(Dataset("audiocaps", clips, folder, {"pool": record}))
-    assert f"pool     {pool}" in [line.rstrip() for line in run(tmp_path).stdout.splitlines()]
+    assert f"pool   {pool}" in [line.rstrip() for line in run(tmp_path).stdout.splitlines()]
 
 
 def test_of_many_changed_files_twenty_are_listed_and_a_folder_that_is_gone_has_one_line(workspace):

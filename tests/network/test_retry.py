@@ -28,7 +28,14 @@ def test_what_will_not_change_is_said_at_once(server, download, status):
         download(url, size_bytes=512_000)
     assert len(server.requests) == 1 and download.slept_s == [] and download.files() == {}
     message = str(caught.value)
-    for words in (url, "the recordings (0.5 MB)", f"put it at {download.path}", "ATRKIT_MIRROR", "is kept", "goes on"):
+    for words in (
+        url,
+        "the recordings (0.5 MB)",
+        f"put it at {download.path}",
+        "ATRKIT_MIRROR name a server that has it under the same path",
+        "is kept",
+        "goes on",
+    ):
         assert words in message
     assert "\n" not in message and caught.value.exit_code == 6
 

@@ -4,6 +4,7 @@ import io
 import sys
 
 import pytest
+from rich.panel import Panel
 from rich.text import Text
 
 from atrkit.reports.console import make_stderr, make_stdout
@@ -51,11 +52,32 @@ def test_no_color_is_honoured(monkeypatch):
 
 
 @pytest.mark.parametrize("forced", ["", "1"])
-def test_plain_is_ascii_without_escape_codes_even_where_colour_is_forced(monkeypatch, forced):
+def test_plain_has_no_escape_codes_even_where_colour_is_forced(monkeypatch, forced):
     monkeypatch.setenv("FORCE_COLOR", forced)
     monkeypatch.setattr(sys, "stdout", Terminal())
-    make_stdout(plain=True).print(Text("Vögel – 音", style="bold red"))
-    assert sys.stdout.shown == rb"V\xf6gel \u2013 \u97f3" + b"\n"
+    make_stdout(plain=True).print(Text("rain", style="bold red"))
+    assert sys.stdout.shown == b"rain\n"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [
+        ("utf-8", "Vögel – 音, e\u0301 … \\u2500\\u2588\\u280b\\u2192"),
+        ("latin-1", "Vögel \\u2013 \\u97f3, e\\u0301 \\u2026 \\u2500\\u2588\\u280b\\u2192"),
+        ("ascii", "V\\xf6gel \\u2013 \\u97f3, e\\u0301 \\u2026 \\u2500\\u2588\\u280b\\u2192"),
+    ],
+)
+def test_plain_keeps_letters_that_the_encoding_has_and_escapes_what_is_drawn(monkeypatch, encoding, shown):
+    monkeypatch.setattr(sys, "stdout", Terminal(encoding))
+    make_stdout(plain=True).print("Vögel – 音, e\u0301 … ─█⠋→")
+    assert sys.stdout.shown.decode(encoding) == f"{shown}\n"
+
+
+def test_plain_draws_frames_in_ascii_and_shows_bytes_that_are_no_text(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    make_stdout(plain=True).print(Panel("ünï", width=7))
+    make_stdout(plain=True).print("caf\udce9.wav")
+    assert sys.stdout.shown.decode() == "+-----+\n| ünï |\n+-----+\ncaf\\udce9.wav\n"
 
 
 @pytest.mark.parametrize(("encoding", "shown"), [("ascii", rb"V\xf6gel \u97f3"), ("latin-1", b"V\xf6gel \\u97f3")])
