@@ -10,9 +10,11 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from atrkit.errors import ResourceError, UsageError
@@ -22,6 +24,8 @@ Result = TypeVar("Result")
 
 # enough that a slow task does not leave the others without work, few enough that 50,000 do not pile up in memory
 TASKS_AHEAD_PER_WORKER = 8
+# for a task to come to its end when the work is stopped; a recording of hours does not, and Ctrl-C is to take seconds
+GRACE_S = 2.0
 
 
 def map_in_processes(
@@ -30,8 +34,8 @@ def map_in_processes(
     """Apply a function to tasks on several processes, as `map` does on one.
 
     Ctrl-C reaches only this process, which decides what happens; when the caller stops taking results, tasks that
-    have not begun are dropped and those under way are waited for. The processes end when this one does, however it
-    ends.
+    have not begun are dropped, and those under way are given two seconds before their process is ended. The processes
+    end when this one does, however it ends.
 
     Args:
         function: of one task; a function of a module, or a `functools.partial` of one, so that it can be pickled.
@@ -56,15 +60,19 @@ def map_in_processes(
         yield from map(function, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, context, initializer=_follow_parent)
+    # nothing is ever sent: its end tells the workers that the work is over, or that this process is
+    their_end, our_end = context.Pipe(duplex=False)
+    executor = ProcessPoolExecutor(workers, context, initializer=_follow_parent, initargs=(their_end,))
     try:
-        yield from _in_order(executor, function, tasks, workers * TASKS_AHEAD_PER_WORKER)
+        yield from _in_order(executor, partial(_unless_over, function), tasks, workers * TASKS_AHEAD_PER_WORKER)
     except BrokenProcessPool as error:
         raise ResourceError(
             f"a process that {what} was killed, perhaps for want of memory: run the same command again with --workers 1"
         ) from error
     finally:
+        our_end.close()
         executor.shutdown(wait=True, cancel_futures=True)
+        their_end.close()
 
 
 def _in_order(
@@ -90,12 +98,25 @@ def interrupt_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _follow_parent() -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+_is_over = threading.Event()  # in a worker
 
 
-def _end_with_parent() -> None:
+def _follow_parent(parents_pipe: Connection) -> None:
+    threading.Thread(target=_end_with_work, args=(parents_pipe,), daemon=True).start()
+
+
+def _end_with_work(parents_pipe: Connection) -> None:
+    with suppress(EOFError, OSError):
+        parents_pipe.recv_bytes()
+    _is_over.set()
     parent = multiprocessing.parent_process()
     if parent is not None:
-        parent.join()
-        os._exit(1)
+        parent.join(GRACE_S)
+    os._exit(1)
+
+
+def _unless_over(function: Callable[[Task], Result], task: Task) -> Result:
+    """Begin none of the tasks that were on their way when the work was stopped."""
+    if _is_over.is_set():
+        raise CancelledError
+    return function(task)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import atrkit
 from atrkit.errors import AtrkitError, ResourceError, UsageError
 from atrkit.files import require_writable
-from atrkit.processes import TASKS_AHEAD_PER_WORKER, map_in_processes
+from atrkit.processes import GRACE_S, TASKS_AHEAD_PER_WORKER, map_in_processes
 
 evaluated = partial(map_in_processes, eval, what="evaluated expressions")  # a function every process can import
 OWN_PID = "__import__('os').getpid()"
@@ -80,6 +81,26 @@ def test_ctrl_c_reaches_this_process_only():
 def test_no_worker_is_refused(workers):
     with pytest.raises(UsageError, match="--workers 1"):
         next(evaluated(["1"], workers))
+
+
+def test_a_task_that_does_not_end_holds_nobody_up(tmp_path):
+    touched = [tmp_path / str(number) for number in range(6)]
+    tasks = [
+        "1",
+        *(
+            f"__import__('pathlib').Path({str(path)!r}).touch() or [0 for _ in iter(int, 1) if False]"
+            for path in touched
+        ),
+    ]
+    results = evaluated(tasks, workers=2)
+    assert next(results) == 1
+    while len(list(tmp_path.iterdir())) < 2:
+        time.sleep(0.01)
+    start = time.monotonic()
+    results.close()
+    assert time.monotonic() - start < GRACE_S + 2
+    assert no_child_is_left()
+    assert len(list(tmp_path.iterdir())) == 2, "what was on its way is not begun"
 
 
 PARENT = """
