@@ -156,7 +156,7 @@ def _missing_facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         counts = [f"{reason} {clips:,}" for reason, clips in reasons.items()]
         if len(counts) > _SHOWN_REASONS:
             rest = sum(list(reasons.values())[_SHOWN_REASONS:])
-            counts[_SHOWN_REASONS:] = [f"{len(counts) - _SHOWN_REASONS} other reasons {rest:,}"]
+            counts[_SHOWN_REASONS:] = [f"{counted(len(counts) - _SHOWN_REASONS, 'other reason')} {rest:,}"]
         lines.append(f"{split}: {', '.join(counts)}")
     if lines:
         lines.append(f"each is listed in {MISSING_NAME}")

@@ -135,6 +135,16 @@ def test_without_a_name_it_is_the_dataset_made_last_and_the_others_are_named(wor
     assert result.stderr == "dataset: clotho (the one made last; there are also: newer, older)\n"
 
 
+@pytest.mark.parametrize(("others", "rest"), [(1, "1 other reason 1"), (2, "2 other reasons 2")])
+def test_rare_reasons_are_counted_together(workspace, others, rest):
+    reasons = [reason for k in range(5) for reason in [f"often {k}"] * 2] + [f"once {k}" for k in range(others)]
+    save_missing(
+        workspace / "data/clotho", [MissingClip("dev", f"m{k}", "", reason, True) for k, reason in enumerate(reasons)]
+    )
+    words = " ".join(run(workspace, "clotho").stdout.split())
+    assert f"dev: often 0 2, often 1 2, often 2 2, often 3 2, often 4 2, {rest} each is listed" in words
+
+
 def test_a_dataset_of_ones_own_has_no_column_of_missing_clips(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     folder = tmp_path / "data" / "tapes"
