@@ -132,7 +132,7 @@ def audiocaps(
     ] = None,
     pool: Annotated[
         str | None,
-        typer.Option(metavar="816|883|912|957|975|all|FILE", help="Test only on a published pool, or on a list of ids."),
+        typer.Option(metavar="816|883|912|957|975|all|FILE", help="Test on a published pool, or on a list of ids."),
     ] = None,
     fetch: Annotated[
         bool | None,
@@ -186,11 +186,13 @@ def _finish(terminal: Terminal, dataset: "Dataset") -> None:
     """Show what is there, and leave with exit code 7 when something is missing or cut short."""
     from atrkit.datasets.manifest import PROBLEMS_NAME
     from atrkit.datasets.missing import MISSING_NAME, load_missing
+    from atrkit.reports.counting import counted
 
     missing = load_missing(dataset.folder) or ()
     _show(terminal, dataset, missing)
     if missing:
-        terminal.say(f"{len(missing):,} clips are missing, each with its reason, in {dataset.folder / MISSING_NAME}")
+        listed = counted(len(missing), "clip is missing", "clips are missing")
+        terminal.say(f"{listed}, each with its reason, in {dataset.folder / MISSING_NAME}")
     terminal.finish(len(dataset.problems), dataset.folder / PROBLEMS_NAME)
     if missing:
         raise typer.Exit(EXIT_DONE_WITH_PROBLEMS)

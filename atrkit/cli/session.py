@@ -97,7 +97,9 @@ class Terminal:
             typer.Exit: with code 7.
         """
         if problems:
-            self.say(f"{problems} problems are listed in {where}")
+            from atrkit.reports.counting import counted
+
+            self.say(f"{counted(problems, 'problem is', 'problems are')} listed in {where}")
             raise typer.Exit(EXIT_DONE_WITH_PROBLEMS)
 
 

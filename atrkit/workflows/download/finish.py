@@ -15,6 +15,7 @@ from atrkit.datasets.prepared_journal import Journal
 from atrkit.datasets.relevance import QRELS_FOLDER, Relevance, detect_and_read, save_relevance
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.files import require_free_space
+from atrkit.reports.counting import counted
 from atrkit.workflows.download.recordings import Described, Recording, describe_recordings
 from atrkit.workflows.download.steps import REPLACED_NAME, AudioOptions, Target
 from atrkit.workflows.session import Session
@@ -169,7 +170,8 @@ def _refuse_flaws(described: Described) -> None:
     flaws = [f"{clip.clip_id}: {clip.reason}" for clip in described.missing]
     flaws += [f"{problem.item}: {problem.reason}" for problem in described.problems]
     if flaws:
-        raise IntegrityError(f"{len(flaws)} clips are missing or cut short, and --strict refuses them; {flaws[0]}")
+        listed = counted(len(flaws), "clip is missing", "clips are missing")
+        raise IntegrityError(f"{listed} or cut short, and --strict refuses that; {flaws[0]}")
 
 
 def _audio_record(described: Described, options: AudioOptions) -> dict[str, Any]:
