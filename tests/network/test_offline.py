@@ -33,6 +33,7 @@ def closed_port():
         (f"http://127.0.0.1:{closed_port()}/a.7z", "refuses connections"),
         (f"https://{'x' * 70}.example/a.7z", "cannot be resolved"),
     ],
+    ids=["no such host", "closed port", "no host name"],  # not the port, which is another one in each process
 )
 def test_it_is_said_within_two_seconds(download, url, reason):
     started_s = time.monotonic()
