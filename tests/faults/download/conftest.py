@@ -22,9 +22,10 @@ import soundfile
 
 import atrkit
 from atrkit.datasets import aac_tables
+from atrkit.datasets.audiocaps import tables
 from atrkit.network import TransferSettings, transfer
 
-SCRIPT = Path(__file__).with_name("with_small_clotho.py")
+SCRIPT = Path(__file__).with_name("with_small_datasets.py")
 FOLDERS = {"dev": "development", "val": "validation", "eval": "evaluation"}
 RATE_HZ = 44_100
 PATIENCE_S = 90  # for a child on a busy machine
@@ -104,8 +105,8 @@ def serve_clotho(server, monkeypatch, tmp_path):
                 link["hash_value"] = hashlib.md5((files / link["fname"]).read_bytes()).hexdigest()
                 zenodo.publish(subset, kind, **options)
         official = aac_tables._table
-        tables = lambda module, name: links if name == "_CLOTHO_LINKS" else official(module, name)  # noqa: E731
-        monkeypatch.setattr(aac_tables, "_table", tables)
+        changed = lambda module, name: links if name == "_CLOTHO_LINKS" else official(module, name)  # noqa: E731
+        monkeypatch.setattr(aac_tables, "_table", changed)
         (tmp_path / "links.json").write_text(json.dumps(links))
         monkeypatch.setenv("LINKS", str(tmp_path / "links.json"))
         monkeypatch.setenv("ATRKIT_MIRROR", server.url)
@@ -123,7 +124,7 @@ def zenodo(serve_clotho, small_files):
 # each takes a moment, so that it can be killed; ffmpeg writes in two halves
 YTDLP = """#!/bin/sh
 for last in "$@"; do :; done
-[ -e "{folder}/hang" ] && {{ touch "{folder}/hanging"; exec sleep 600; }}
+[ -e "{folder}/hang" ] && {{ echo $$ > "{folder}/hanging"; exec sleep 600; }}
 echo "$last" >> "{folder}/calls"
 sleep 0.02
 echo "https://media.invalid/${{last##*=}}"
@@ -138,7 +139,10 @@ cp "{folder}/sound.flac" "$last" || {{ echo "$last: No space left on device" >&2
 
 @pytest.fixture
 def tools(tmp_path, monkeypatch):
-    """The folder of programs that stand for yt-dlp and ffmpeg; a file `hang` in it makes the first one hang."""
+    """The folder of programs that stand for yt-dlp and ffmpeg.
+
+    A file `hang` in it makes yt-dlp hang, which writes its process id to `hanging`; `calls` lists what it was asked.
+    """
     folder = tmp_path / "bin"
     folder.mkdir()
     for name, script in (("yt-dlp", YTDLP), ("ffmpeg", FFMPEG)):
@@ -158,11 +162,12 @@ def serve_audiocaps(server, monkeypatch):
     monkeypatch.delenv(aac_tables.ROOT_VARIABLE, raising=False)
 
     def serve(clips):
-        rows = [
-            [f"v{n}{k}", f"val{n:08}", 10 * n, f"Sound {n}, told {k} times"] for n in range(clips) for k in range(5)
-        ]
+        header, captions = ["audiocap_id", "youtube_id", "start_time", "caption"], range(5)
+        rows = [[f"v{n}{k}", f"val{n:08}", n, f"Sound {n}, told {k} times"] for n in range(clips) for k in captions]
         path = urlsplit(aac_tables.audiocaps_captions("v1", "val").url).path
-        server.publish(path, table(["audiocap_id", "youtube_id", "start_time", "caption"], rows).encode())
+        server.publish(path, table(header, rows).encode())
+        monkeypatch.setitem(tables.KNOWN_TABLES, ("v1", "val"), tables.KnownTable(None, len(rows), clips))
+        monkeypatch.setenv("CLIPS", str(clips))
         monkeypatch.setenv("ATRKIT_MIRROR", server.url)
         return server
 

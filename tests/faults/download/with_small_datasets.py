@@ -1,8 +1,9 @@
-"""`atrkit ...` in a process of its own, with the links of a small Clotho in place of the official ones.
+"""`atrkit ...` in a process of its own, which takes a small Clotho or AudioCaps for the published one.
 
-    LINKS=links.json [BLOCKED=module:function] python with_small_clotho.py download clotho --workspace DIR
+    LINKS=links.json CLIPS=12 [BLOCKED=module:function] python with_small_datasets.py download clotho --workspace DIR
 
-With BLOCKED the function, in whichever process calls it, touches the file `reached` in the current folder and waits for
+LINKS are those of Clotho's files, CLIPS is how many validation clips AudioCaps has, with five captions each. With
+BLOCKED the function, in whichever process calls it, touches the file `reached` in the current folder and waits for
 ever.
 """
 
@@ -13,10 +14,14 @@ import threading
 from pathlib import Path
 
 from atrkit.datasets import aac_tables
+from atrkit.datasets.audiocaps import tables
 
 if links_path := os.environ.get("LINKS"):
     links, official = json.loads(Path(links_path).read_text()), aac_tables._table
     aac_tables._table = lambda module, name: links if name == "_CLOTHO_LINKS" else official(module, name)
+
+if clips := os.environ.get("CLIPS"):
+    tables.KNOWN_TABLES["v1", "val"] = tables.KnownTable(None, 5 * int(clips), int(clips))
 
 if blocked := os.environ.get("BLOCKED"):
 
