@@ -242,5 +242,7 @@ def _damaged(path: Path, why: str, about: Mapping[str, Any] | None = None) -> In
     elif name in DOWNLOADABLE:
         way_out = f"make the dataset again: {command_that_makes(name)}, with the options that it was made with"
     else:
-        way_out = "run again the command that made it"
+        way_out = (
+            f"run again the command that made it: {command_that_makes(name)}, or atrkit download, with its options"
+        )
     return IntegrityError(f"{path} is damaged ({why}); {way_out}")
