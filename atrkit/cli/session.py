@@ -23,6 +23,8 @@ from atrkit.errors import (
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from atrkit.workflows.session import Advance, Session
 
 WorkspaceOption = Annotated[
@@ -67,9 +69,7 @@ class Terminal:
 
     def say(self, line: str) -> None:
         """A remark, on stderr."""
-        from atrkit.reports.console import make_stderr
-
-        make_stderr(plain=self.plain).print(line, markup=False, highlight=False, soft_wrap=True)
+        self._stderr.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def open_progress(
         self, description: str, total: int, unit: str, done: int = 0
@@ -77,7 +77,14 @@ class Terminal:
         """A progress display, on stderr."""
         from atrkit.reports.progress import open_progress
 
-        return open_progress(description, total, unit, done=done, plain=self.plain)
+        return open_progress(description, total, unit, done=done, plain=self.plain, console=self._stderr)
+
+    @functools.cached_property
+    def _stderr(self) -> "Console":
+        """One for all, so that a remark takes its place above a bar that is being drawn."""
+        from atrkit.reports.console import make_stderr
+
+        return make_stderr(plain=self.plain)
 
     def show(self, renderable: Any, record: Any) -> None:
         """The result, on stdout: for people, or with --json for machines."""

@@ -1,19 +1,20 @@
 """Progress of long work on stderr: a live bar at a terminal, a line now and then in a log."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.table import Column
 from rich.text import Text
 
 from atrkit.reports.console import make_stderr
 
 SECONDS_BETWEEN_LINES = 10.0
+_SHORTEST_BAR = 5
 
 
 class Advance(Protocol):
@@ -152,11 +153,12 @@ def _print_line(console: Console, line: str) -> None:
 
 @contextmanager
 def _show_bar(console: Console, description: str, pace: _Pace) -> Iterator[Advance]:
+    count, speed = _CountColumn(pace), _PaceColumn(pace)
     columns = (
-        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-        BarColumn(bar_width=None, table_column=Column(min_width=5, ratio=1)),
-        _CountColumn(pace),
-        _PaceColumn(pace),
+        _DescriptionColumn(console, (count, speed)),
+        BarColumn(bar_width=None, table_column=Column(min_width=_SHORTEST_BAR, ratio=1)),
+        count,
+        speed,
     )
     with Progress(*columns, console=console, expand=True) as progress:
         task = progress.add_task(description, total=pace.total if pace.is_total_known else None, completed=pace.done)
@@ -166,6 +168,21 @@ def _show_bar(console: Console, description: str, pace: _Pace) -> Iterator[Advan
             progress.advance(task, items)
 
         yield advance
+
+
+class _DescriptionColumn(ProgressColumn):
+    """What is being done: where the terminal is narrow, this is cut before any number is."""
+
+    def __init__(self, console: Console, numbers: "Sequence[_CountColumn | _PaceColumn]") -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+        self._console = console
+        self._numbers = numbers
+
+    def render(self, task: Task) -> Text:
+        others = 1 + _SHORTEST_BAR + sum(1 + column.render(task).cell_len for column in self._numbers)
+        text = Text(task.description)
+        text.truncate(max(self._console.width - others, 1), overflow="ellipsis")
+        return text
 
 
 class _CountColumn(ProgressColumn):
