@@ -15,6 +15,7 @@ from atrkit.reports.console import make_stderr
 
 SECONDS_BETWEEN_LINES = 10.0
 _SHORTEST_BAR = 5
+_NARROW = 70  # columns; the speed in times real time is left out where there are fewer
 
 
 class Advance(Protocol):
@@ -53,6 +54,7 @@ def open_progress(
     target = console or make_stderr(plain=plain)
     pace = _Pace(total, unit, done, clock)
     if target.is_interactive and not plain:
+        pace.is_brief = target.width < _NARROW
         with _show_bar(target, description, pace) as advance:
             yield advance
     else:
@@ -68,6 +70,7 @@ class _Pace:
     unit: str
     done: int
     clock: Callable[[], float]
+    is_brief: bool = False
     items: int = field(init=False)
     audio_s: float = 0.0
     started_s: float = field(init=False)
@@ -109,7 +112,7 @@ class _Pace:
         if self.items == self.done or elapsed_s <= 0:
             return []
         rates = [_rate((self.items - self.done) / elapsed_s, self.unit)]
-        if self.audio_s:
+        if self.audio_s and not self.is_brief:
             rates.append(f"{_three_digits(self.audio_s / elapsed_s)} x real time")
         return rates
 

@@ -135,6 +135,36 @@ def test_a_terminal_gets_a_bar_with_count_speed_and_remaining_time(clock, monkey
     assert max(map(len, shown)) <= 80
 
 
+@pytest.mark.parametrize(
+    ("columns", "last"),
+    [
+        (80, "downloading clotho_audio_development.7z ━━━━━ 5,500/5,500 MB in 1:40 (55.0 MB/s)"),
+        (60, "downloading clotho… ━━━━━ 5,500/5,500 MB in 1:40 (55.0 MB/s)"),
+    ],
+)
+def test_a_narrow_terminal_cuts_the_description_and_no_number(clock, monkeypatch, columns, last):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("TTY_INTERACTIVE", raising=False)
+    terminal = Console(file=io.StringIO(), width=columns, force_terminal=True, color_system=None)
+    description = "downloading clotho_audio_development.7z"
+    with open_progress(description, 5_500_000_000, "bytes", console=terminal, clock=clock) as advance:
+        clock.now_s += 100.0
+        advance(5_500_000_000)
+    shown = terminal.file.getvalue().replace("\x1b[2K", "\r").split("\r")
+    assert shown[-1].partition("\n")[0] == last
+
+
+def test_a_narrow_terminal_does_without_the_speed_in_times_real_time(clock, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("TTY_INTERACTIVE", raising=False)
+    terminal = Console(file=io.StringIO(), width=50, force_terminal=True, color_system=None)
+    with open_progress("resampling to 32,000 Hz: clotho", 20, "clips", console=terminal, clock=clock) as advance:
+        clock.now_s += 2.0
+        advance(20, audio_s=400.0)
+    shown = terminal.file.getvalue().replace("\x1b[2K", "\r").split("\r")
+    assert shown[-1].partition("\n")[0] == "resampling to … ━━━━━ 20/20 in 0:02 (10.0 clips/s)"
+
+
 def test_bytes_are_shown_as_megabytes_and_what_was_there_before_does_not_count_for_the_speed(clock, log):
     with open_progress("clotho.7z", 4_000_000_000, "bytes", done=3_000_000_000, console=log, clock=clock) as advance:
         clock.now_s += 20.0

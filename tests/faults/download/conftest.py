@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,6 +89,18 @@ def make_clotho(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_files(make_clotho):
     return make_clotho({"dev": 3, "val": 2, "eval": 2}, duration_s=0.2)
+
+
+@pytest.fixture
+def copy_of_clotho(small_files, tmp_path):
+    """What somebody has already, in aac-datasets' layout."""
+    root = tmp_path / "have" / "CLOTHO_v2.1"
+    for folder in ("development", "validation", "evaluation"):
+        shutil.copytree(small_files / folder, root / "clotho_audio_files" / folder)
+    (root / "clotho_csv_files").mkdir()
+    for path in small_files.glob("*.csv"):
+        shutil.copy(path, root / "clotho_csv_files")
+    return root.parent
 
 
 @pytest.fixture

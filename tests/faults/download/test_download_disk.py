@@ -139,18 +139,6 @@ def small_file_system(mount, kilobytes):
 
 
 @pytest.fixture
-def copy_of_clotho(small_files, tmp_path):
-    """What somebody has already, in aac-datasets' layout."""
-    root = tmp_path / "have" / "CLOTHO_v2.1"
-    for folder in ("development", "validation", "evaluation"):
-        shutil.copytree(small_files / folder, root / "clotho_audio_files" / folder)
-    (root / "clotho_csv_files").mkdir()
-    for path in small_files.glob("*.csv"):
-        shutil.copy(path, root / "clotho_csv_files")
-    return root.parent
-
-
-@pytest.fixture
 def read_only(tmp_path):
     """Make a folder read-only: by permissions, or for root, whom those do not stop, by a mount."""
     mounted = []

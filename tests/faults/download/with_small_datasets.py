@@ -4,17 +4,21 @@
 
 LINKS are those of Clotho's files, CLIPS is how many validation clips AudioCaps has, with five captions each. With
 BLOCKED the function, in whichever process calls it, touches the file `reached` in the current folder and waits for
-ever.
+ever. Retries come at once.
 """
 
 import importlib
 import json
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from atrkit.datasets import aac_tables
 from atrkit.datasets.audiocaps import tables
+from atrkit.network import transfer
+
+transfer.DEFAULT_SETTINGS = replace(transfer.DEFAULT_SETTINGS, first_delay_s=0.1)
 
 if links_path := os.environ.get("LINKS"):
     links, official = json.loads(Path(links_path).read_text()), aac_tables._table
