@@ -18,7 +18,7 @@ from atrkit.datasets.audiocaps.reasons import Kind, Reason, detail_of, from_ffmp
 from atrkit.datasets.audiocaps.tables import CLIP_DURATION_S, AudioCapsClip
 from atrkit.datasets.audiocaps.tools import Children, Tools
 from atrkit.errors import ResourceError
-from atrkit.files import as_resource_error, write_atomic
+from atrkit.files import as_resource_error
 
 # our choice: AudioSet's excerpts at the end of a video are shorter than 10 s, but none is shorter than this
 SHORTEST_CLIP_S = 1.0
@@ -160,7 +160,9 @@ def _excerpt(
         return audio if not ended.errors.strip() else from_ffmpeg(ended.errors)
     if audio.duration_s < CLIP_DURATION_S - _SLACK_S and ended.errors.strip():
         return from_ffmpeg(ended.errors)  # a connection that is cut ends the file, and ffmpeg is content
-    write_atomic(path, part.read_bytes())
+    with part.open("rb+") as whole:
+        os.fsync(whole.fileno())
+    part.replace(path)
     return audio
 
 

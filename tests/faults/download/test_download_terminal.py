@@ -99,7 +99,7 @@ def unwrapped(screen, row, columns):
 
 @pytest.mark.parametrize(
     ("columns", "variables"),
-    [(80, {}), pytest.param(50, {}, marks=pytest.mark.faults), (50, {"NO_COLOR": "1"})],
+    [(80, {}), *(pytest.param(50, names, marks=pytest.mark.faults) for names in ({}, {"NO_COLOR": "1"}))],
     ids=["80 columns", "50 columns", "50 without colours"],
 )
 def test_remarks_and_bars_share_a_terminal(unsteady, at_terminal, columns, variables):
@@ -126,6 +126,7 @@ def test_plain_is_nothing_but_lines(unsteady, at_terminal):
         assert re.search(rf"^{remark}\r$", written, flags=re.MULTILINE)
 
 
+@pytest.mark.faults
 def test_json_at_a_terminal_is_all_there_is_on_stdout(unsteady, at_terminal):
     written, stdout = at_terminal(*CLOTHO, "--json")
     assert json.loads(stdout)["dataset"] == "clotho"

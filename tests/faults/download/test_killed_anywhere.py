@@ -77,6 +77,27 @@ def uninterrupted(begun, download, files_below, tmp_path):
     return files_after
 
 
+@pytest.mark.faults
+def test_killed_before_any_change_a_download_of_audiocaps_comes_to_the_same_files(
+    serve_audiocaps, tools, atrkit_in, files_below, monkeypatch, tmp_path
+):
+    serve_audiocaps(2)
+    words = ("download", "audiocaps", "--subset", "val", "--workers", "1", "--streams", "1")
+    atrkit_in(tmp_path / "uninterrupted")(*words)
+    expected = files_below(tmp_path / "uninterrupted")
+    for number in range(1, 1000):
+        workspace = tmp_path / str(number)
+        command = [*words, "--workspace", str(workspace)]
+        change = die_in_child(monkeypatch, ALL, number, lambda: CliRunner().invoke(app, command))  # noqa: B023
+        if change is None:
+            break
+        atrkit_in(workspace)(*words)
+        assert files_below(workspace) == expected, (number, change)
+        shutil.rmtree(workspace)
+    assert number > 50
+    print(f"\nkilled before each of {number - 1} changes to the disk: the same {len(expected)} files each time")
+
+
 def die_in_child(monkeypatch, changes, number, run):
     """Run in a forked process that is killed before its change of that number; says what it was, None: it ended."""
     reader, writer = os.pipe()
