@@ -10,7 +10,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 TASKS_AHEAD_PER_WORKER = 8
 # for a task to come to its end when the work is stopped; a recording of hours does not, and Ctrl-C is to take seconds
 GRACE_S = 2.0
+# after which a wait is begun again: see `result_of`
+LONGEST_WAIT_S = 1.0
 
 
 def map_in_processes(
@@ -83,9 +85,26 @@ def _in_order(
         with interrupt_blocked():  # submitting may start a process, which inherits this
             waiting.append(executor.submit(function, task))
         if len(waiting) == ahead:
-            yield waiting.popleft().result()
+            yield result_of(waiting.popleft())
     while waiting:
-        yield waiting.popleft().result()
+        yield result_of(waiting.popleft())
+
+
+def result_of(future: Future[Result]) -> Result:
+    """Wait for the result of a thread or process, and heed Ctrl-C while waiting.
+
+    Python takes note of a signal and looks at its notes when it next runs; one that comes just before the main thread
+    begins to wait would lie there until the wait is over. So the wait is over once a second.
+
+    Args:
+        future: of an executor.
+
+    Raises:
+        Exception: what the work raised.
+    """
+    while not wait([future], timeout=LONGEST_WAIT_S).done:
+        continue
+    return future.result()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from atrkit.datasets.folder_table import TableOptions
 from atrkit.datasets.manifest import Caption, Clip, Dataset, Problem
 from atrkit.datasets.splits import assign_splits, check_split_spec
 from atrkit.errors import IntegrityError, UsageError
+from atrkit.processes import result_of
 
 ONLY_SPLIT = "all"
 _DATASET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -116,7 +117,7 @@ def _inspect_all(
         futures = [pool.submit(_inspect, clip.path) for clip in clips]
         try:
             for future in futures:
-                outcomes.append(future.result())
+                outcomes.append(result_of(future))
                 if on_progress is not None:
                     on_progress(len(outcomes), len(clips))
         except BaseException:

@@ -12,6 +12,7 @@ from atrkit.audio.read import UnusableAudioError, load_mono
 from atrkit.datasets.manifest import AudioFile, Clip, Dataset, command_that_makes
 from atrkit.errors import IntegrityError
 from atrkit.files import sha256_of_file
+from atrkit.processes import result_of
 
 if TYPE_CHECKING:
     from atrkit.encoders import Encoded, Encoder
@@ -42,7 +43,7 @@ def encode_ahead(
             submit(2 * WORKERS)
             while waiting:
                 clip, future = waiting.popleft()
-                yield clip, future.result()
+                yield clip, result_of(future)
                 submit(1)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # not waiting: a clip may be an hour long

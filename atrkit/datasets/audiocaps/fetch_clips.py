@@ -21,6 +21,7 @@ from atrkit.datasets.audiocaps.tools import Children, Tools, find_tools
 from atrkit.datasets.audiocaps.youtube import FetchedAudio, Timeouts, fetch_clip
 from atrkit.errors import NetworkError, UsageError
 from atrkit.files import require_writable
+from atrkit.processes import LONGEST_WAIT_S
 
 DEFAULT_STREAMS = 4
 ATTEMPTS_PER_RUN = 2
@@ -191,7 +192,7 @@ class _Run:
             while self.queue and len(running) < self._pacing.width and self._pacing.refusal is None:
                 job = self.queue.popleft()
                 running[pool.submit(self.fetch, job.clip, job.path)] = job
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            for future in wait(running, LONGEST_WAIT_S, return_when=FIRST_COMPLETED).done:
                 self._take(running.pop(future), future.result())
             if self._pacing.refusal is not None and not running:
                 self._pause(self._pacing.refusal)

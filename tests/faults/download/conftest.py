@@ -137,7 +137,7 @@ def zenodo(serve_clotho, small_files):
 # each takes a moment, so that it can be killed; ffmpeg writes in two halves
 YTDLP = """#!/bin/sh
 for last in "$@"; do :; done
-[ -e "{folder}/hang" ] && {{ echo $$ > "{folder}/hanging"; exec sleep 600; }}
+[ -e "{folder}/hang" ] && {{ echo $$ >> "{folder}/hanging"; exec sleep 600; }}
 echo "$last" >> "{folder}/calls"
 sleep 0.02
 echo "https://media.invalid/${{last##*=}}"
