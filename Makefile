@@ -37,7 +37,7 @@ check: install ## lint, format, types, layers
 bench: install ## figures (tables on the screen, JSON in .bench/) and the slow tests
 	$(BIN)/python -m pytest -q -s -m "bench or slow" tests
 
-test-faults: install ## kill loops and full disks (about five minutes)
+test-faults: install ## kill loops and full disks (about six minutes)
 	$(BIN)/python -m pytest -q -s -m faults tests/faults
 
 format: install ## put the code in the house's format
