@@ -40,7 +40,7 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
             part.flush()
             os.fsync(part.fileno())
         part_path.replace(path)
-        _fsync_folder(path.parent)
+        fsync(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             part_path.unlink()
@@ -58,8 +58,9 @@ def write_jsonl_atomic(path: Path, records: Iterable[Any]) -> None:
     write_atomic(path, "".join(lines).encode())
 
 
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def fsync(path: Path) -> None:
+    """Bring a file, or the names in a folder, from memory to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

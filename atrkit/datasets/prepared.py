@@ -14,7 +14,7 @@ from atrkit.audio.resample import write_resampled
 from atrkit.datasets.manifest import AudioFile
 from atrkit.datasets.prepared_journal import Entry, FileState, Journal, Prepared, Unusable
 from atrkit.datasets.prepared_plan import AudioJob, Plan, Task, is_intact, refuse_conflicts
-from atrkit.files import as_resource_error
+from atrkit.files import as_resource_error, fsync
 from atrkit.processes import map_in_processes
 
 __all__ = ["AudioJob", "Dropped", "Prepared", "Unusable", "drop_originals", "manifest_files", "prepare_audio"]
@@ -219,10 +219,7 @@ def _delete(name: str) -> int:
 def _sync_folders(folders: Iterable[Path]) -> None:
     """Copies are renamed without this when they are made; before their originals go it must be on the disk."""
     for folder in folders:
-        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            fsync(folder)
         except OSError as error:
             raise as_resource_error(error, folder) from error
-        finally:
-            os.close(descriptor)

@@ -1,7 +1,6 @@
 """Extraction to a folder that is either not there or whole."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from atrkit.datasets.archives.formats import format_of
 from atrkit.datasets.archives.listing import ArchiveListing
 from atrkit.datasets.archives.members import opened, refused, safe_path
 from atrkit.errors import IntegrityError
-from atrkit.files import as_resource_error, require_free_space
+from atrkit.files import as_resource_error, fsync, require_free_space
 
 _BUFFER_BYTES = 1 << 20
 
@@ -161,7 +160,7 @@ def _put_in_place(unfinished: Path, folder: Path, replaced: Path) -> None:
         if replaced.exists():
             replaced.rename(folder)
         raise
-    _fsync(folder.parent)
+    fsync(folder.parent)
 
 
 def _remove(leftover: Path) -> None:
@@ -173,16 +172,8 @@ def _remove(leftover: Path) -> None:
 def _fsync_all(folder: Path) -> None:
     """Bring all files of a folder to the disk; the system has begun long before, so this is one short wait."""
     for file in folder.iterdir():
-        _fsync(file)
-    _fsync(folder)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        fsync(file)
+    fsync(folder)
 
 
 @contextlib.contextmanager
