@@ -1,28 +1,39 @@
 """Frozen audio encoders: waves in, frame and clip embeddings out."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from atrkit.encoders.base import Encoded, Encoder
+from atrkit.encoders.catalogue import COMMON_SETTINGS, ENCODERS
 from atrkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from atrkit.encoders.base import Encoded, Encoder
 
 __all__ = ["ENCODER_NAMES", "Encoded", "Encoder", "load_encoder"]
 
-ENCODER_NAMES = ("logmel", "mn04")
-
-_LATER_NAMES = frozenset(
-    {"cnn14", "cnn14_16k", "cnn10", "resnet38", "convnext_tiny", "vggish", "vggsound_resnet18", "clap"}
-)
-_SETTINGS_OF = {"logmel": ("pool_time_s", "device"), "mn04": ("device",)}
+ENCODER_NAMES = tuple(ENCODERS)
 
 
-def load_encoder(name: str, checkpoint: str | Path | None = None, **settings: Any) -> Encoder:
+def load_encoder(
+    name: str,
+    checkpoint: str | Path | None = None,
+    *,
+    on_progress: Callable[[int, int | None], None] | None = None,
+    on_remark: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> "Encoder":
     """Build a frozen encoder in eval mode, with its weights strictly loaded.
 
     Args:
         name: one of `ENCODER_NAMES`.
-        checkpoint: the weights file; None takes the published one from the cache, or downloads it.
-        settings: the encoder's own: `pool_time_s` (logmel), `device` (all).
+        checkpoint: the weights file (clap: a folder or a hub id); None takes the published one from the cache, or
+            downloads it.
+        on_progress: called with the bytes that are there and the total (None: unknown) while weights are downloaded.
+        on_remark: called with lines for people: of the download, and of memory that ran out.
+        settings: of every encoder `pool_time_s`, `precision`, `device`, `batch_size`, `compile`; and the encoder's own:
+            `clip_output` ("embedding", or "clip": max + mean of the frames, before the last layer; PANNs and ConvNeXt),
+            `variant` (convnext_tiny: which weights), `pca` (vggish), `long_audio` (vggsound_resnet18).
 
     Returns:
         The encoder; `encoder.encode([wave, ...])` embeds waves at `encoder.sample_rate_hz`.
@@ -37,22 +48,20 @@ def load_encoder(name: str, checkpoint: str | Path | None = None, **settings: An
         >>> load_encoder("logmel", pool_time_s=0.64).frame_period_s
         0.64
     """
-    if name in _LATER_NAMES:
-        raise UsageError(
-            f"encoder {name!r} is not in this version of atrkit yet; there are: {', '.join(ENCODER_NAMES)}"
-        )
     if name not in ENCODER_NAMES:
         raise UsageError(f"unknown encoder {name!r}; there are: {', '.join(ENCODER_NAMES)}")
-    if unknown := sorted(set(settings) - set(_SETTINGS_OF[name])):
-        raise UsageError(f"encoder {name}: unknown setting {unknown[0]!r}; it has: {', '.join(_SETTINGS_OF[name])}")
-    match name:
-        case "logmel":
-            from atrkit.encoders.logmel import LogmelEncoder
+    known = (*ENCODERS[name].settings, *COMMON_SETTINGS)
+    if unknown := sorted(set(settings) - set(known)):
+        raise UsageError(f"encoder {name}: unknown setting {unknown[0]!r}; it has: {', '.join(known)}")
+    from atrkit.encoders.load import build_encoder
 
-            if checkpoint is not None:
-                raise UsageError(f"encoder logmel has no weights: leave the checkpoint {checkpoint} out")
-            return LogmelEncoder(**settings)
-        case _:
-            from atrkit.encoders.mobilenet import Mn04Encoder
+    return build_encoder(name, checkpoint, settings, on_progress, on_remark)
 
-            return Mn04Encoder(checkpoint=Path(checkpoint) if checkpoint is not None else None, **settings)
+
+def __getattr__(name: str) -> Any:
+    """Import torch only for those who ask for more than names."""
+    if name in ("Encoded", "Encoder"):
+        from atrkit.encoders import base
+
+        return getattr(base, name)
+    raise AttributeError(f"module 'atrkit.encoders' has no attribute {name!r}")

@@ -1,21 +1,28 @@
 """What every frozen audio encoder offers, whatever network is behind it.
 
-Each wave is encoded alone: padding a clip inside a batch changes its output (ENCODERS.md, pitfall 1), and on a CPU
-mn04 is twice as fast without a batch, which outgrows the caches. So a batch of many equals batches of one, to the bit.
+A wave is cut into windows, windows of like length go through the network together, and the clip vector is made from
+all of a wave's windows. The result for a wave does not depend on the others in its batch (to the rounding of float32).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from atrkit.errors import DivergedError, UsageError
+from atrkit.encoders.batching import SECONDS_PER_ITEM, plan_batches
+from atrkit.encoders.catalogue import PRECISIONS, Precision
+from atrkit.encoders.time_pooling import frames_per_pool, pool_time
+from atrkit.errors import DivergedError, ResourceError, UsageError
 
 Float32Array = npt.NDArray[np.float32]
+
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +43,49 @@ class Encoded:
 
 
 @dataclass(frozen=True, eq=False)
-class EncodedWave:
-    """What a network makes of one wave: frames_TF, clip_emb_D and, with a classifier, logits_K."""
+class EncodedWindow:
+    """What a network makes of one window, on its device, in float32.
 
-    frames_TF: Float32Array
-    clip_emb_D: Float32Array
-    logits_K: Float32Array | None = None
+    Args:
+        frames_TF: (T, F), before any pooling over time.
+        summary_S: of networks whose clip vector is not made from the frames; else None.
+        samples: length of the window.
+    """
+
+    frames_TF: Tensor
+    summary_S: Tensor | None = None
+    samples: int = 0
+
+
+@dataclass(frozen=True)
+class Running:
+    """How an encoder runs; of these only `precision` changes more than the last digits.
+
+    Args:
+        device: where torch computes: "cpu", "cuda", "cuda:1".
+        precision: of the network; front ends, pooling and what is returned stay in float32.
+        batch_size: at most so many clips of ten seconds at once; None: what suits the device.
+        compile: let torch compile the network first.
+        pool_time_s: average frames over windows of this length; None: the network's own frames.
+    """
+
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    batch_size: int | None = None
+    compile: bool = False
+    pool_time_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"precision: {self.precision!r} is none of {', '.join(PRECISIONS)}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UsageError(f"batch_size: {self.batch_size} is no positive number")
 
 
 class Encoder(ABC):
     """A frozen audio encoder: waves in, frame and clip embeddings out.
+
+    A subclass calls `_start` in its constructor and says how windows become frames and how frames become clip vectors.
 
     Args:
         name: as in `load_encoder`.
@@ -54,24 +94,46 @@ class Encoder(ABC):
         frame_dim: F, width of a frame.
         clip_dim: D, width of a clip embedding.
         min_samples: waves shorter than this are padded with zeros at the end, and that is said.
-        labels: names of the classifier's classes, or None.
+        window_samples: longer waves are seen in windows of this length; a rest under `min_samples` joins the last one.
+        labels: names of the classifier's classes, or None where they are not known.
+        num_classes: of the classifier, 0 without one.
         checkpoint_path: the weights, or None without any.
         checkpoint_sha256: of the weights' bytes, or None.
         checkpoint_note: what a user should know of the weights, for example that they are not the published ones.
         settings: everything that changes the output; JSON values, for provenance and cache keys.
+        batch_size: at most so many clips of ten seconds at once; halved when memory runs out.
+        on_remark: told, once, that the batch size was halved.
     """
 
-    name: ClassVar[str]
-    sample_rate_hz: ClassVar[int]
+    name: str
+    sample_rate_hz: int
     frame_period_s: float
-    frame_dim: ClassVar[int]
-    clip_dim: ClassVar[int]
-    min_samples: ClassVar[int]
+    frame_dim: int
+    clip_dim: int
+    min_samples: int
+    window_samples: int
     labels: tuple[str, ...] | None = None
+    num_classes: int = 0
     checkpoint_path: Path | None = None
     checkpoint_sha256: str | None = None
     checkpoint_note: str | None = None
     settings: dict[str, Any]
+    batch_size: int
+    on_remark: Callable[[str], None] | None = None
+
+    # clips of ten seconds at once that are fastest: more outgrow the caches of a CPU, fewer leave a GPU idle
+    cpu_batch_size: ClassVar[int] = 1
+    gpu_batch_size: ClassVar[int] = 32
+
+    def _start(self, own_frame_period_s: float, running: Running, settings: dict[str, Any]) -> None:
+        """Take over how to run, and note what changes the output."""
+        self.device = torch.device(running.device)
+        self.dtype = _DTYPES[running.precision]
+        default = self.cpu_batch_size if self.device.type == "cpu" else self.gpu_batch_size
+        self.batch_size = running.batch_size or default
+        self._frames_per_pool = frames_per_pool(running.pool_time_s, own_frame_period_s)
+        self.frame_period_s = self._frames_per_pool * own_frame_period_s
+        self.settings = {**settings, "pool_time_s": running.pool_time_s, "precision": running.precision}
 
     def encode(self, waves: Sequence[Float32Array]) -> Encoded:
         """Embed waves of any lengths; the result for a wave does not depend on the others.
@@ -85,24 +147,97 @@ class Encoder(ABC):
         Raises:
             UsageError: a wave is not one-dimensional.
             DivergedError: a wave has NaN or infinite samples.
+            ResourceError: memory runs out even with one window at a time.
         """
         samples = [_checked(wave, index) for index, wave in enumerate(waves)]
-        encoded = [self._encode_wave(_pad_end(wave_N, self.min_samples)) for wave_N in samples]
-        logits = [wave.logits_K for wave in encoded if wave.logits_K is not None]
-        no_clips = np.empty((0, self.clip_dim), dtype=np.float32)
+        padded = [len(wave_N) < self.min_samples for wave_N in samples]
+        if not samples:
+            return Encoded([], np.empty((0, self.clip_dim), np.float32), self._no_logits(), [])
+        with torch.inference_mode():
+            clips = self._encode_windows([_pad_end(wave_N, self.min_samples) for wave_N in samples])
+            clip_emb_BD, logits_BK = self._clips_of(clips)
+            pooled = [pool_time(frames_TF, self._frames_per_pool) for frames_TF in frames_of_clips(clips)]
+            all_frames = torch.cat(pooled).cpu().numpy()  # one transfer from the device
+        ends = np.cumsum([len(frames_TF) for frames_TF in pooled])[:-1]
         return Encoded(
-            frames=[wave.frames_TF for wave in encoded],
-            clip=np.stack([wave.clip_emb_D for wave in encoded]) if encoded else no_clips,
-            logits=np.stack(logits) if logits else self._no_logits(),
-            padded=[len(wave_N) < self.min_samples for wave_N in samples],
+            frames=np.split(all_frames, ends),
+            clip=clip_emb_BD.cpu().numpy(),
+            logits=None if logits_BK is None else logits_BK.cpu().numpy(),
+            padded=padded,
         )
 
     @abstractmethod
-    def _encode_wave(self, wave_N: Float32Array) -> EncodedWave:
-        """Embed one wave of at least `min_samples` finite samples."""
+    def _frames_of(self, windows: list[Float32Array]) -> list[EncodedWindow]:
+        """Encode windows of like length (at most a quarter longer than the shortest), each as if it were alone."""
+
+    @abstractmethod
+    def _clips_of(self, clips: list[list[EncodedWindow]]) -> tuple[Tensor, Tensor | None]:
+        """Clip vectors (B, D) and logits (B, K), float32, from the windows of each clip."""
+
+    def _encode_windows(self, waves: list[Float32Array]) -> list[list[EncodedWindow]]:
+        windows = [(index, window_N) for index, wave_N in enumerate(waves) for window_N in self._windows(wave_N)]
+        lengths = [len(window_N) for _, window_N in windows]
+        encoded: dict[int, EncodedWindow] = {}
+        pending = self._plan(lengths, range(len(windows)))
+        while pending:
+            batch = pending.pop(0)
+            results = self._unless_out_of_memory([windows[i][1] for i in batch])
+            if results is None:
+                self._halve_batch_size()
+                half = len(batch) // 2
+                rest = self._plan(lengths, [i for later in pending for i in later])
+                pending = [batch[:half], batch[half:], *rest]
+            else:
+                encoded.update(zip(batch, results, strict=True))
+        clips: list[list[EncodedWindow]] = [[] for _ in waves]
+        for position, (index, _) in enumerate(windows):
+            clips[index].append(encoded[position])
+        return clips
+
+    def _plan(self, lengths: list[int], positions: Sequence[int]) -> list[list[int]]:
+        samples_per_item = int(SECONDS_PER_ITEM * self.sample_rate_hz)
+        batches = plan_batches([lengths[i] for i in positions], self.batch_size, samples_per_item)
+        return [[positions[i] for i in batch] for batch in batches]
+
+    def _unless_out_of_memory(self, windows: list[Float32Array]) -> list[EncodedWindow] | None:
+        """The windows encoded, or None where they do not fit into memory together."""
+        try:
+            return self._frames_of(windows)
+        except RuntimeError as error:  # torch.OutOfMemoryError is one; a CPU's allocator raises it bare
+            if not is_out_of_memory(error):
+                raise
+            if len(windows) == 1:
+                raise ResourceError(
+                    f"{self.name} has no room for one window of {len(windows[0]) / self.sample_rate_hz:.1f} s on "
+                    f"{self.device}: free some of its memory, or use another --device"
+                ) from error
+        return None  # outside of `except`, whose traceback keeps what the failed batch had allocated
+
+    def _halve_batch_size(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.batch_size = max(1, self.batch_size // 2)
+        if self.on_remark is not None:
+            self.on_remark(f"memory ran out on {self.device}: going on with --batch-size {self.batch_size}")
+
+    def _windows(self, wave_N: Float32Array) -> list[Float32Array]:
+        starts = list(range(0, len(wave_N), self.window_samples)) or [0]
+        if len(starts) > 1 and len(wave_N) - starts[-1] < self.min_samples:
+            starts.pop()
+        return [wave_N[start:stop] for start, stop in zip(starts, [*starts[1:], len(wave_N)], strict=True)]
 
     def _no_logits(self) -> Float32Array | None:
-        return np.empty((0, len(self.labels)), dtype=np.float32) if self.labels else None
+        return np.empty((0, self.num_classes), dtype=np.float32) if self.num_classes else None
+
+
+def frames_of_clips(clips: list[list[EncodedWindow]]) -> list[Tensor]:
+    """All frames of each clip, (T, F)."""
+    return [torch.cat([window.frames_TF for window in clip]) for clip in clips]
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch found no room on a device, or on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _checked(wave: Float32Array, index: int) -> Float32Array:

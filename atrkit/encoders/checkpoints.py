@@ -7,38 +7,19 @@ its name, and torch reads tensors only (`weights_only=True`, which no environmen
 import os
 import pickle
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from atrkit.encoders.catalogue import CheckpointSpec
 from atrkit.errors import IntegrityError, MissingPrerequisiteError
 from atrkit.files import sha256_of_file
 from atrkit.network import fetch
 
 CACHE_VARIABLE = "ATRKIT_CACHE"
-
-
-@dataclass(frozen=True)
-class CheckpointSpec:
-    """A published weights file.
-
-    Args:
-        name: of the encoder.
-        url: of the official release.
-        file_name: its name there and in the cache.
-        sha256: of its bytes.
-        size_bytes: its length.
-        licence: under which it is published.
-    """
-
-    name: str
-    url: str
-    file_name: str
-    sha256: str
-    size_bytes: int
-    licence: str
 
 
 @dataclass(frozen=True)
@@ -56,12 +37,20 @@ class Checkpoint:
     note: str | None = None
 
 
-def find_checkpoint(spec: CheckpointSpec, file: Path | None = None) -> Checkpoint:
+def find_checkpoint(
+    spec: CheckpointSpec,
+    file: Path | None = None,
+    *,
+    on_progress: Callable[[int, int | None], None] | None = None,
+    on_remark: Callable[[str], None] | None = None,
+) -> Checkpoint:
     """The weights file: the one given, else the cached one, else the published one, downloaded.
 
     Args:
         spec: the published file.
         file: a file to use instead; any hash, but another one than the published is noted.
+        on_progress: called with the bytes that are there and the total (None: unknown).
+        on_remark: called with a line when a transfer starts again or waits.
 
     Returns:
         The file with its hash.
@@ -81,12 +70,16 @@ def find_checkpoint(spec: CheckpointSpec, file: Path | None = None) -> Checkpoin
         path,
         what=f"the weights of encoder {spec.name}",
         sha256=spec.sha256,
+        md5=spec.md5,
         size_bytes=spec.size_bytes,
         place_hint=f"give it with --checkpoint FILE, or put it at {path}",
+        on_progress=on_progress,
+        on_remark=on_remark,
     )
+    digest = spec.sha256 or sha256_of_file(path)
     if not fetched.transferred_bytes:
-        return Checkpoint(path, spec.sha256)
-    return Checkpoint(path, spec.sha256, f"downloaded {spec.file_name} ({spec.licence}) to {path.parent}")
+        return Checkpoint(path, digest)
+    return Checkpoint(path, digest, f"downloaded {spec.file_name} ({spec.licence}) to {path.parent}")
 
 
 def cache_folder() -> Path:

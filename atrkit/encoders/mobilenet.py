@@ -1,23 +1,13 @@
 """EfficientAT's mn04: a small MobileNetV3 trained on AudioSet, fast on a CPU, that knows 527 sounds by name."""
 
 from importlib import resources
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from atrkit.encoders.base import EncodedWave, Encoder, Float32Array
-from atrkit.encoders.checkpoints import CheckpointSpec, find_checkpoint, load_weights
+from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running, frames_of_clips
+from atrkit.encoders.checkpoints import Checkpoint, load_weights
 from atrkit.encoders.frontends import kaldi_mel_bank, mel_spectrogram
-
-MN04_CHECKPOINT = CheckpointSpec(
-    name="mn04",
-    url="https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/mn04_as_mAP_432.pt",
-    file_name="mn04_as_mAP_432.pt",
-    sha256="899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
-    size_bytes=4_066_513,
-    licence="MIT, Florian Schmid",
-)
 
 _N_FFT = 1024
 _WINDOW_SAMPLES = 800
@@ -163,11 +153,11 @@ class Mn04Encoder(Encoder):
     embedding is the mean of all frames and the tags are those of that mean, so that windows count by their length.
 
     Args:
-        checkpoint: the weights; None takes the published ones from the cache, or downloads them.
-        device: where torch computes.
+        checkpoint: the weights.
+        running: how to run.
 
     Raises:
-        MissingPrerequisiteError, IntegrityError, NetworkError: as in `checkpoints.find_checkpoint` and `load_weights`.
+        IntegrityError: as in `checkpoints.load_weights`.
 
     Source: as `MobileNet`; front end and checkpoint of github.com/fschmid56/EfficientAT v0.0.1. Windows, zeros
     appended to clips under 514 samples, and frames as the mean over frequency are our choice.
@@ -175,39 +165,43 @@ class Mn04Encoder(Encoder):
 
     name = "mn04"
     sample_rate_hz = 32000
-    frame_period_s = _SAMPLES_PER_FRAME / 32000
     frame_dim = 384
     clip_dim = 384
+    window_samples = _WINDOW_FRAMES * _SAMPLES_PER_FRAME
     min_samples = _N_FFT // 2 + 2  # what reflecting half an FFT needs, and one more for the pre-emphasis
 
-    def __init__(self, checkpoint: Path | None = None, device: str = "cpu") -> None:
-        found = find_checkpoint(MN04_CHECKPOINT, checkpoint)
-        self.checkpoint_path, self.checkpoint_sha256, self.checkpoint_note = found.path, found.sha256, found.note
-        self._network = MobileNet()
-        load_weights(self._network, found.path)
-        self._network.to(device).eval()
-        self._window_W = torch.hann_window(_WINDOW_SAMPLES, periodic=False, device=device)
-        bank_KM = kaldi_mel_bank(self.sample_rate_hz, _N_FFT, _NUM_BANDS, 0.0, 16000.0)
-        self._mel_bank_KM = torch.from_numpy(bank_KM).to(device)
-        self.labels = audioset_labels()
-        self.settings = {
+    def __init__(self, checkpoint: Checkpoint, running: Running) -> None:
+        settings = {
             "front_end": f"x[t+1] - {_PRE_EMPHASIS} x[t]; stft {_N_FFT}/{_HOP_SAMPLES} hann of {_WINDOW_SAMPLES}, "
             f"centred, reflect; power; {_NUM_BANDS} kaldi mels 0-16000 Hz; (ln(x + 1e-5) + 4.5) / 5",
             "frames": "mean over frequency",
             "clip": "mean over frames",
-            "long_audio": f"windows of {_WINDOW_FRAMES * self.frame_period_s:g} s, tags of the mean",
+            "long_audio": f"windows of {self.window_samples / self.sample_rate_hz:g} s, tags of the mean",
         }
+        self._start(_SAMPLES_PER_FRAME / self.sample_rate_hz, running, settings)
+        self.checkpoint_path, self.checkpoint_sha256 = checkpoint.path, checkpoint.sha256
+        self.checkpoint_note = checkpoint.note
+        self._network = MobileNet()
+        load_weights(self._network, checkpoint.path)
+        self._network.to(self.device).eval()
+        self._window_W = torch.hann_window(_WINDOW_SAMPLES, periodic=False, device=self.device)
+        bank_KM = kaldi_mel_bank(self.sample_rate_hz, _N_FFT, _NUM_BANDS, 0.0, 16000.0)
+        self._mel_bank_KM = torch.from_numpy(bank_KM).to(self.device)
+        self.labels = audioset_labels()
+        self.num_classes = len(self.labels)
 
-    @torch.inference_mode()
-    def _encode_wave(self, wave_N: Float32Array) -> EncodedWave:
-        samples = torch.from_numpy(wave_N).to(self._window_W.device)
-        frames_BTF = torch.cat(
-            [self._network.frames(self.mel(window_N).T[None]) for window_N in _windows(samples, self.min_samples)],
-            dim=1,
-        )
-        clip_emb_BD = frames_BTF.mean(1)
-        logits_BK = self._network.logits(clip_emb_BD)
-        return EncodedWave(*(result[0].cpu().numpy() for result in (frames_BTF, clip_emb_BD, logits_BK)))
+    def _frames_of(self, windows: list[Float32Array]) -> list[EncodedWindow]:
+        # one by one: on a CPU a batch outgrows the caches and is half as fast
+        return [self._window(torch.from_numpy(window_N).to(self.device)) for window_N in windows]
+
+    def _window(self, window_N: Tensor) -> EncodedWindow:
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            frames_BTF = self._network.frames(self.mel(window_N).T[None])
+        return EncodedWindow(frames_BTF[0].float(), samples=len(window_N))
+
+    def _clips_of(self, clips: list[list[EncodedWindow]]) -> tuple[Tensor, Tensor]:
+        clip_embs = [frames_TF.mean(0, keepdim=True) for frames_TF in frames_of_clips(clips)]
+        return torch.cat(clip_embs), torch.cat([self._network.logits(clip_emb_BD) for clip_emb_BD in clip_embs])
 
     def mel(self, wave_N: Tensor) -> Tensor:
         """The network's input: (n // 320 + 1 or one fewer frames, 128 bands)."""
@@ -217,14 +211,6 @@ class Mn04Encoder(Encoder):
 
 def _normalised_log(power: Tensor) -> Tensor:
     return (torch.log(power + 1e-5) + 4.5) / 5.0
-
-
-def _windows(samples_N: Tensor, min_samples: int) -> list[Tensor]:
-    window_samples = _WINDOW_FRAMES * _SAMPLES_PER_FRAME
-    starts = list(range(0, len(samples_N), window_samples))
-    if len(starts) > 1 and len(samples_N) - starts[-1] < min_samples:
-        starts.pop()
-    return [samples_N[start:stop] for start, stop in zip(starts, [*starts[1:], len(samples_N)], strict=True)]
 
 
 def audioset_labels() -> tuple[str, ...]:

@@ -1,0 +1,83 @@
+"""From a name and settings to an encoder with its weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from atrkit.encoders.base import Encoder, Running
+from atrkit.encoders.catalogue import COMMON_SETTINGS, ENCODERS, VGGISH_PCA, EncoderSpec
+from atrkit.encoders.checkpoints import Checkpoint, find_checkpoint
+from atrkit.errors import UsageError
+
+
+def build_encoder(
+    name: str,
+    checkpoint: str | Path | None,
+    settings: dict[str, Any],
+    on_progress: Callable[[int, int | None], None] | None,
+    on_remark: Callable[[str], None] | None,
+) -> Encoder:
+    """As `atrkit.encoders.load_encoder`, with names that are known to be right."""
+    spec = ENCODERS[name]
+    default_pool = {"pool_time_s": 0.32} if name == "logmel" else {}
+    running = Running(**default_pool | {key: value for key, value in settings.items() if key in COMMON_SETTINGS})
+    own = {key: value for key, value in settings.items() if key in spec.settings and key != "variant"}
+
+    def weights() -> Checkpoint:
+        variant = settings.get("variant") or spec.default_variant
+        return _weights(spec, variant, checkpoint, on_progress, on_remark)
+
+    encoder: Encoder
+    match name:
+        case "logmel":
+            from atrkit.encoders.logmel import LogmelEncoder
+
+            if checkpoint is not None:
+                raise UsageError(f"encoder logmel has no weights: leave the checkpoint {checkpoint} out")
+            encoder = LogmelEncoder(running, **own)
+        case "mn04":
+            from atrkit.encoders.mobilenet import Mn04Encoder
+
+            encoder = Mn04Encoder(weights(), running, **own)
+        case "cnn14" | "cnn14_16k" | "cnn10" | "resnet38":
+            from atrkit.encoders.panns import PannsEncoder
+
+            encoder = PannsEncoder(name, weights(), running, **own)
+        case "convnext_tiny":
+            from atrkit.encoders.convnext import ConvNeXtEncoder
+
+            encoder = ConvNeXtEncoder(weights(), running, **own)
+        case "vggish":
+            from atrkit.encoders.vggish import VggishEncoder
+
+            pca = (
+                find_checkpoint(VGGISH_PCA, None, on_progress=on_progress, on_remark=on_remark)
+                if own.get("pca")
+                else None
+            )
+            encoder = VggishEncoder(weights(), pca, running)
+        case "vggsound_resnet18":
+            from atrkit.encoders.resnet_vggsound import VggsoundResnet18Encoder
+
+            encoder = VggsoundResnet18Encoder(weights(), running, **own)
+        case "clap":
+            from atrkit.encoders.clap import ClapEncoder
+
+            encoder = ClapEncoder(checkpoint, running)
+        case _:
+            raise UsageError(f"encoder {name!r} cannot be built")
+    encoder.on_remark = on_remark
+    return encoder
+
+
+def _weights(
+    spec: EncoderSpec,
+    variant: str,
+    checkpoint: str | Path | None,
+    on_progress: Callable[[int, int | None], None] | None,
+    on_remark: Callable[[str], None] | None,
+) -> Checkpoint:
+    if variant not in spec.checkpoints:
+        raise UsageError(f"variant: {variant!r} is none of {spec.name}'s: {', '.join(spec.checkpoints)}")
+    file = Path(checkpoint) if checkpoint is not None else None
+    return find_checkpoint(spec.checkpoints[variant], file, on_progress=on_progress, on_remark=on_remark)
