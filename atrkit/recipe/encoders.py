@@ -1,10 +1,20 @@
-"""Recipe settings of the frozen audio encoders."""
+"""Recipe settings of the frozen audio encoders.
+
+What is left out of a recipe is the encoder's default, not "anything": embeddings made otherwise are refused.
+"""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from atrkit.recipe.part import Name, Part, Positive
+
+Checkpoint = Annotated[Name | None, Field(description="weights file; null: the downloaded one")]
+PoolTime = Annotated[Positive | None, Field(description="mean of frames over this time; null: the network's frames")]
+ClipOutput = Annotated[
+    Literal["embedding", "clip"],
+    Field(description="vector of a clip: embedding (after the last layer), or clip (max + mean of the frames)"),
+]
 
 
 class LogmelSettings(Part):
@@ -18,7 +28,68 @@ class Mn04Settings(Part):
     """EfficientAT's mn04, trained on AudioSet; gives tag probabilities too."""
 
     name: Literal["mn04"] = "mn04"
-    checkpoint: Name | None = Field(None, description="weights file; null: the downloaded one")
+    checkpoint: Checkpoint = None
+    pool_time_s: PoolTime = None
 
 
-EncoderSettings = Annotated[LogmelSettings | Mn04Settings, Field(discriminator="name")]
+class PannsSettings(Part):
+    """PANNs, trained on AudioSet (papers 001 and 003); tag probabilities too."""
+
+    name: Literal["cnn14", "cnn14_16k", "cnn10", "resnet38"]
+    checkpoint: Checkpoint = None
+    clip_output: ClipOutput = "embedding"
+    pool_time_s: PoolTime = None
+
+
+class ConvNextSettings(Part):
+    """ConvNeXt-Tiny, trained on AudioSet (paper 004); tag probabilities too."""
+
+    name: Literal["convnext_tiny"] = "convnext_tiny"
+    checkpoint: Checkpoint = None
+    variant: Literal["no_audiocaps", "no_audiocaps_75k", "audioset"] = Field(
+        "no_audiocaps", description="published weights: without AudioCaps' clips, or with all of AudioSet"
+    )
+    clip_output: ClipOutput = "embedding"
+    pool_time_s: PoolTime = None
+
+
+class VggishSettings(Part):
+    """VGGish (paper 003)."""
+
+    name: Literal["vggish"] = "vggish"
+    checkpoint: Checkpoint = None
+    pca: bool = Field(False, description="the original's PCA and quantisation to 8 bits")
+    pool_time_s: PoolTime = None
+
+
+class VggsoundResnet18Settings(Part):
+    """The ResNet18 of VGGSound (paper 003)."""
+
+    name: Literal["vggsound_resnet18"] = "vggsound_resnet18"
+    checkpoint: Checkpoint = None
+    long_audio: Literal["windows", "first"] = Field(
+        "windows", description="clips over 10 s: windows of 10 s, or the first 10 s as the original"
+    )
+    pool_time_s: PoolTime = None
+
+
+class ClapSettings(Part):
+    """The audio side of a CLAP model of transformers (paper 002)."""
+
+    name: Literal["clap"] = "clap"
+    checkpoint: Name | None = Field(
+        None, description="folder or hub id of a ClapModel; null: whichever the embeddings were made with"
+    )
+    pool_time_s: PoolTime = None
+
+
+EncoderSettings = Annotated[
+    LogmelSettings
+    | Mn04Settings
+    | PannsSettings
+    | ConvNextSettings
+    | VggishSettings
+    | VggsoundResnet18Settings
+    | ClapSettings,
+    Field(discriminator="name"),
+]

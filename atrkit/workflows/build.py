@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
-from atrkit.recipe.encoders import EncoderSettings, LogmelSettings, Mn04Settings
+from atrkit.recipe.encoders import ConvNextSettings, EncoderSettings
 from atrkit.recipe.models import (
     DualEncoderSettings,
     LstmPoolingSettings,
@@ -28,13 +28,11 @@ if TYPE_CHECKING:
 
 def encoder_arguments(settings: EncoderSettings) -> tuple[str | None, dict[str, Any]]:
     """Checkpoint and settings of the frozen encoder, as `load_encoder` takes them."""
-    match settings:
-        case LogmelSettings():
-            return None, {"pool_time_s": settings.pool_time_s}
-        case Mn04Settings():
-            return settings.checkpoint, {}
-        case _:
-            assert_never(settings)
+    stated = settings.model_dump(exclude={"name"})
+    checkpoint: str | None = stated.pop("checkpoint", None)
+    if isinstance(settings, ConvNextSettings) and checkpoint is not None:
+        del stated["variant"]  # a file says itself which weights it holds
+    return checkpoint, stated
 
 
 def build_dual_encoder(
