@@ -22,6 +22,7 @@ from atrkit.processes import result_of
 
 ONLY_SPLIT = "all"
 _DATASET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_WORD_OF_INFO = "encoders"
 _MADE_BY_ATRKIT = "synthetic"
 
 
@@ -104,6 +105,8 @@ def check_dataset_name(name: str) -> None:
             f"--name {name[:100]!r}: a dataset's name has letters, digits, - _ . only, at most 100 of them, and begins "
             "with neither - nor ."
         )
+    if name == _WORD_OF_INFO:
+        raise UsageError(f"--name {name}: `atrkit info {name}` lists the audio encoders; choose another name")
     if name == _MADE_BY_ATRKIT:
         raise UsageError(f"--name {name}: this is the dataset that atrkit makes itself; choose another name")
 

@@ -18,8 +18,9 @@ from atrkit.datasets.clotho.layout import ClothoCopy, ClothoFolder, version_of_t
 from atrkit.datasets.clotho.tables import ClothoTable, read_clotho
 from atrkit.errors import IntegrityError
 from atrkit.files import md5_of_file
+from atrkit.workflows.byte_progress import byte_progress
 from atrkit.workflows.download.recordings import CopyFolders
-from atrkit.workflows.download.steps import byte_progress, fetch_file
+from atrkit.workflows.download.steps import fetch_file
 from atrkit.workflows.session import Session
 
 

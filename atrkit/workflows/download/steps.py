@@ -1,8 +1,8 @@
 """Steps that both datasets share: transfers with a display, resampling, and writing the manifest."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from atrkit.datasets.manifest import DATASET_NAME
 from atrkit.errors import UsageError
 from atrkit.files import single_writer
 from atrkit.network import Fetched, fetch
-from atrkit.workflows.session import Advance, Session
+from atrkit.workflows.byte_progress import byte_progress
+from atrkit.workflows.session import Session
 
 REPLACED_NAME = f".{DATASET_NAME}.replaced"
 
@@ -139,21 +140,3 @@ def fetch_file(session: Session, file: PublishedFile, path: Path) -> Fetched:
     """Transfer a published file with a display; nothing is requested when it is there and right."""
     with byte_progress(session, f"downloading {file.name}") as on_progress:
         return fetch(file.url, path, what=file.name, md5=file.md5, on_progress=on_progress, on_remark=session.say)
-
-
-@contextmanager
-def byte_progress(session: Session, description: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A display that opens with the first (done, total) bytes it is told of: a step that is not needed shows none."""
-    with ExitStack() as stack:
-        advance: Advance | None = None
-        before_bytes = 0
-
-        def on_progress(done_bytes: int, total_bytes: int | None) -> None:
-            nonlocal advance, before_bytes
-            if advance is None:
-                display = session.open_progress(description, total_bytes or 0, "bytes", done_bytes)
-                advance, before_bytes = stack.enter_context(display), done_bytes
-            advance(done_bytes - before_bytes)
-            before_bytes = done_bytes
-
-        yield on_progress
