@@ -6,7 +6,7 @@ implementation.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 AnyFloatArray = npt.NDArray[np.floating]
 
 _BLOCK_FRAMES = 4096
+_MIN_POWER = 1e-10  # of decibels
 
 
 def mel_spectrogram(
@@ -33,22 +34,68 @@ def mel_spectrogram(
         window_W: analysis window; shorter than the FFT it is centred in it.
         hop_samples: step between frames.
         mel_bank_KM: (K = n_fft / 2 + 1 bins, M bands).
-        log: compresses the band powers.
+        log: compresses the band powers, element by element.
 
     Returns:
         (N // hop + 1 frames, M bands).
     """
+    mel_BTM, _ = mel_spectrogram_batch([wave_N], window_W, hop_samples, mel_bank_KM, log)
+    return mel_BTM[0]
+
+
+def mel_spectrogram_batch(
+    waves: Sequence[Tensor],
+    window_W: Tensor,
+    hop_samples: int,
+    mel_bank_KM: Tensor,
+    log: Callable[[Tensor], Tensor],
+) -> tuple[Tensor, list[int]]:
+    """`mel_spectrogram` of several waves at once, each as if it were alone.
+
+    Every wave is reflected at its own end before shorter ones are filled up with zeros, so that no frame of a wave
+    sees what stands behind it in the batch.
+
+    Args:
+        waves: B waves on one device, (N_b,) each; the rest as in `mel_spectrogram`.
+
+    Returns:
+        (B, T, M bands), T frames of the longest wave, and how many frames of each wave are its own; those behind
+        hold no sound and are to be ignored.
+    """
     n_fft = 2 * (mel_bank_KM.shape[0] - 1)
-    padded = torch.nn.functional.pad(wave_N[None], (n_fft // 2, n_fft // 2), mode="reflect")[0]
-    num_frames = wave_N.shape[0] // hop_samples + 1
-    mel_TM = torch.empty(num_frames, mel_bank_KM.shape[1], device=wave_N.device)
-    for start in range(0, num_frames, _BLOCK_FRAMES):
-        stop = min(start + _BLOCK_FRAMES, num_frames)
-        piece = padded[start * hop_samples : (stop - 1) * hop_samples + n_fft]
-        spectrum_KT = torch.stft(piece, n_fft, hop_samples, len(window_W), window_W, center=False, return_complex=True)
-        power_TK = torch.view_as_real(spectrum_KT).square().sum(-1).T
-        mel_TM[start:stop] = log(power_TK @ mel_bank_KM)
-    return mel_TM
+    reflected_BN = _reflected(waves, n_fft // 2)
+    num_frames_B = [len(wave_N) // hop_samples + 1 for wave_N in waves]
+    longest, block_frames = max(num_frames_B), max(1, _BLOCK_FRAMES // len(waves))
+    mel_BTM = torch.empty(len(waves), longest, mel_bank_KM.shape[1], device=mel_bank_KM.device)
+    for start in range(0, longest, block_frames):
+        stop = min(start + block_frames, longest)
+        piece_BN = reflected_BN[:, start * hop_samples : (stop - 1) * hop_samples + n_fft]
+        spectrum_BKT = torch.stft(
+            piece_BN, n_fft, hop_samples, len(window_W), window_W, center=False, return_complex=True
+        )
+        power_BTK = torch.view_as_real(spectrum_BKT).square().sum(-1).mT
+        mel_BTM[:, start:stop] = log(power_BTK @ mel_bank_KM)
+    return mel_BTM, num_frames_B
+
+
+def to_decibel(power: Tensor) -> Tensor:
+    """10 log10 of powers, from -100 dB up: the compression of PANNs and ConvNeXt.
+
+    >>> to_decibel(torch.tensor([1.0, 0.01, 0.0])).tolist()
+    [0.0, -20.0, -100.0]
+    """
+    return power.clamp(min=_MIN_POWER).log10_().mul_(10.0)
+
+
+def _reflected(waves: Sequence[Tensor], pad_samples: int) -> Tensor:
+    """Each wave mirrored at both ends, then zeros up to the longest: (B, longest + 2 x pad)."""
+    longest = max(len(wave_N) for wave_N in waves)
+    reflected = [
+        torch.nn.functional.pad(wave_N[None], (pad_samples, pad_samples), mode="reflect")[0] for wave_N in waves
+    ]
+    if all(len(wave_N) == longest for wave_N in waves):
+        return torch.stack(reflected)
+    return torch.nn.utils.rnn.pad_sequence(reflected, batch_first=True)
 
 
 def slaney_mel_bank(
