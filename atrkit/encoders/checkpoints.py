@@ -5,8 +5,6 @@ its name, and torch reads tensors only (`weights_only=True`, which no environmen
 """
 
 import os
-import pickle
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +13,21 @@ import torch
 from torch import Tensor, nn
 
 from atrkit.encoders.catalogue import CheckpointSpec
+from atrkit.encoders.checkpoint_pickles import PickledArray, read_torch_file
 from atrkit.errors import IntegrityError, MissingPrerequisiteError
 from atrkit.files import sha256_of_file
 from atrkit.network import fetch
 
 CACHE_VARIABLE = "ATRKIT_CACHE"
+
+# what the files of PANNs and ConvNeXt keep of their front end, which is computed here
+FRONT_END_BUFFERS = frozenset(
+    {
+        "spectrogram_extractor.stft.conv_real.weight",
+        "spectrogram_extractor.stft.conv_imag.weight",
+        "logmel_extractor.melW",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -101,54 +109,79 @@ def _given_checkpoint(spec: CheckpointSpec, file: Path) -> Checkpoint:
     return Checkpoint(file, digest, f"{file} is not the published {spec.file_name}: its sha256 is {digest}")
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Fill a network from a state dict: every entry, and nothing else.
+def load_weights(
+    network: nn.Module, path: Path, *, nesting: str = "", prefix: str = "", ignored: frozenset[str] = frozenset()
+) -> None:
+    """Fill a network from a published state dict: every entry, and nothing else.
+
+    A ConvNeXt once ran for months with its layer scales silently left out; so nothing is left out silently here.
 
     Args:
-        network: gets the weights, on the CPU.
-        path: a file of `torch.save(state_dict)`.
+        network: gets the weights, on the CPU; its entries are named as published, without `prefix`.
+        path: a file of `torch.save`: the state dict, or a dict that holds it under `nesting` beside other things.
+        nesting: name of the entry that holds the state dict; a file that has none is the state dict itself.
+        prefix: what stands before the name of every entry; a state dict where it stands before none is taken as well.
+        ignored: names, without `prefix`, that may be there and are not used.
 
     Raises:
-        IntegrityError: no state dict, other entries or shapes than the network's, code in the pickle, or weights
-            that are not finite. Nothing in the file is run.
+        IntegrityError: no state dict, other entries, shapes or kinds of numbers than the network's, code in the
+            pickle, or weights that are not finite. Nothing in the file is run.
     """
-    state = _read_state_dict(path)
+    state = _state_dict(read_torch_file(path), nesting, path)
     own = network.state_dict()
-    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    if missing or unexpected:
-        differences = [
-            f"{len(keys)} entries are {what} (the first: {keys[0]})"
-            for keys, what in ((missing, "missing"), (unexpected, "unknown"))
-            if keys
-        ]
-        raise IntegrityError(f"{path} holds the weights of another network: {'; '.join(differences)}")
+    written = prefix if any(key.startswith(prefix) for key in state) else ""
+    for name in ignored:
+        state.pop(written + name, None)
+    wanted = {written + name: value for name, value in own.items()}
+    _require_same_names(wanted, state, path)
     for key, value in state.items():
-        if value.shape != own[key].shape:
-            shapes = f"{tuple(value.shape)} instead of {tuple(own[key].shape)}"
-            raise IntegrityError(f"{path} holds the weights of another network: {key} has shape {shapes}")
-        if not bool(torch.isfinite(value).all()):
-            raise IntegrityError(f"{path} is damaged: {key} has NaN or infinite weights; fetch it again")
-    network.load_state_dict(state, strict=True)
+        _require_like(wanted[key], value, key, path)
+    network.load_state_dict({name: state[written + name] for name in own}, strict=True)
 
 
-def _read_state_dict(path: Path) -> dict[str, Tensor]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's remarks on odd pickles: the errors below say it in one line
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise IntegrityError(
-            f"{path} is refused: it holds more than tensors, or is damaged, and reading it could run code; "
-            "use the published file"
-        ) from error
-    except Exception as error:  # a damaged file can make the reader fail in any way
-        raise IntegrityError(f"{path} is no readable torch checkpoint; use the published file") from error
-    if not isinstance(content, dict) or not all(_is_weight(key, value) for key, value in content.items()):
-        raise IntegrityError(f"{path} holds no state dict (names and tensors); use the published file")
-    return content
+def _state_dict(content: object, nesting: str, path: Path) -> dict[str, Tensor]:
+    """Names and tensors, in a dict of their own."""
+    where = f"{path}, entry {nesting!r}," if isinstance(content, dict) and nesting and nesting in content else path
+    nested = content[nesting] if isinstance(content, dict) and nesting in content else content
+    if not isinstance(nested, dict) or not nested:
+        raise IntegrityError(f"{where} holds no state dict (names and tensors); use the published file")
+    state: dict[str, Tensor] = {}
+    for key, value in nested.items():
+        tensor = value.to_tensor() if isinstance(value, PickledArray) else value
+        if not isinstance(key, str) or not isinstance(tensor, Tensor) or not _is_plain(tensor):
+            raise IntegrityError(
+                f"{where} holds no state dict (names and tensors): {key!r} is no plain tensor; use the published file"
+            )
+        state[key] = tensor
+    return state
 
 
-def _is_weight(key: object, value: object) -> bool:
-    if not isinstance(key, str) or not isinstance(value, Tensor):
-        return False
-    return value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
+def _require_same_names(wanted: dict[str, Tensor], state: dict[str, Tensor], path: Path) -> None:
+    missing, unknown = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    differences = [
+        f"{len(keys)} entries are {what} (the first: {keys[0]})"
+        for keys, what in ((missing, "missing"), (unknown, "unknown"))
+        if keys
+    ]
+    if differences:
+        raise IntegrityError(f"{path} holds the weights of another network: {'; '.join(differences)}")
+
+
+def _require_like(wanted: Tensor, value: Tensor, key: str, path: Path) -> None:
+    if value.shape != wanted.shape:
+        shapes = f"{tuple(value.shape)} instead of {tuple(wanted.shape)}"
+        raise IntegrityError(f"{path} holds the weights of another network: {key} has shape {shapes}")
+    if value.is_floating_point() != wanted.is_floating_point():
+        types = f"{_short(value.dtype)} instead of {_short(wanted.dtype)}"
+        raise IntegrityError(f"{path} holds the weights of another network: {key} is of {types}")
+    if not bool(torch.isfinite(value).all()):
+        raise IntegrityError(f"{path} is damaged: {key} has NaN or infinite weights; fetch it again")
+
+
+def _is_plain(value: Tensor) -> bool:
+    is_dense = value.layout is torch.strided and value.device.type == "cpu"
+    return is_dense and not value.is_complex() and not value.is_quantized
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from atrkit.encoders.checkpoints import CheckpointSpec, cache_folder, find_checkpoint, load_weights
+from atrkit.encoders.catalogue import CheckpointSpec
+from atrkit.encoders.checkpoints import cache_folder, find_checkpoint, load_weights
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError, ResourceError, UsageError
 from atrkit.network import TransferSettings, transfer
 
