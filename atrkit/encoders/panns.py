@@ -1,0 +1,101 @@
+"""PANNs: convolutional networks trained to tag AudioSet, the audio encoders of papers 001 and 003."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running, frames_of_clips
+from atrkit.encoders.batching import split_frames
+from atrkit.encoders.catalogue import ENCODERS
+from atrkit.encoders.checkpoints import FRONT_END_BUFFERS, Checkpoint, load_weights
+from atrkit.encoders.folding import fold_batch_norms
+from atrkit.encoders.frontends import mel_spectrogram_batch, slaney_mel_bank, to_decibel
+from atrkit.encoders.mobilenet import audioset_labels
+from atrkit.encoders.panns_networks import panns_network
+from atrkit.errors import UsageError
+
+ClipOutput = Literal["embedding", "clip"]
+
+_NUM_BANDS = 64
+_WINDOW_S = 61.44  # whole frames of every network, so that frame t begins t x period after the start in every window
+# by sample rate: FFT and hop in samples, lowest and highest mel band in Hz
+_FRONT_ENDS = {32000: (1024, 320, 50.0, 14000.0), 16000: (512, 160, 50.0, 8000.0)}
+_CLIP_VECTORS = {"embedding": "relu(fc1(max + mean over frames))", "clip": "max + mean over frames"}
+
+
+class PannsEncoder(Encoder):
+    """Cnn14, Cnn14 at 16 kHz, Cnn10 or ResNet38: frames every 0.32 s (Cnn10: 0.16 s), a clip vector, 527 tags.
+
+    A clip of up to 61.44 s is seen whole, as the published networks do. A longer one is seen in windows of 61.44 s (a
+    rest too short for a frame joins the one before), because memory would grow with the recording; its clip vector
+    and its tags are made from all of its frames.
+
+    Args:
+        name: "cnn14", "cnn14_16k", "cnn10" or "resnet38".
+        checkpoint: the weights.
+        running: how to run.
+        clip_output: the clip vector: "embedding", after the first fully connected layer, as published, or "clip", max
+            + mean of the frames before it, which papers 001 and 003 take.
+
+    Raises:
+        UsageError: `clip_output` is neither.
+        IntegrityError: as in `checkpoints.load_weights`.
+
+    Source: as `panns_networks`. Windows, and zeros appended to clips that are too short for a frame, are our choice.
+    """
+
+    def __init__(
+        self, name: str, checkpoint: Checkpoint, running: Running, clip_output: ClipOutput = "embedding"
+    ) -> None:
+        if clip_output not in _CLIP_VECTORS:
+            raise UsageError(f"clip_output: {clip_output!r} is none of {', '.join(_CLIP_VECTORS)}")
+        spec = ENCODERS[name]
+        self.name, self.sample_rate_hz, self.min_samples = name, spec.sample_rate_hz, spec.min_samples
+        self.frame_dim = self.clip_dim = spec.frame_dim
+        self.window_samples = round(_WINDOW_S * spec.sample_rate_hz)
+        n_fft, self._hop_samples, lowest_hz, highest_hz = _FRONT_ENDS[spec.sample_rate_hz]
+        settings = {
+            "front_end": f"stft {n_fft}/{self._hop_samples} periodic hann, centred, reflect; power; {_NUM_BANDS} "
+            f"slaney mels {lowest_hz:g}-{highest_hz:g} Hz; 10 log10(max(x, 1e-10))",
+            "frames": "mean over frequency",
+            "clip": _CLIP_VECTORS[clip_output],
+            "long_audio": f"windows of {_WINDOW_S:g} s, clip vector and tags of all frames",
+            "short_audio": f"zeros appended up to {spec.min_samples} samples",
+        }
+        self._start(spec.frame_period_s, running, settings)
+        self._clip_output = clip_output
+        self.checkpoint_path, self.checkpoint_sha256 = checkpoint.path, checkpoint.sha256
+        self.checkpoint_note = checkpoint.note
+        self._window_W = torch.hann_window(n_fft, periodic=True, device=self.device)
+        bank_KM = slaney_mel_bank(spec.sample_rate_hz, n_fft, _NUM_BANDS, lowest_hz, highest_hz)
+        self._mel_bank_KM = torch.from_numpy(bank_KM).to(self.device)
+        self._load_network(checkpoint, running.compile)
+        self.labels = audioset_labels()
+        self.num_classes = len(self.labels)
+
+    def _load_network(self, checkpoint: Checkpoint, compiled: bool) -> None:
+        self._network = panns_network(self.name).eval()
+        load_weights(self._network, checkpoint.path, nesting="model", ignored=FRONT_END_BUFFERS)
+        fold_batch_norms(self._network)
+        self._network.to(self.device, memory_format=torch.channels_last)
+        self._network.convolutions_to(self.dtype)
+
+    def mel(self, waves: list[Float32Array]) -> tuple[Tensor, list[int]]:
+        """The network's input: (B, n // hop + 1 frames, 64 bands) in dB, and how many frames are each wave's own."""
+        samples = [torch.from_numpy(wave_N).to(self.device) for wave_N in waves]
+        return mel_spectrogram_batch(samples, self._window_W, self._hop_samples, self._mel_bank_KM, to_decibel)
+
+    def _frames_of(self, windows: list[Float32Array]) -> list[EncodedWindow]:
+        frames_BTF, lengths_B = self._network.frames(*self.mel(windows))
+        frames = split_frames(frames_BTF, lengths_B)
+        return [
+            EncodedWindow(frames_TF, samples=len(window_N)) for frames_TF, window_N in zip(frames, windows, strict=True)
+        ]
+
+    def _clips_of(self, clips: list[list[EncodedWindow]]) -> tuple[Tensor, Tensor]:
+        pooled = [frames_TF.amax(0) + frames_TF.mean(0) for frames_TF in frames_of_clips(clips)]
+        pooled_BF = torch.stack(pooled)
+        embedding_BF = self._network.embedding(pooled_BF)
+        clip_emb_BD = embedding_BF if self._clip_output == "embedding" else pooled_BF
+        return clip_emb_BD, self._network.logits(embedding_BF)

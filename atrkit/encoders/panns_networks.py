@@ -1,0 +1,192 @@
+"""The networks of PANNs, with their entries named as published: decibels of mel bands in, a map of features out.
+
+Every network takes clips of unlike length in one batch and gives each what it would get alone: wherever a convolution
+could look behind the end of a clip there are zeros, as its own padding would be, and pooling drops an odd last frame.
+
+Source: Kong et al., "PANNs: Large-scale pretrained audio neural networks for audio pattern recognition", IEEE/ACM
+TASLP 28 (2020), tables 2 and 3 (Cnn10, Cnn14) and 5 (ResNet38). What they leave out and the published weights fix:
+ResNet38 halves by averaging before a block's first convolution.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from atrkit.encoders.batching import zero_padding_
+
+_NUM_BANDS = 64
+NUM_CLASSES = 527
+
+Lengths = Sequence[int]
+
+
+class PannsNetwork(nn.Module):
+    """What all of them share: BatchNorm over mel bands before, and the head after the feature map.
+
+    Args:
+        num_features: F, channels of the feature map, and width of the embedding.
+    """
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self._dtype = torch.float32
+        self.bn0 = nn.BatchNorm2d(_NUM_BANDS)
+        self.fc1 = nn.Linear(num_features, num_features)
+        self.fc_audioset = nn.Linear(num_features, NUM_CLASSES)
+
+    def frames(self, mel_BTM: Tensor, lengths_B: Lengths) -> tuple[Tensor, Lengths]:
+        """Decibels to frames (B, T, F) in float32, and how many of them are each clip's own."""
+        map_B1TM = self.bn0(mel_BTM.transpose(1, 2)[..., None]).permute(0, 3, 2, 1)
+        map_B1TM = zero_padding_(map_B1TM, lengths_B).to(self._dtype, memory_format=torch.channels_last)
+        map_BFTX, lengths_B = self.feature_map(map_B1TM, lengths_B)
+        return map_BFTX.float().mean(3).mT, lengths_B
+
+    def feature_map(self, map_B1TM: Tensor, lengths_B: Lengths) -> tuple[Tensor, Lengths]:
+        """Normalised bands to (B, F, T frames, X rows of frequency), and how many frames are each clip's own."""
+        raise NotImplementedError
+
+    def convolutions_to(self, dtype: torch.dtype) -> None:
+        """Take the convolutions' weights, and what is between them, to another precision; the rest stays float32."""
+        self._dtype = dtype
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                module.to(dtype)
+
+    def embedding(self, pooled_BF: Tensor) -> Tensor:
+        """From max + mean of the frames to the embedding, (B, F)."""
+        return functional.relu(self.fc1(pooled_BF))
+
+    def logits(self, embedding_BF: Tensor) -> Tensor:
+        """AudioSet tags before the sigmoid, (B, 527)."""
+        logits_BK: Tensor = self.fc_audioset(embedding_BF)
+        return logits_BK
+
+
+class Cnn(PannsNetwork):
+    """Cnn10 (four blocks of two convolutions, 64 to 512 channels) and Cnn14 (six, 64 to 2048).
+
+    Args:
+        widths: channels of each block.
+        num_halvings: so many of the first blocks halve time and frequency.
+    """
+
+    def __init__(self, widths: Sequence[int], num_halvings: int) -> None:
+        super().__init__(widths[-1])
+        self._num_halvings = num_halvings
+        self._num_blocks = len(widths)
+        for number, (in_channels, out_channels) in enumerate(zip([1, *widths], widths, strict=False), start=1):
+            setattr(self, f"conv_block{number}", _ConvBlock(in_channels, out_channels))
+
+    def feature_map(self, map_B1TM: Tensor, lengths_B: Lengths) -> tuple[Tensor, Lengths]:
+        """As `PannsNetwork.feature_map`."""
+        features = map_B1TM
+        for number in range(1, self._num_blocks + 1):
+            features = getattr(self, f"conv_block{number}")(features, lengths_B)
+            if number <= self._num_halvings:
+                features, lengths_B = _halve(features, lengths_B)
+        return features, lengths_B
+
+
+class ResNet38(PannsNetwork):
+    """A block of two convolutions, 16 residual blocks of two, and a block of two to 2048 channels."""
+
+    def __init__(self) -> None:
+        super().__init__(2048)
+        self.conv_block1 = _ConvBlock(1, 64)
+        self.resnet = _ResidualStages()
+        self.conv_block_after1 = _ConvBlock(512, 2048)
+
+    def feature_map(self, map_B1TM: Tensor, lengths_B: Lengths) -> tuple[Tensor, Lengths]:
+        """As `PannsNetwork.feature_map`."""
+        features, lengths_B = _halve(self.conv_block1(map_B1TM, lengths_B), lengths_B)
+        features, lengths_B = self.resnet(features, lengths_B)
+        features, lengths_B = _halve(features, lengths_B)
+        return self.conv_block_after1(features, lengths_B), lengths_B
+
+
+class _ConvBlock(nn.Module):
+    """Two 3 x 3 convolutions, each with BatchNorm and ReLU; nonsense behind the end of each clip."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = _conv3x3(in_channels, out_channels)
+        self.conv2 = _conv3x3(out_channels, out_channels)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+
+    def forward(self, map_BCTX: Tensor, lengths_B: Lengths) -> Tensor:
+        hidden = zero_padding_(functional.relu_(self.bn1(self.conv1(map_BCTX))), lengths_B)
+        return functional.relu_(self.bn2(self.conv2(hidden)))
+
+
+class _ResidualStages(nn.Module):
+    """3, 4, 6 and 3 residual blocks of 64, 128, 256 and 512 channels; all stages but the first halve."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer1 = _stage(3, 64, 64)
+        self.layer2 = _stage(4, 64, 128)
+        self.layer3 = _stage(6, 128, 256)
+        self.layer4 = _stage(3, 256, 512)
+
+    def forward(self, features: Tensor, lengths_B: Lengths) -> tuple[Tensor, Lengths]:
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            if stage is not self.layer1:
+                features, lengths_B = _halve(features, lengths_B)
+            for block in stage:
+                features = block(features, lengths_B)
+        return features, lengths_B
+
+
+def _stage(num_blocks: int, in_channels: int, out_channels: int) -> nn.ModuleList:
+    widths = [in_channels] + [out_channels] * num_blocks
+    return nn.ModuleList(_ResidualBlock(before, after) for before, after in zip(widths, widths[1:], strict=False))
+
+
+class _ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions beside the input; a block that widens gets its input already halved."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = _conv3x3(in_channels, out_channels)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = _conv3x3(out_channels, out_channels)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        if in_channels != out_channels:
+            # the published entries count a pooling layer first; it is shared with the other branch (`_halve`)
+            projection = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+            self.downsample = nn.Sequential(nn.Identity(), projection, nn.BatchNorm2d(out_channels))
+
+    def forward(self, map_BCTX: Tensor, lengths_B: Lengths) -> Tensor:
+        hidden = zero_padding_(functional.relu_(self.bn1(self.conv1(map_BCTX))), lengths_B)
+        change = self.bn2(self.conv2(hidden))
+        identity = self.downsample(map_BCTX) if hasattr(self, "downsample") else map_BCTX
+        return zero_padding_(functional.relu_(change.add_(identity)), lengths_B)
+
+
+def _conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+
+
+def _halve(map_BCTX: Tensor, lengths_B: Lengths) -> tuple[Tensor, Lengths]:
+    """Means over two by two; an odd last frame of a clip is dropped, as it is when the clip is alone."""
+    halved_B = [length // 2 for length in lengths_B]
+    return zero_padding_(functional.avg_pool2d(map_BCTX, 2), halved_B), halved_B
+
+
+def panns_network(name: str) -> PannsNetwork:
+    """The network of an encoder, with weights that are not set.
+
+    Args:
+        name: "cnn14", "cnn14_16k", "cnn10" or "resnet38".
+    """
+    with torch.device("meta"):  # random numbers that are overwritten take as long as the file
+        if name == "resnet38":
+            network: PannsNetwork = ResNet38()
+        elif name == "cnn10":
+            network = Cnn((64, 128, 256, 512), num_halvings=4)
+        else:
+            network = Cnn((64, 128, 256, 512, 1024, 2048), num_halvings=5)
+    return network.to_empty(device="cpu")
