@@ -1,25 +1,28 @@
 """Files that are either old or new, never half: atomic writes, hashes, and one writer at a time.
 
-Everything atrkit writes goes through `write_atomic` (bytes in memory -> `<name>.part` -> fsync -> rename), because a
-kill or a full disk at any instant must leave the previous file intact (FAULTS.md rows 1, 7, 23).
+Everything atrkit writes goes through `open_atomic` (`<name>.part` -> fsync -> rename), because a kill or a full disk
+at any instant must leave the previous file intact (FAULTS.md rows 1, 7, 23).
 """
 
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 from atrkit.errors import MissingPrerequisiteError, ResourceError
 
-_CHUNK_BYTES = 1 << 20
+_PATIENCE_S = 0.2
 
 
 def write_atomic(path: Path, data: bytes | memoryview) -> None:
@@ -32,19 +35,39 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
     Raises:
         ResourceError: the disk is full, a size limit is reached or the folder cannot be written (exit code 4).
     """
+    with open_atomic(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def open_atomic(path: Path) -> Iterator[BinaryIO]:
+    """Write a file piece by piece; it takes its name when the block ends, and is gone when the block fails.
+
+    Args:
+        path: the file; its folder is made when it is missing.
+
+    Returns:
+        Where to write; what was at `path` before stays there until the end.
+
+    Raises:
+        ResourceError: any OSError of the block: the disk is full, a size limit is reached, the folder cannot be
+            written (exit code 4). So a block reads its input in a way that raises other errors.
+    """
     part_path = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part_path.open("wb") as part:
-            part.write(data)
+            yield part
             part.flush()
             os.fsync(part.fileno())
         part_path.replace(path)
         fsync(path.parent)
-    except OSError as error:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             part_path.unlink()
-        raise as_resource_error(error, path) from error
+        if isinstance(error, OSError):
+            raise as_resource_error(error, path) from error
+        raise
 
 
 def write_json_atomic(path: Path, value: Any) -> None:
@@ -131,35 +154,116 @@ def require_writable(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def single_writer(target: Path) -> Iterator[None]:
+def single_writer(target: Path, *, shard: tuple[int, int] | None = None) -> Iterator[None]:
     """Hold the lock of one output while writing it; a second process is told who writes, and since when.
 
-    The lock (`.<name>.lock` beside the output) is the operating system's: it goes with the process, also on kill -9.
+    Different shards of one output may be written at the same time; whoever writes all of it is alone. The locks
+    (`.<name>.lock` beside the output, and one for each shard) are the operating system's: they go with the process,
+    also on kill -9.
 
     Args:
         target: the file or folder that only one process may write.
+        shard: (i, n) to write the i-th of n shards, from 1; None: all of it.
 
     Raises:
-        MissingPrerequisiteError: another process writes it (exit code 3).
+        MissingPrerequisiteError: another process writes it, or this shard, or shards cut otherwise (exit code 3).
         ResourceError: the folder cannot be written (exit code 4).
     """
-    lock_path = target.parent / f".{target.name}.lock"
     require_writable(target.parent)
-    with lock_path.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            owner = lock.read().strip() or "another process"
-            raise MissingPrerequisiteError(
-                f"{target} is being written by {owner}: wait for it to end, or stop it"
-            ) from None
-        _sign(lock_path)
+    whole_path = _lock_path(target)
+    if shard is None:
+        with _held(whole_path, fcntl.LOCK_EX, lambda: _writers_of_shards(target) or [_signature(whole_path)], target):
+            _sign(whole_path)
+            yield
+        return
+    own_path = _lock_path(target, shard)
+    with _held(own_path, fcntl.LOCK_EX, lambda: [_signature(own_path)], target):
+        # signed before the next lock is asked for: whoever is refused because of this process can say its name
+        _sign(own_path)
+        with _held(whole_path, fcntl.LOCK_SH, lambda: [_signature(whole_path)], target):
+            others = _writers_of_shards(target, not_of=shard[1])
+            if others:
+                raise _being_written(target, others)
+            yield
+
+
+@contextlib.contextmanager
+def one_at_a_time(target: Path) -> Iterator[None]:
+    """Wait until no other process is in this block for `target`: for moments that several shards have in common.
+
+    Raises:
+        ResourceError: the folder cannot be written (exit code 4).
+    """
+    require_writable(target.parent)
+    with _lock_path(target, "moment").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
+def _lock_path(target: Path, of: tuple[int, int] | str | None = None) -> Path:
+    match of:
+        case None:
+            return target.parent / f".{target.name}.lock"
+        case str():
+            return target.parent / f".{target.name}.{of}.lock"
+        case (index, count):
+            return target.parent / f".{target.name}.shard-{index}-of-{count}.lock"
+
+
+@contextlib.contextmanager
+def _held(lock_path: Path, kind: int, owners: Callable[[], Sequence[str]], target: Path) -> Iterator[None]:
+    with lock_path.open("a") as lock:
+        if not _take(lock, kind):
+            raise _being_written(target, owners())
+        yield
+
+
+def _take(lock: IO[str], kind: int) -> bool:
+    """Try for a moment: a process that only looks who writes holds the lock for microseconds."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_PATIENCE_S / 20)
+
+
+def _writers_of_shards(target: Path, not_of: int | None = None) -> list[str]:
+    """Who holds the lock of a shard, shards of one count excepted."""
+    owners = []
+    for path in sorted(target.parent.glob(f".{glob.escape(target.name)}.shard-*-of-*.lock")):
+        index, _, count = path.name.removesuffix(".lock").rpartition(".shard-")[2].partition("-of-")
+        if count != str(not_of) and _is_held(path):
+            owners.append(f"{_signature(path)} (shard {index}/{count})")
+    return owners
+
+
+def _is_held(lock_path: Path) -> bool:
+    with lock_path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _being_written(target: Path, owners: Sequence[str]) -> MissingPrerequisiteError:
+    who, them = " and ".join(owners), "it" if len(owners) == 1 else "them"
+    return MissingPrerequisiteError(f"{target} is being written by {who}: wait for {them} to end, or stop {them}")
+
+
 def _sign(lock_path: Path) -> None:
+    signature = f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC\n{platform.node()}"
     try:
-        lock_path.write_text(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        lock_path.write_text(signature)
     except OSError as error:
         raise as_resource_error(error, lock_path) from error
+
+
+def _signature(lock_path: Path) -> str:
+    """Who signed last; the machine is said when it is another one."""
+    who, _, machine = lock_path.read_text().partition("\n")
+    return (who or "another process") + (f" on {machine}" if machine not in ("", platform.node()) else "")

@@ -7,16 +7,22 @@ of the rest, and nothing is parsed before that agrees. Any HDF5 tool still opens
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import h5py
+import numpy as np
+import numpy.typing as npt
 
 from atrkit.files import write_atomic
 
-_SEAL_BYTES = 512  # the smallest user block that HDF5 allows
+SEAL_BYTES = 512  # the smallest user block that HDF5 allows
 _MAGIC = b"atrkit; sha256 of what follows these 512 bytes: "
+_CHUNK_BYTES = 1 << 20
 
 
 class DamagedFileError(ValueError):
@@ -24,7 +30,7 @@ class DamagedFileError(ValueError):
 
 
 def write_hdf5(path: Path, fill: Callable[[h5py.File], None]) -> None:
-    """Write a sealed HDF5 file atomically, built in memory because h5py crashes on a full disk.
+    """Write a small sealed HDF5 file atomically, built in memory because h5py crashes on a full disk.
 
     Args:
         path: the file.
@@ -34,27 +40,60 @@ def write_hdf5(path: Path, fill: Callable[[h5py.File], None]) -> None:
         ResourceError: the disk is full or cannot be written.
     """
     buffer = io.BytesIO()
-    with h5py.File(buffer, "w", userblock_size=_SEAL_BYTES, track_order=False) as file:
+    with h5py.File(buffer, "w", userblock_size=SEAL_BYTES, track_order=False) as file:
         fill(file)
     with buffer.getbuffer() as content:
-        content[:_SEAL_BYTES] = _seal_of(content[_SEAL_BYTES:])
+        content[:SEAL_BYTES] = seal_of(hashlib.sha256(content[SEAL_BYTES:]).hexdigest())
         write_atomic(path, content)
 
 
+@dataclass(frozen=True)
+class SealedFile:
+    """A sealed HDF5 file, open for reading and checked.
+
+    Args:
+        hdf5: as HDF5 sees it.
+        raw: its bytes; the same open file, also when another process puts a new one in its place.
+    """
+
+    hdf5: h5py.File
+    raw: BinaryIO
+
+    def map_array(self, name: str) -> npt.NDArray[Any]:
+        """An array that stays on the disk, read-only: the operating system reads what is used."""
+        dataset = self.hdf5[name]
+        if not dataset.size:
+            return dataset[()]  # type: ignore[no-any-return]
+        return np.memmap(self.raw, dataset.dtype, "r", dataset.id.get_offset(), dataset.shape)
+
+
 @contextmanager
-def open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """Open a sealed HDF5 file for reading, after its seal was checked.
+def open_hdf5(path: Path) -> Iterator[SealedFile]:
+    """Open a sealed HDF5 file for reading, after its seal was checked in one pass over the file.
 
     Raises:
-        DamagedFileError: any byte is not as it was written, or it was never written by atrkit.
+        DamagedFileError: any byte is not as it was written, it was never written by atrkit, or it cannot be read.
     """
-    content = path.read_bytes()
-    if content[:_SEAL_BYTES] != _seal_of(memoryview(content)[_SEAL_BYTES:]):
+    with path.open("rb") as file:
+        try:
+            _check_seal(file)
+            with h5py.File(file, "r") as hdf5:
+                yield SealedFile(hdf5, file)
+        except OSError as error:
+            reason = error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
+            raise DamagedFileError(f"it cannot be read: {reason}") from error
+
+
+def _check_seal(file: BinaryIO) -> None:
+    stated = file.read(SEAL_BYTES)
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    if stated != seal_of(digest.hexdigest()):
         raise DamagedFileError("its sha256 is not the one it was written with")
-    with h5py.File(io.BytesIO(content), "r") as file:
-        yield file
+    file.seek(0, os.SEEK_SET)
 
 
-def _seal_of(content: memoryview) -> bytes:
-    line = _MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n"
-    return line.ljust(_SEAL_BYTES, b"\0")
+def seal_of(sha256: str) -> bytes:
+    """The first bytes of a file whose other bytes have this hash."""
+    return (_MAGIC + sha256.encode() + b"\n").ljust(SEAL_BYTES, b"\0")

@@ -75,7 +75,8 @@ def _read(path: Path) -> tuple[ScoreMatrix, dict[str, Any]]:
     if not path.is_file():
         raise MissingPrerequisiteError(f"no scores at {path}; run: atrkit eval")
     try:
-        with open_hdf5(path) as file:
+        with open_hdf5(path) as sealed:
+            file = sealed.hdf5
             matrix = ScoreMatrix(
                 file["scores"][()],
                 _read_texts(file, "clip_ids"),

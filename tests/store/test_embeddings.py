@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError
-from atrkit.store.embeddings import Embeddings, concatenate, gather_embeddings, load_embeddings, save_embeddings
+from atrkit.store.embeddings import Embeddings, gather_embeddings, load_embeddings, save_embeddings
 
 
 def embeddings_of(clip_ids, lengths, *, seed=0, frame_dtype="float32", tags=True) -> Embeddings:
@@ -61,13 +61,6 @@ def test_frames_of_a_clip_are_its_own():
 def test_selecting_an_unknown_clip_names_it_and_the_command():
     with pytest.raises(MissingPrerequisiteError, match=r"'nobody'.*atrkit extract --encoder toy"):
         embeddings_of(["a"], [1]).select(["nobody"])
-
-
-def test_parts_joined_equal_the_whole():
-    whole = embeddings_of(["a", "b", "c"], [2, 4, 1])
-    parts = [whole.select(["a"]), whole.select(["b", "c"])]
-    parts = [dataclasses.replace(parts[0], problems=()), parts[1]]
-    assert_equal(concatenate(parts), whole)
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, 1e6])

@@ -1,0 +1,49 @@
+"""In words, what differs between what lies on disk and what would be made now."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def first_difference(there: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> str | None:
+    """The first setting in which two provenances differ, in words, or None.
+
+    >>> first_difference({"encoder": "x", "settings": {"hop": 320}}, {"encoder": "x", "settings": {"hop": 160}})
+    'settings.hop is 320 there and 160 now'
+    """
+    for key in sorted(set(there) | set(asked)):
+        old, new = there.get(key), asked.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            inner = first_difference(old, new, f"{prefix}{key}.")
+            if inner:
+                return inner
+        elif old != new:
+            return f"{prefix}{key} is {old} there and {new} now"
+    return None
+
+
+def describe_difference(there: dict[str, Any], asked: dict[str, Any]) -> str | None:
+    """In words, what differs between what was made and what is asked, or None.
+
+    Args:
+        there: `{"provenance": ..., "clips": {clip id: audio sha256}}` of what lies on disk.
+        asked: the same for what the command would make now.
+    """
+    difference = first_difference(there["provenance"], asked["provenance"])
+    if difference:
+        return difference
+    return _clip_difference(there["clips"], asked["clips"])
+
+
+def _clip_difference(there: dict[str, str], asked: dict[str, str]) -> str | None:
+    gone, new = sorted(set(there) - set(asked)), sorted(set(asked) - set(there))
+    if gone or new:
+        named = _name_first(gone, "gone from") + _name_first(new, "new in")
+        return f"{' and '.join(named)} the dataset"
+    changed = sorted(clip_id for clip_id in asked if there[clip_id] != asked[clip_id])
+    if changed:
+        return f"the audio of {len(changed)} clips changed, the first {changed[0]!r}"
+    return None
+
+
+def _name_first(clip_ids: Sequence[str], what: str) -> list[str]:
+    return [f"{len(clip_ids)} clips ({clip_ids[0]!r} ...) are {what}"] if clip_ids else []
