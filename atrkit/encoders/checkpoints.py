@@ -127,22 +127,46 @@ def load_weights(
         IntegrityError: no state dict, other entries, shapes or kinds of numbers than the network's, code in the
             pickle, or weights that are not finite. Nothing in the file is run.
     """
-    state = _state_dict(read_torch_file(path), nesting, path)
+    fill(network, read_state_dict(path, nesting), path, prefix=prefix, ignored=ignored)
+
+
+def fill(
+    network: nn.Module,
+    state: dict[str, Tensor],
+    path: Path,
+    *,
+    prefix: str = "",
+    ignored: frozenset[str] = frozenset(),
+) -> None:
+    """Fill a network from a state dict that was read from `path`; for the rest see `load_weights`.
+
+    Raises:
+        IntegrityError: other entries, shapes or kinds of numbers than the network's, or weights that are not finite.
+    """
     own = network.state_dict()
     written = prefix if any(key.startswith(prefix) for key in state) else ""
-    for name in ignored:
-        state.pop(written + name, None)
     wanted = {written + name: value for name, value in own.items()}
-    _require_same_names(wanted, state, path)
-    for key, value in state.items():
+    given = {key: value for key, value in state.items() if key.removeprefix(written) not in ignored}
+    _require_same_names(wanted, given, path)
+    for key, value in given.items():
         _require_like(wanted[key], value, key, path)
-    network.load_state_dict({name: state[written + name] for name in own}, strict=True)
+    network.load_state_dict({name: given[written + name] for name in own}, strict=True)
 
 
-def _state_dict(content: object, nesting: str, path: Path) -> dict[str, Tensor]:
-    """Names and tensors, in a dict of their own."""
-    where = f"{path}, entry {nesting!r}," if isinstance(content, dict) and nesting and nesting in content else path
-    nested = content[nesting] if isinstance(content, dict) and nesting in content else content
+def read_state_dict(path: Path, nesting: str = "") -> dict[str, Tensor]:
+    """The names and tensors of a file of `torch.save`, on the CPU.
+
+    Args:
+        path: the state dict, or a dict that holds it under `nesting` beside other things.
+        nesting: name of the entry; a file that has none is the state dict itself.
+
+    Raises:
+        IntegrityError: no state dict, or code in the pickle. Nothing in the file is run.
+    """
+    content = read_torch_file(path)
+    is_nested = bool(nesting) and isinstance(content, dict) and nesting in content
+    nested = content[nesting] if is_nested and isinstance(content, dict) else content
+    where = f"entry {nesting!r} of {path}" if is_nested else f"{path}"
     if not isinstance(nested, dict) or not nested:
         raise IntegrityError(f"{where} holds no state dict (names and tensors); use the published file")
     state: dict[str, Tensor] = {}
