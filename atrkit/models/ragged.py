@@ -1,8 +1,10 @@
 """Sequences of different lengths in one tensor, and padded batches gathered from it by index."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +60,14 @@ class Ragged:
         offsets = np.concatenate([[0], np.cumsum([len(array) for array in arrays])])
         return cls(torch.from_numpy(values), torch.from_numpy(offsets.astype(np.int64)))
 
+    @classmethod
+    def from_rows(cls, rows: npt.NDArray[Any], offsets: npt.NDArray[np.int64]) -> "Ragged":
+        """Use an array as it lies, in memory or mapped from a file, without copying it; it is never written to."""
+        with warnings.catch_warnings():
+            # torch has no read-only tensors and says so of a read-only array
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+            return cls(torch.from_numpy(rows), torch.from_numpy(offsets))
+
     def __len__(self) -> int:
         """Number of sequences."""
         return len(self.offsets) - 1
@@ -69,6 +79,8 @@ class Ragged:
 
     def gather(self, index_B: Tensor) -> tuple[Tensor, Tensor]:
         """Take sequences by index and pad them with zeros to the longest of them.
+
+        What is kept in float16 comes out in float32, in which models compute; that is exact.
 
         Args:
             index_B: (B,) int64, any order, repetitions allowed.
@@ -83,7 +95,7 @@ class Ragged:
         source_BL = (self.offsets[index_B, None] + position_L).masked_fill_(is_padding_BL, 0)
         padded = self.values[source_BL]
         padded[is_padding_BL] = 0
-        return padded, lengths_B
+        return padded.float() if padded.dtype == torch.float16 else padded, lengths_B
 
     def to(self, device: torch.device) -> "Ragged":
         """Copy to a device."""

@@ -7,7 +7,6 @@ of the rest, and nothing is parsed before that agrees. Any HDF5 tool still opens
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,10 +53,12 @@ class SealedFile:
     Args:
         hdf5: as HDF5 sees it.
         raw: its bytes; the same open file, also when another process puts a new one in its place.
+        sha256: of everything behind the seal.
     """
 
     hdf5: h5py.File
     raw: BinaryIO
+    sha256: str
 
     def map_array(self, name: str) -> npt.NDArray[Any]:
         """An array that stays on the disk, read-only: the operating system reads what is used."""
@@ -76,22 +77,24 @@ def open_hdf5(path: Path) -> Iterator[SealedFile]:
     """
     with path.open("rb") as file:
         try:
-            _check_seal(file)
+            sha256 = _check_seal(file)
             with h5py.File(file, "r") as hdf5:
-                yield SealedFile(hdf5, file)
+                yield SealedFile(hdf5, file, sha256)
         except OSError as error:
             reason = error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
             raise DamagedFileError(f"it cannot be read: {reason}") from error
 
 
-def _check_seal(file: BinaryIO) -> None:
+def _check_seal(file: BinaryIO) -> str:
     stated = file.read(SEAL_BYTES)
     digest = hashlib.sha256()
     while chunk := file.read(_CHUNK_BYTES):
         digest.update(chunk)
-    if stated != seal_of(digest.hexdigest()):
+    sha256 = digest.hexdigest()
+    if stated != seal_of(sha256):
         raise DamagedFileError("its sha256 is not the one it was written with")
-    file.seek(0, os.SEEK_SET)
+    file.seek(0)
+    return sha256
 
 
 def seal_of(sha256: str) -> bytes:

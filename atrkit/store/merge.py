@@ -29,7 +29,7 @@ class ExpectedPart:
 
 
 @dataclass(frozen=True)
-class _Outline:
+class PartOutline:
     """A part without its arrays.
 
     Args:
@@ -60,13 +60,39 @@ def merge_parts(path: Path, parts: Sequence[ExpectedPart], provenance: dict[str,
         IntegrityError: a part is damaged, or not what the plan says; names it and the way out.
         ResourceError: the disk is full or cannot be written; what was at `path` stays.
     """
+    outlines = check_parts(parts, provenance)
+    rows = [_joined(name, parts, outlines) for name in ROW_ARRAYS if name in outlines[0].layout]
+    lengths = [length for outline in outlines for length in outline.lengths]
+    write_embeddings(path, join_headers([outline.header for outline in outlines]), lengths, rows)
+
+
+def check_parts(parts: Sequence[ExpectedPart], provenance: dict[str, Any]) -> list[PartOutline]:
+    """Check every byte of finished parts, and that they are of one plan.
+
+    Args:
+        parts: finished ones.
+        provenance: of the plan.
+
+    Raises:
+        IntegrityError: a part is damaged, or not what the plan says; names it and the way out.
+    """
     outlines = [_read(part, _outline_of) for part in parts]
     for part, outline in zip(parts, outlines, strict=True):
         if not _fits(part, outline.header, provenance) or outline.layout != outlines[0].layout:
             raise IntegrityError(f"{part.path} is a part of another plan: delete it and run the same command again")
-    rows = [_joined(name, parts, outlines) for name in ROW_ARRAYS if name in outlines[0].layout]
-    lengths = [length for outline in outlines for length in outline.lengths]
-    write_embeddings(path, _joined_header([outline.header for outline in outlines]), lengths, rows)
+    return outlines
+
+
+def join_headers(headers: Sequence[StoreHeader]) -> StoreHeader:
+    """What the parts say of themselves together; notes are those of the first."""
+    losses = [header.largest_cosine_loss for header in headers if header.largest_cosine_loss is not None]
+    return replace(
+        headers[0],
+        clip_ids=tuple(clip_id for header in headers for clip_id in header.clip_ids),
+        audio_sha256=tuple(sha256 for header in headers for sha256 in header.audio_sha256),
+        problems=tuple(problem for header in headers for problem in header.problems),
+        largest_cosine_loss=max(losses, default=None),
+    )
 
 
 def _read(part: ExpectedPart, read: Callable[[SealedFile], Read]) -> Read:
@@ -77,9 +103,9 @@ def _read(part: ExpectedPart, read: Callable[[SealedFile], Read]) -> Read:
         raise IntegrityError(f"{part.path} is damaged: delete it and run the same command again") from error
 
 
-def _outline_of(sealed: SealedFile) -> _Outline:
+def _outline_of(sealed: SealedFile) -> PartOutline:
     arrays = {name: sealed.hdf5[name] for name in ROW_ARRAYS if name in sealed.hdf5}
-    return _Outline(
+    return PartOutline(
         read_header(sealed),
         np.diff(sealed.hdf5["offsets"][()]).tolist(),
         {name: array.shape[0] for name, array in arrays.items()},
@@ -97,18 +123,7 @@ def _fits(part: ExpectedPart, header: StoreHeader, provenance: dict[str, Any]) -
     return header.provenance == provenance and list(there.items()) == list(expected.items())
 
 
-def _joined_header(headers: Sequence[StoreHeader]) -> StoreHeader:
-    losses = [header.largest_cosine_loss for header in headers if header.largest_cosine_loss is not None]
-    return replace(
-        headers[0],
-        clip_ids=tuple(clip_id for header in headers for clip_id in header.clip_ids),
-        audio_sha256=tuple(sha256 for header in headers for sha256 in header.audio_sha256),
-        problems=tuple(problem for header in headers for problem in header.problems),
-        largest_cosine_loss=max(losses, default=None),
-    )
-
-
-def _joined(name: str, parts: Sequence[ExpectedPart], outlines: Sequence[_Outline]) -> RowArray:
+def _joined(name: str, parts: Sequence[ExpectedPart], outlines: Sequence[PartOutline]) -> RowArray:
     def pieces() -> Iterator[Array]:
         for part in parts:
             yield _read(part, lambda sealed: sealed.hdf5[name][()])

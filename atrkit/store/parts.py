@@ -132,7 +132,7 @@ class PartFolder:
             return f"{PLAN_NAME} is damaged"
 
     def plan(self) -> PartPlan:
-        """The plan under way.
+        """The plan under way, as it was fixed.
 
         Raises:
             MissingPrerequisiteError: there is none.
@@ -147,7 +147,8 @@ class PartFolder:
             clips: dict[str, str] = record["clips"]
             return PartPlan(record["provenance"], tuple(clips), tuple(clips.values()), int(record["part_clips"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise IntegrityError(f"{self._plan_path} is damaged; start afresh with --overwrite") from error
+            command = f"atrkit extract --encoder {self.final_path.stem} --overwrite"
+            raise IntegrityError(f"{self._plan_path} is damaged; start afresh: {command}") from error
 
     def shards(self) -> int | None:
         """Into how many shards the plan was cut last; None where it was not, or nobody knows any more."""
@@ -166,6 +167,10 @@ class PartFolder:
         """Numbers of the parts that are not there, in order."""
         finished = self.finished(plan)
         return tuple(part for part in range(len(plan.parts)) if part not in finished)
+
+    def expected(self, plan: PartPlan, parts: Iterable[int]) -> list[ExpectedPart]:
+        """What the files of some parts must be."""
+        return [ExpectedPart(self.part_path(part, len(plan.parts)), plan.clips_of(part)) for part in parts]
 
     def unfinished_shards(self, plan: PartPlan) -> tuple[str, ...]:
         """Shards with a part missing, as `--shard` takes them; none where the plan was never cut into shards."""
@@ -209,9 +214,7 @@ class PartFolder:
             ResourceError: the file cannot be written; the parts stay.
         """
         self.require_finished(plan)
-        count = len(plan.parts)
-        expected = [ExpectedPart(self.part_path(part, count), plan.clips_of(part)) for part in range(count)]
-        merge_parts(self.final_path, expected, plan.provenance)
+        merge_parts(self.final_path, self.expected(plan, range(len(plan.parts))), plan.provenance)
         merged = load_embeddings(self.final_path, mapped=True)
         self.clear()
         return merged

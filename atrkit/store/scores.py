@@ -12,7 +12,7 @@ from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteErro
 from atrkit.score_matrix import ScoreMatrix
 from atrkit.store.hdf5_file import DamagedFileError, open_hdf5, write_hdf5
 
-_FORMAT = "atrkit scores 1"
+SCORES_FORMAT = "atrkit scores 1"
 _REBUILD = "make it again: atrkit eval"
 
 
@@ -39,7 +39,7 @@ def save_scores(path: str | os.PathLike[str], matrix: ScoreMatrix, about: dict[s
         raise DivergedError(f"{overflows} scores are too large for float32, so {path} was not written: scale them down")
 
     def fill(file: h5py.File) -> None:
-        file.attrs["format"] = _FORMAT
+        file.attrs["format"] = SCORES_FORMAT
         file.attrs["pool_id"] = matrix.pool_id
         file.create_dataset("scores", data=scores_AC, track_times=False)
         _write_texts(file, "clip_ids", matrix.clip_ids)
@@ -83,13 +83,19 @@ def _read(path: Path) -> tuple[ScoreMatrix, dict[str, Any]]:
                 _read_texts(file, "caption_ids"),
                 _read_texts(file, "clip_of_caption"),
             )
-            about: dict[str, Any] = json.loads(_read_texts(file, "about")[0])
+            about = read_about(file)
     except DamagedFileError as error:
         raise IntegrityError(f"{path} is damaged, or not written by atrkit ({error}); {_REBUILD}") from error
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise IntegrityError(f"{path} is no score file of this version ({reason}); {_REBUILD}") from error
     return matrix, about
+
+
+def read_about(file: h5py.File) -> dict[str, Any]:
+    """What made the scores of an open score file."""
+    about: dict[str, Any] = json.loads(_read_texts(file, "about")[0])
+    return about
 
 
 def _write_texts(file: h5py.File, name: str, texts: tuple[str, ...]) -> None:

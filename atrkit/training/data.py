@@ -15,12 +15,16 @@ from atrkit.errors import DivergedError, UsageError
 from atrkit.models import Ragged
 
 CaptionChoice = Literal["random", "all"]
+_CHUNK_FRAMES = 1 << 12
 IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Frame embeddings and captions of one split, all in memory.
+    """Frame embeddings and captions of one split.
+
+    Frames are kept as they were stored, float16 for example, and may be mapped from a file: no step here copies all of
+    them.
 
     Args:
         frames: (T, F) frame embeddings of each clip; float16 or float32.
@@ -49,7 +53,8 @@ class TrainingData:
             raise UsageError(f"{named(silent)} without a caption: leave clips without captions out of training")
         if empty := self._ids((self.frames.lengths_A == 0).nonzero()[:, 0]):
             raise UsageError(f"{named(empty)} without a frame: extract the embeddings again")
-        bad_rows = (~self.frames.values.isfinite().all(dim=1)).nonzero()[:, 0]
+        is_finite_N = torch.cat([chunk_NF.isfinite().all(dim=1) for chunk_NF in self._chunks()])
+        bad_rows = (~is_finite_N).nonzero()[:, 0]
         if len(bad_rows):
             index = torch.searchsorted(self.frames.offsets, bad_rows, right=True).unique() - 1
             raise DivergedError(f"NaN or infinity in the frames of {named(self._ids(index))}: extract them again")
@@ -80,11 +85,18 @@ class TrainingData:
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of ids, captions and frames: says whether a resumed training sees the same data."""
+        """Digest of ids, captions and frames: says whether a resumed training sees the same data.
+
+        Equal frames count as the same whether they are kept in float16 or float32.
+        """
         digest = sha256(repr((self.clip_ids, self.captions)).encode())
-        for tensor in (self.frames.offsets, self.frames.values):
-            digest.update(tensor.cpu().contiguous().numpy().data)
+        digest.update(self.frames.offsets.cpu().numpy().data)
+        for chunk_NF in self._chunks():
+            digest.update(chunk_NF.cpu().float().contiguous().numpy().data)
         return digest.hexdigest()
+
+    def _chunks(self) -> tuple[Tensor, ...]:
+        return tuple(self.frames.values.split(_CHUNK_FRAMES))
 
     def _ids(self, index: Tensor) -> list[str]:
         return [self.clip_ids[a] for a in index.tolist()]

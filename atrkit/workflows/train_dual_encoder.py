@@ -14,6 +14,7 @@ from atrkit.recipe.schema import Recipe
 from atrkit.training.data import TrainingData
 from atrkit.training.dual_encoder import train_dual_encoder
 from atrkit.workflows.build import build_dual_encoder, build_loss, build_optimizer_settings
+from atrkit.workflows.memory import available_memory_bytes, fits_in_memory
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 
@@ -40,14 +41,15 @@ def train_dual_encoder_run(
     settings, training = recipe.model, recipe.training
     # the schema has seen to it; this tells mypy
     assert isinstance(settings, DualEncoderSettings) and training and recipe.optimizer and recipe.loss
-    train_data = training_data(clips)
+    in_memory = _choose_memory(session, clips, *([] if val is None else [val]))
+    train_data = training_data(clips, in_memory=in_memory)
     model = build_dual_encoder(
         settings,
         frame_dim=clips.embeddings.frames_NF.shape[1],
         captions=train_data.all_captions,
         seed=seed,
     )
-    val_data = None if val is None else training_data(val)
+    val_data = None if val is None else training_data(val, in_memory=in_memory)
     _say_cut(session, model, train_data, "training")
     if val_data is not None:
         _say_unknown(session, model, val_data)
@@ -84,11 +86,32 @@ def train_dual_encoder_run(
     }
 
 
-def training_data(clips: "CaptionedClips") -> TrainingData:
-    """All frames as float32 in memory."""
+def _choose_memory(session: Session, *splits: "CaptionedClips") -> bool:
+    """Whether frames that lie mapped on the disk are copied into memory; says when they are not."""
+    mapped = [split.embeddings.frames_NF for split in splits if isinstance(split.embeddings.frames_NF, np.memmap)]
+    size_bytes = sum(frames_NF.nbytes for frames_NF in mapped)
+    fits = fits_in_memory(size_bytes)
+    if not fits:
+        session.say(
+            f"{size_bytes / 1e6:,.0f} MB of frames, and {available_memory_bytes() / 1e6:,.0f} MB of memory are free: "
+            "frames are read from the disk as they are needed"
+        )
+    return fits
+
+
+def training_data(clips: "CaptionedClips", *, in_memory: bool = True) -> TrainingData:
+    """The clips' frames as they were stored, once: float16 stays float16, and batches are what becomes float32.
+
+    Args:
+        clips: with embeddings that are in memory already, or mapped from the store.
+        in_memory: copy mapped frames into memory; otherwise they stay on the disk, and the operating system keeps
+            those in memory that it has room for.
+    """
     embeddings = clips.embeddings
-    frames = [embeddings.frames_of(a).astype(np.float32) for a in range(len(clips.clips))]
-    return TrainingData(Ragged.from_sequences(frames), embeddings.clip_ids, clips.captions)
+    frames_NF = embeddings.frames_NF
+    if in_memory and isinstance(frames_NF, np.memmap):
+        frames_NF = np.array(frames_NF)
+    return TrainingData(Ragged.from_rows(frames_NF, embeddings.offsets), embeddings.clip_ids, clips.captions)
 
 
 def _say_unknown(session: Session, model: "DualEncoder", val_data: TrainingData) -> None:
