@@ -18,10 +18,12 @@ class CheckpointSpec:
         licence: under which it is published, and by whom.
         sha256: of its bytes, or the first digits of it where the publisher states no more; None when not known.
         md5: of its bytes, where the publisher states it.
+        hash_source: who states the sha256 (the md5 is always the publisher's).
         size_bytes: its length, where it is known.
         about_mb: about how long it is, in MB, for people.
         nesting: where the state dict lies in the file; empty: the file is the state dict.
         note: what sets it apart from the other variants.
+        option: the option of the command line that names another file; empty: there is none.
     """
 
     name: str
@@ -30,10 +32,12 @@ class CheckpointSpec:
     licence: str
     sha256: str | None = None
     md5: str | None = None
+    hash_source: str = ""
     size_bytes: int | None = None
     about_mb: float | None = None
     nesting: str = ""
     note: str = ""
+    option: str = "--checkpoint"
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,17 @@ COMMON_SETTINGS = ("pool_time_s", "precision", "device", "batch_size", "compile"
 Precision = Literal["fp32", "fp16", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
 
+# of the Zenodo record
 _PANNS_LICENCE = "CC BY 4.0, Qiuqiang Kong et al."
-_CONVNEXT_LICENCE = "CC BY 4.0, Thomas Pellegrini"
+# of github.com/topel/audioset-convnext-inf; what the Zenodo records state could not be looked up
+_CONVNEXT_LICENCE = "MIT (its repository), Thomas Pellegrini et al."
+# of github.com/harritaylor/torchvggish and of tensorflow/models, where the weights come from
+_VGGISH_LICENCE = "Apache 2.0 (its repository), Google; converted by Harri Taylor"
+# github.com/hche11/VGGSound: the code is MIT, the data set CC BY 4.0
+_VGGSOUND_LICENCE = "not stated for the weights, Honglie Chen et al."
+
+_PUBLISHER = "the publisher"
+_THIRD_PARTIES = "unrelated public projects, each of its own download"
 
 
 def _panns(name: str, file_name: str, **facts: str | float | None) -> CheckpointSpec:
@@ -100,10 +113,27 @@ def _convnext(record: int, file_name: str, md5: str, nesting: str, note: str) ->
     )
 
 
-_CNN14 = _panns("cnn14", "Cnn14_mAP=0.431.pth", md5="541141fa2ee191a88f24a3219fff024e", about_mb=327)
-# its md5 is not published beside the others'
-_CNN14_16K = _panns("cnn14_16k", "Cnn14_16k_mAP=0.438.pth", about_mb=327)
-_CNN10 = _panns("cnn10", "Cnn10_mAP=0.380.pth", md5="bfb1f1f9968938fa8ef4012b8471f5f6", about_mb=25)
+_CNN14 = _panns(
+    "cnn14",
+    "Cnn14_mAP=0.431.pth",
+    md5="541141fa2ee191a88f24a3219fff024e",
+    sha256="0dc499e40e9761ef5ea061ffc77697697f277f6a960894903df3ada000e34b31",
+    hash_source=_THIRD_PARTIES,
+    size_bytes=327_428_481,
+    about_mb=327,
+)
+_CNN14_16K = _panns(
+    "cnn14_16k",
+    "Cnn14_16k_mAP=0.438.pth",
+    md5="362fc5ff18f1d6ad2f6d464b45893f2c",
+    sha256="e2ee543a27919542c2ea03eabaa70b24dcd4e6c8e05621de6b67a94e4c5058e6",
+    hash_source=_THIRD_PARTIES,
+    size_bytes=358_668_570,
+    about_mb=359,
+)
+_CNN10 = _panns(
+    "cnn10", "Cnn10_mAP=0.380.pth", md5="bfb1f1f9968938fa8ef4012b8471f5f6", size_bytes=25_237_595, about_mb=25
+)
 _RESNET38 = _panns("resnet38", "ResNet38_mAP=0.434.pth", md5="bf12f36aaabac4e0855e22d3c3239c1b", about_mb=300)
 _CONVNEXT = {
     "no_audiocaps": _convnext(
@@ -132,22 +162,28 @@ _VGGISH = CheckpointSpec(
     name="vggish",
     url="https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth",
     file_name="vggish-10086976.pth",
-    licence="Apache 2.0, Google; converted by Harri Taylor",
+    licence=_VGGISH_LICENCE,
     sha256="10086976",
+    hash_source=f"{_PUBLISHER}, in the file's name",
+    size_bytes=288_567_937,
     about_mb=289,
 )
 VGGISH_PCA = CheckpointSpec(
     name="vggish",
     url="https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish_pca_params-970ea276.pth",
     file_name="vggish_pca_params-970ea276.pth",
-    licence=_VGGISH.licence,
+    licence=_VGGISH_LICENCE,
     sha256="970ea276",
+    hash_source=f"{_PUBLISHER}, in the file's name",
+    about_mb=0.18,
+    option="",
 )
 _VGGSOUND = CheckpointSpec(
     name="vggsound_resnet18",
+    # the authors' README writes http; nothing else proves the file, so it is asked for over https
     url="https://www.robots.ox.ac.uk/~vgg/data/vggsound/models/H.pth.tar",
     file_name="H.pth.tar",
-    licence="CC BY 4.0, Honglie Chen et al.",
+    licence=_VGGSOUND_LICENCE,
     nesting="model_state_dict",
 )
 _MN04 = CheckpointSpec(
@@ -156,6 +192,7 @@ _MN04 = CheckpointSpec(
     file_name="mn04_as_mAP_432.pt",
     licence="MIT, Florian Schmid",
     sha256="899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
+    hash_source=_THIRD_PARTIES,
     size_bytes=4_066_513,
     about_mb=4.1,
 )

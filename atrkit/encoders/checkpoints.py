@@ -4,6 +4,7 @@ A checkpoint comes from a stranger's server and a pickle can run any code, so th
 its name, and torch reads tensors only (`weights_only=True`, which no environment variable overrides).
 """
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +16,13 @@ from torch import Tensor, nn
 from atrkit.encoders.catalogue import CheckpointSpec
 from atrkit.encoders.checkpoint_pickles import PickledArray, read_torch_file
 from atrkit.errors import IntegrityError, MissingPrerequisiteError
-from atrkit.files import sha256_of_file
+from atrkit.files import as_resource_error
 from atrkit.network import fetch
 
 CACHE_VARIABLE = "ATRKIT_CACHE"
+
+_READ_BYTES = 1 << 20
+_SHA256_DIGITS = 64
 
 # what the files of PANNs and ConvNeXt keep of their front end, which is computed here
 FRONT_END_BUFFERS = frozenset(
@@ -73,21 +77,25 @@ def find_checkpoint(
     if file is not None:
         return _given_checkpoint(spec, file)
     path = cache_folder() / spec.file_name
+    place = f"put it at {path}"
+    way_out = f"give it with {spec.option} FILE, or {place}" if spec.option else place
+    is_there = path.is_file()  # then it is hashed below, once; what is fetched is proven before it gets its name
+    whole_sha256 = spec.sha256 if _is_whole(spec.sha256) else None
     fetched = fetch(
         spec.url,
         path,
         what=f"the weights of encoder {spec.name}",
-        sha256=spec.sha256,
-        md5=spec.md5,
+        sha256=None if is_there else whole_sha256,
+        md5=None if is_there else spec.md5,
         size_bytes=spec.size_bytes,
-        place_hint=f"give it with --checkpoint FILE, or put it at {path}",
+        place_hint=way_out,
         on_progress=on_progress,
         on_remark=on_remark,
     )
-    digest = spec.sha256 or sha256_of_file(path)
-    if not fetched.transferred_bytes:
-        return Checkpoint(path, digest)
-    return Checkpoint(path, digest, f"downloaded {spec.file_name} ({spec.licence}) to {path.parent}")
+    sha256 = whole_sha256 if whole_sha256 and not is_there else _prove(path, spec, way_out)
+    news = f"downloaded {spec.file_name} ({spec.licence}) to {path.parent}" if fetched.transferred_bytes else None
+    notes = [note for note in (news, _unproven(spec, path, sha256)) if note]
+    return Checkpoint(path, sha256, "; ".join(notes) or None)
 
 
 def cache_folder() -> Path:
@@ -98,15 +106,63 @@ def cache_folder() -> Path:
 
 def _given_checkpoint(spec: CheckpointSpec, file: Path) -> Checkpoint:
     try:
-        digest = sha256_of_file(file)
+        digests = _digests(file, spec)
     except OSError as error:
         raise MissingPrerequisiteError(
             f"checkpoint {file} cannot be read ({error.strerror}); give the path of {spec.file_name}, "
             f"or leave it out to download {spec.url}"
         ) from error
-    if digest == spec.sha256:
-        return Checkpoint(file, digest)
-    return Checkpoint(file, digest, f"{file} is not the published {spec.file_name}: its sha256 is {digest}")
+    sha256 = digests["sha256"]
+    if _difference(spec, digests):
+        return Checkpoint(file, sha256, f"{file} is not the published {spec.file_name}: its sha256 is {sha256}")
+    return Checkpoint(file, sha256, _unproven(spec, file, sha256))
+
+
+def _prove(path: Path, spec: CheckpointSpec, way_out: str) -> str:
+    """The sha256 of a file in the cache; one that is not the published file is set aside."""
+    try:
+        digests = _digests(path, spec)
+        if difference := _difference(spec, digests):
+            aside = path.replace(path.with_name(path.name + ".rejected"))
+            raise IntegrityError(
+                f"{path.name} is not the published file ({difference}); it was set aside as {aside}: "
+                f"run the same command again to fetch it anew from {spec.url}, or fetch it elsewhere and {way_out}"
+            )
+    except OSError as error:
+        raise as_resource_error(error, path) from error
+    return digests["sha256"]
+
+
+def _digests(path: Path, spec: CheckpointSpec) -> dict[str, str]:
+    """The sha256, and the md5 where nothing better is published, of a file that is read once."""
+    names = ("sha256",) if spec.md5 is None or _is_whole(spec.sha256) else ("sha256", "md5")
+    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in names}
+    with path.open("rb") as file:
+        while block := file.read(_READ_BYTES):
+            for digest in hashes.values():
+                digest.update(block)
+    return {name: digest.hexdigest() for name, digest in hashes.items()}
+
+
+def _difference(spec: CheckpointSpec, digests: dict[str, str]) -> str | None:
+    """How a file differs from the published one, expected and found; None: not at all, as far as can be said."""
+    stated = {"sha256": spec.sha256 or "", "md5": spec.md5 or ""}
+    for name, found in digests.items():
+        expected = stated[name]
+        if not found.startswith(expected):
+            dots = "..." if name == "sha256" and not _is_whole(expected) else ""
+            return f"{name} {expected}{dots} expected, {found} found"
+    return None
+
+
+def _unproven(spec: CheckpointSpec, path: Path, sha256: str) -> str | None:
+    if spec.sha256 or spec.md5:
+        return None
+    return f"no checksum of {spec.file_name} is published, so {path} is taken as it is: its sha256 is {sha256}"
+
+
+def _is_whole(sha256: str | None) -> bool:
+    return sha256 is not None and len(sha256) == _SHA256_DIGITS
 
 
 def load_weights(
