@@ -1,6 +1,5 @@
 """ConvNeXt-Tiny of Pellegrini et al., the frozen audio encoder of paper 004."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -84,13 +83,13 @@ class ConvNeXtEncoder(Encoder):
             network.compile_blocks()
         return network
 
-    def mel(self, waves: Sequence[Tensor]) -> tuple[Tensor, list[int]]:
+    def mel(self, waves: list[Float32Array]) -> tuple[Tensor, list[int]]:
         """The network's input: (B, T, 224 bands) in dB, and how many of the T frames are each wave's own."""
-        return mel_spectrogram_batch(waves, self._window_W, _HOP_SAMPLES, self._mel_bank_KM, to_decibel)
+        samples = [torch.from_numpy(wave_N).to(self.device) for wave_N in waves]
+        return mel_spectrogram_batch(samples, self._window_W, _HOP_SAMPLES, self._mel_bank_KM, to_decibel)
 
     def _frames_of(self, windows: list[Float32Array]) -> list[EncodedWindow]:
-        mel_BTM, mel_frames_B = self.mel([torch.from_numpy(window_N).to(self.device) for window_N in windows])
-        map_BTMC, lengths_B = self._network(mel_BTM, mel_frames_B)
+        map_BTMC, lengths_B = self._network(*self.mel(windows))
         frames = split_frames(map_BTMC.mean(2), lengths_B)
         return [
             EncodedWindow(frames_TF, samples=len(window_N)) for frames_TF, window_N in zip(frames, windows, strict=True)

@@ -1,0 +1,203 @@
+"""VGGSound's ResNet-18, the frozen audio encoder of paper 003's ResNet18 row."""
+
+import math
+from dataclasses import replace
+from importlib import resources
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running, frames_of_clips
+from atrkit.encoders.checkpoints import Checkpoint, load_weights
+from atrkit.encoders.folding import fold_batch_norms
+from atrkit.errors import UsageError
+
+_SAMPLE_RATE_HZ = 16000
+_WINDOW_SAMPLES = 10 * _SAMPLE_RATE_HZ
+_FRAMES_PER_WINDOW = 32
+_SAMPLES_PER_FRAME = _WINDOW_SAMPLES // _FRAMES_PER_WINDOW
+_SEGMENT_SAMPLES = 512
+_HOP_SAMPLES = 159
+_TAPERED = 0.25  # of the Tukey window
+_WIDTH = 512
+_LONG_AUDIO = {
+    "windows": "windows of 10 s, the rest repeated up to 10 s and only its own frames kept; mean of the kept frames",
+    "first": "the first 10 s only",
+}
+
+
+class ResNet18(nn.Module):
+    """ResNet-18 with one input channel and VGGSound's classifier; entries are named as published.
+
+    Source: He et al., "Deep residual learning for image recognition", CVPR 2016, table 1; Chen et al., "VGGSound: a
+    large-scale audio-visual dataset", ICASSP 2020, section 4 (model H: average pool).
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 64, kernel_size=7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = nn.Sequential(_Block(64, 64), _Block(64, 64))
+        self.layer2 = nn.Sequential(_Block(64, 128, stride=2), _Block(128, 128))
+        self.layer3 = nn.Sequential(_Block(128, 256, stride=2), _Block(256, 256))
+        self.layer4 = nn.Sequential(_Block(256, _WIDTH, stride=2), _Block(_WIDTH, _WIDTH))
+        self.fc = nn.Linear(_WIDTH, num_classes)
+
+    def forward(self, spectrogram_BKT: Tensor) -> Tensor:
+        """Last map averaged over frequency, (B, 32, 512) float32, of spectrograms of 10 s, (B, 257 bins, 1004)."""
+        map_BCKT = torch.relu_(self.bn1(self.conv1(spectrogram_BKT[:, None].to(self.conv1.weight.dtype))))
+        map_BCKT = nn.functional.max_pool2d(map_BCKT, kernel_size=3, stride=2, padding=1)
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            map_BCKT = layer(map_BCKT)
+        return map_BCKT.float().mean(2).transpose(1, 2)
+
+    def convolutions_to(self, dtype: torch.dtype) -> None:
+        """Compute all but the classifier in `dtype`."""
+        for part in (self.conv1, self.bn1, self.layer1, self.layer2, self.layer3, self.layer4):
+            part.to(dtype)
+
+
+class _Block(nn.Module):
+    """Two convolutions and the input, which a third brings to the same shape where they halve the map."""
+
+    def __init__(self, width: int, wider: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, wider, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(wider)
+        self.conv2 = nn.Conv2d(wider, wider, kernel_size=3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(wider)
+        self.downsample: nn.Module | None = None
+        if stride > 1:
+            shortcut = nn.Conv2d(width, wider, kernel_size=1, stride=stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(wider))
+
+    def forward(self, map_BCKT: Tensor) -> Tensor:
+        branch_BCKT: Tensor = self.bn2(self.conv2(torch.relu_(self.bn1(self.conv1(map_BCKT)))))
+        return branch_BCKT.add_(self.downsample(map_BCKT) if self.downsample is not None else map_BCKT).relu_()
+
+
+class VggsoundResnet18Encoder(Encoder):
+    """vggsound_resnet18: frames of 512 every 0.3125 s, their mean as clip embedding, and VGGSound's 309 classes.
+
+    The network always sees ten seconds. A shorter clip is repeated up to ten seconds, as the original does, and gives
+    all 32 frames. A longer clip is seen in windows of ten seconds; its rest is repeated too, but only as many frames as
+    the rest is long are kept, so that frames keep time and every second counts alike in the clip embedding.
+
+    Args:
+        checkpoint: the weights.
+        running: how to run.
+        long_audio: "windows", or "first": only the first ten seconds, as the original.
+
+    Raises:
+        IntegrityError: as in `checkpoints.load_weights`.
+        UsageError: `long_audio` is neither.
+
+    Source: as `ResNet18`; front end, model H and order of the classes of github.com/hche11/VGGSound, whose own
+    repetition ends at ten times the clip. Windows and frames as the mean over frequency are our choice.
+    """
+
+    name = "vggsound_resnet18"
+    sample_rate_hz = _SAMPLE_RATE_HZ
+    frame_dim = _WIDTH
+    clip_dim = _WIDTH
+    min_samples = 1
+    window_samples = _WINDOW_SAMPLES
+
+    def __init__(
+        self, checkpoint: Checkpoint, running: Running, long_audio: Literal["windows", "first"] = "windows"
+    ) -> None:
+        if long_audio not in _LONG_AUDIO:
+            raise UsageError(f"long_audio: {long_audio!r} is none of {', '.join(_LONG_AUDIO)}")
+        self._long_audio = long_audio
+        settings = {
+            "front_end": f"samples clipped to -1..1; spectrogram {_SEGMENT_SAMPLES}/{_HOP_SAMPLES}, tukey {_TAPERED}, "
+            "mean of each segment removed, density; ln(x + 1e-7); mean 0 and deviation 1 over 10 s",
+            "frames": "mean over frequency",
+            "clip": "mean over frames",
+            "long_audio": _LONG_AUDIO[long_audio],
+            "short_audio": "repeated up to 10 s",
+        }
+        self._start(_SAMPLES_PER_FRAME / _SAMPLE_RATE_HZ, running, settings)
+        self.checkpoint_path, self.checkpoint_sha256 = checkpoint.path, checkpoint.sha256
+        self.checkpoint_note = checkpoint.note
+        self.labels = vggsound_labels()
+        self.num_classes = len(self.labels)
+        self._network = ResNet18(self.num_classes).eval().requires_grad_(False)
+        load_weights(self._network, checkpoint.path, nesting="model_state_dict", prefix="audnet.")
+        fold_batch_norms(self._network)
+        self._network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network.convolutions_to(self.dtype)
+        if running.compile:
+            self._network.compile(dynamic=True)
+
+    def _windows(self, wave_N: Float32Array) -> list[Float32Array]:
+        return super()._windows(wave_N if self._long_audio == "windows" else wave_N[:_WINDOW_SAMPLES])
+
+    def _encode_windows(self, waves: list[Float32Array]) -> list[list[EncodedWindow]]:
+        return [
+            [*clip[:-1], _own_frames(clip[-1])] if len(clip) > 1 else clip for clip in super()._encode_windows(waves)
+        ]
+
+    def _frames_of(self, windows: list[Float32Array]) -> list[EncodedWindow]:
+        frames_BTF = self._network(self.spectrogram(windows))
+        return [
+            EncodedWindow(frames_TF, samples=len(window_N))
+            for frames_TF, window_N in zip(frames_BTF, windows, strict=True)
+        ]
+
+    def _clips_of(self, clips: list[list[EncodedWindow]]) -> tuple[Tensor, Tensor]:
+        clip_emb_BD = torch.stack([frames_TF.mean(0) for frames_TF in frames_of_clips(clips)])
+        return clip_emb_BD, self._network.fc(clip_emb_BD)
+
+    def spectrogram(self, waves: list[Float32Array]) -> Tensor:
+        """The network's input, (B, 257 bins, 1004 frames), of waves of up to 10 s, repeated up to 10 s."""
+        ten_seconds_BN = np.stack([np.resize(wave_N, _WINDOW_SAMPLES) for wave_N in waves])
+        return vggsound_spectrogram(torch.from_numpy(ten_seconds_BN).to(self.device))
+
+
+def _own_frames(rest: EncodedWindow) -> EncodedWindow:
+    """Without the frames that heard repetitions only."""
+    return replace(rest, frames_TF=rest.frames_TF[: math.ceil(rest.samples / _SAMPLES_PER_FRAME)])
+
+
+def vggsound_spectrogram(wave_BN: Tensor) -> Tensor:
+    """Logarithmic power densities, normalised over each clip, as `scipy.signal.spectrogram` gives them.
+
+    Computed in double: of silence the deviation is zero, and in float32 it would be rounding that is blown up to 1.
+
+    Args:
+        wave_BN: samples at 16 kHz.
+
+    Returns:
+        (B, 257 bins, T) float32, T = (N - 512) // 159 + 1.
+    """
+    segments_BTW = wave_BN.clamp(-1.0, 1.0).double().unfold(-1, _SEGMENT_SAMPLES, _HOP_SAMPLES)
+    window_W = tukey_window(_SEGMENT_SAMPLES, _TAPERED).to(wave_BN.device)
+    centred_BTW = segments_BTW - segments_BTW.mean(-1, keepdim=True)
+    density_BTK = torch.view_as_real(torch.fft.rfft(centred_BTW * window_W)).square().sum(-1)
+    density_BTK /= _SAMPLE_RATE_HZ * window_W.square().sum()
+    density_BTK[..., 1:-1] *= 2.0  # the negative frequencies, which 0 Hz and Nyquist have not
+    log_BTK = (density_BTK + 1e-7).log_()
+    mean_B11 = log_BTK.mean((1, 2), keepdim=True)
+    deviation_B11 = log_BTK.std((1, 2), correction=0, keepdim=True)
+    return ((log_BTK - mean_B11) / (deviation_B11 + 1e-9)).float().mT
+
+
+def tukey_window(length: int, tapered: float) -> Tensor:
+    """Cosine-tapered window, periodic, float64.
+
+    Args:
+        length: in samples.
+        tapered: how much of it the two tapers are together.
+    """
+    position_W = torch.arange(length, dtype=torch.float64)
+    from_edge_W = torch.minimum(position_W, length - position_W) / (tapered * length / 2)
+    return 0.5 - 0.5 * torch.cos(math.pi * from_edge_W.clamp(max=1.0))
+
+
+def vggsound_labels() -> tuple[str, ...]:
+    """The 309 class names of VGGSound in the order of its classifier (CC BY 4.0, source in the file)."""
+    text = resources.files("atrkit.encoders").joinpath("vggsound_labels.txt").read_text(encoding="utf-8")
+    return tuple(line for line in text.splitlines() if not line.startswith("#"))
