@@ -128,6 +128,7 @@ def _outputs(front_end: ClapFrontEnd) -> dict[str, Any]:
 
 
 def _audio_tower(files: ClapFiles) -> _AudioTower:
+    read = read_audio_weights(files.weights)  # before transformers, whose import takes seconds
     from transformers import ClapAudioModelWithProjection, ClapConfig
 
     try:
@@ -144,7 +145,6 @@ def _audio_tower(files: ClapFiles) -> _AudioTower:
             f"{_FRAMES_PER_WINDOW} of {_NUM_BANDS} are supported"
         )
     computed = {key: value for key, value in network.state_dict().items() if key.endswith(_COMPUTED_ENTRY)}
-    read = read_audio_weights(files.weights)
     fill(
         network,
         {key: value for key, value in read.items() if not key.endswith(_COMPUTED_ENTRY)} | computed,

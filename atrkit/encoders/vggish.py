@@ -101,17 +101,18 @@ class VggishEncoder(Encoder):
         self.checkpoint_path, self.checkpoint_sha256 = checkpoint.path, checkpoint.sha256
         notes = [found.note for found in (checkpoint, pca) if found is not None and found.note]
         self.checkpoint_note = "; ".join(notes) or None
-        network = Vggish()
-        load_weights(network, checkpoint.path)
-        network.eval().to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._network: nn.Module = network
-        if running.compile:
-            self._network = torch.compile(network, dynamic=True)  # type: ignore[assignment]
         self._post_processing: nn.Module = nn.Identity()
         if pca is not None:
             self._post_processing = _PrincipalComponents()
             load_weights(self._post_processing, pca.path)
             self._post_processing.to(self.device)
+        with torch.device("meta"):  # drawing 72 million random numbers takes a second, and they are replaced
+            network = Vggish()
+        load_weights(network.to_empty(device="cpu"), checkpoint.path)
+        network.eval().to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network: nn.Module = network
+        if running.compile:
+            self._network = torch.compile(network, dynamic=True)  # type: ignore[assignment]
         self._window_W = torch.hann_window(_WINDOW_SAMPLES, periodic=True, device=self.device)
         self._mel_bank_KM = torch.from_numpy(_htk_mel_bank()).to(self.device)
 
