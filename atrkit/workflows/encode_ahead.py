@@ -1,24 +1,105 @@
-"""Decode and encode clips in parallel, and give them back in order."""
+"""Clips through an encoder: decoded ahead of it, grouped by length, and back in the parts they came in.
+
+Three things happen at once: processes or threads decode, threads encode groups of clips, and the caller writes finished
+parts. What shares a group depends on a part's clips alone, so a part has the same bits whatever happens around it.
+"""
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from atrkit.audio.read import UnusableAudioError, load_mono
-from atrkit.datasets.manifest import AudioFile, Clip, Dataset, command_that_makes
-from atrkit.errors import IntegrityError
-from atrkit.files import sha256_of_file
+from atrkit.datasets.manifest import Clip, Dataset
+from atrkit.errors import UsageError
 from atrkit.processes import result_of
+from atrkit.workflows.decode_ahead import (
+    CHUNK_S,
+    UNREADABLE,
+    Decoders,
+    DecodingProcesses,
+    DecodingThreads,
+    refuse_changed_audio,
+    samples_of,
+)
+from atrkit.workflows.encode_pipeline import GROUPS_WAITING, EncodedClip, EncodePipeline, Part, Progress
+from atrkit.workflows.throughput import Balance
 
 if TYPE_CHECKING:
     from atrkit.encoders import Encoded, Encoder
 
+__all__ = ["UNREADABLE", "EncodedClip", "encode_ahead", "encode_parts", "refuse_changed_audio"]
+
 WORKERS = os.cpu_count() or 1
-UNREADABLE = "cannot be read"
+GPU_THREADS = 2  # one prepares a batch while the other's is computed
+# our choice: processes take a second to start, in which threads decode an hour of audio
+WORTH_PROCESSES_S = 3600.0
+
+
+def encode_parts(
+    dataset: Dataset,
+    parts: Iterable[tuple[int, Sequence[Clip]]],
+    encoder: "Encoder",
+    *,
+    decoders: int | None = None,
+    on_clips: Callable[[int, float], None],
+    balance: Balance | None = None,
+) -> Iterator[tuple[int, list[EncodedClip | UnusableAudioError]]]:
+    """Decode and encode parts of a dataset.
+
+    Work flows across the borders of parts. On a CPU one torch thread per group, and as many groups at once as there
+    are cores, scales better than all on one, and makes the result independent of their number.
+
+    Args:
+        dataset: whose clips they are.
+        parts: each with its number.
+        encoder: what encodes; its batch size at the start decides how many clips share a group.
+        decoders: processes that decode; 0: threads of this one do. None: processes where the model runs on a GPU and
+            there is more than an hour of audio; on a CPU model and decoding share the cores anyway.
+        on_clips: told of clips that are done, and how many seconds they are long.
+        balance: told what the model did, and what it waited for.
+
+    Returns:
+        Each part in turn with one entry per clip, in the clips' order. Close the iterator when you stop before its end.
+
+    Raises:
+        UsageError: a negative number of decoders.
+        IntegrityError: a file changed since the dataset was made.
+        ResourceError: memory runs out even with one window at a time, or a decoding process was killed.
+        DivergedError: an encoder was given NaN or infinite samples; names the clip.
+    """
+    all_parts = [Part(number, clips, [None] * len(clips), len(clips)) for number, clips in parts]
+    is_on_cpu = encoder.device.type == "cpu"
+    if decoders is None:
+        is_worth_it = sum(part.audio_s for part in all_parts) > WORTH_PROCESSES_S
+        decoders = max(1, WORKERS - GPU_THREADS) if is_worth_it and not is_on_cpu else 0
+    if decoders < 0:
+        raise UsageError(f"decoders: {decoders} is no number of processes; 0 decodes in threads")
+    threads = WORKERS if is_on_cpu else GPU_THREADS
+    pipeline = EncodePipeline(all_parts, encoder, threads, balance or Balance())
+    room = _room_samples(all_parts, encoder, threads, decoders or WORKERS)
+    of_all = (dataset, encoder.sample_rate_hz, room, pipeline.wake)
+    with _single_threaded_torch():
+        source: Decoders = DecodingProcesses(decoders, *of_all) if decoders else DecodingThreads(WORKERS, *of_all)
+        with closing(source), closing(pipeline.run(source)) as messages:
+            for message in messages:
+                if isinstance(message, Progress):
+                    on_clips(message.clips, message.audio_s)
+                else:
+                    yield message.number, message.finished_entries()
+
+
+def _room_samples(parts: Sequence[Part], encoder: "Encoder", threads: int, decoders: int) -> int:
+    """How much audio may be in memory: groups being encoded or ready, two tasks per decoder, and the longest clip."""
+    from atrkit.encoders.batching import SECONDS_PER_ITEM
+
+    rate_hz = encoder.sample_rate_hz
+    seconds = (threads + GROUPS_WAITING) * encoder.batch_size * SECONDS_PER_ITEM + 2 * decoders * CHUNK_S
+    longest = max((samples_of(clip.best_file(rate_hz), rate_hz) for part in parts for clip in part.clips), default=0)
+    return int(seconds * rate_hz) + longest
 
 
 def encode_ahead(
@@ -69,22 +150,3 @@ def _single_threaded_torch() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def refuse_changed_audio(dataset: Dataset, file: AudioFile) -> None:
-    """Raise when a file of a clip is not the one the dataset was made from.
-
-    Raises:
-        UnusableAudioError: the file is gone.
-        IntegrityError: its bytes changed; says how to take the new audio in.
-    """
-    path = dataset.audio_path(file)
-    try:
-        digest = sha256_of_file(path)
-    except OSError as error:
-        raise UnusableAudioError(f"{UNREADABLE}: {error.strerror}") from error
-    if digest != file.sha256:
-        raise IntegrityError(
-            f"{path} changed since dataset {dataset.name!r} was made: take the new audio in "
-            f"({command_that_makes(dataset.name, dataset.about)}), then extract with --overwrite"
-        )
