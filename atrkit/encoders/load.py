@@ -8,6 +8,10 @@ from atrkit.encoders.base import Encoder, Running
 from atrkit.encoders.catalogue import COMMON_SETTINGS, ENCODERS, VGGISH_PCA, EncoderSpec
 from atrkit.encoders.checkpoints import Checkpoint, find_checkpoint
 from atrkit.errors import UsageError
+from atrkit.files import md5_of_file
+
+
+_DEFAULTS = {"clip_output": "embedding", "pca": False, "long_audio": "windows"}
 
 
 def build_encoder(
@@ -66,8 +70,27 @@ def build_encoder(
             encoder = ClapEncoder(checkpoint, running)
         case _:
             raise UsageError(f"encoder {name!r} cannot be built")
+    # as they can be said, so that a recipe's word and a store's can be compared
+    chosen = {key: own.get(key, default) for key, default in _DEFAULTS.items() if key in spec.settings}
+    if spec.default_variant:
+        chosen["variant"] = _variant_of(spec, encoder, settings.get("variant"))
+    encoder.settings = {**encoder.settings, **chosen}
     encoder.on_remark = on_remark
     return encoder
+
+
+def _variant_of(spec: EncoderSpec, encoder: Encoder, asked: str | None) -> str:
+    """Which of the published weights these are, also when they were given as a file; "own" when they are none.
+
+    Raises:
+        UsageError: the file holds another variant than the one that was asked for.
+    """
+    assert encoder.checkpoint_path is not None
+    md5 = md5_of_file(encoder.checkpoint_path)
+    found = next((variant for variant, checkpoint in spec.checkpoints.items() if checkpoint.md5 == md5), "own")
+    if asked is not None and asked != found:
+        raise UsageError(f"{encoder.checkpoint_path} is not variant {asked!r} of {spec.name}: leave --variant out")
+    return found
 
 
 def _weights(

@@ -19,9 +19,9 @@ _NARROW = 70  # columns; the speed in times real time is left out where there ar
 
 
 class Advance(Protocol):
-    """Report finished items, and how many seconds of audio they held."""
+    """Report finished items, how many seconds of audio they held, and what limits the speed."""
 
-    def __call__(self, items: int = 1, audio_s: float = 0.0) -> None:
+    def __call__(self, items: int = 1, audio_s: float = 0.0, limit: str = "") -> None:
         """Move the progress display on."""
 
 
@@ -48,8 +48,9 @@ def open_progress(
         clock: seconds, never going back.
 
     Yields:
-        A function to call with the number of items just finished, and the seconds of audio in them where that means
-        anything: the speed is then also given in times real time.
+        A function to call with the number of items just finished, the seconds of audio in them where that means
+        anything (the speed is then also given in times real time), and a word for what limits the speed, where that
+        is known.
     """
     target = console or make_stderr(plain=plain)
     pace = _Pace(total, unit, done, clock)
@@ -73,15 +74,17 @@ class _Pace:
     is_brief: bool = False
     items: int = field(init=False)
     audio_s: float = 0.0
+    limit: str = ""
     started_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.items = self.done
         self.started_s = self.clock()
 
-    def add(self, items: int, audio_s: float) -> None:
+    def add(self, items: int, audio_s: float, limit: str) -> None:
         self.items += items
         self.audio_s += audio_s
+        self.limit = limit
 
     @property
     def elapsed_s(self) -> float:
@@ -129,7 +132,8 @@ class _Pace:
         if not self.is_total_known:
             return ", ".join(self.rates)
         left_s = self.elapsed_s / (self.items - self.done) * max(self.total - self.items, 0)
-        return ", ".join([*self.rates, f"{as_minutes(left_s)} left"])
+        limit = [f"limit: {self.limit}"] if self.limit and not self.is_brief else []
+        return ", ".join([*self.rates, *limit, f"{as_minutes(left_s)} left"])
 
 
 class _LineWriter:
@@ -139,8 +143,8 @@ class _LineWriter:
         self._console, self._description, self._pace = console, description, pace
         self._last_line_s = pace.started_s
 
-    def __call__(self, items: int = 1, audio_s: float = 0.0) -> None:
-        self._pace.add(items, audio_s)
+    def __call__(self, items: int = 1, audio_s: float = 0.0, limit: str = "") -> None:
+        self._pace.add(items, audio_s, limit)
         now_s = self._pace.clock()
         is_due = now_s - self._last_line_s >= SECONDS_BETWEEN_LINES
         if is_due and (
@@ -166,8 +170,8 @@ def _show_bar(console: Console, description: str, pace: _Pace) -> Iterator[Advan
     with Progress(*columns, console=console, expand=True) as progress:
         task = progress.add_task(description, total=pace.total if pace.is_total_known else None, completed=pace.done)
 
-        def advance(items: int = 1, audio_s: float = 0.0) -> None:
-            pace.add(items, audio_s)
+        def advance(items: int = 1, audio_s: float = 0.0, limit: str = "") -> None:
+            pace.add(items, audio_s, limit)
             progress.advance(task, items)
 
         yield advance

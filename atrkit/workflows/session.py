@@ -9,9 +9,9 @@ from atrkit.workflows.workspace import Workspace
 
 
 class Advance(Protocol):
-    """Report finished items, and how many seconds of audio they held."""
+    """Report finished items, how many seconds of audio they held, and what limits the speed."""
 
-    def __call__(self, items: int = 1, audio_s: float = 0.0) -> None:
+    def __call__(self, items: int = 1, audio_s: float = 0.0, limit: str = "") -> None:
         """Move the progress display on."""
 
 

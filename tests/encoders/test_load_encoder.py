@@ -10,14 +10,8 @@ from atrkit.errors import MissingPrerequisiteError, UsageError
 
 
 def test_an_unknown_name_lists_those_there_are():
-    with pytest.raises(UsageError, match="unknown encoder 'cnn15'; there are: logmel, mn04"):
+    with pytest.raises(UsageError, match="unknown encoder 'cnn15'; there are: logmel, mn04, cnn14, cnn14_16k, cnn10,"):
         load_encoder("cnn15")
-
-
-@pytest.mark.parametrize("name", ["cnn14", "convnext_tiny", "vggish", "clap"])
-def test_encoders_that_come_later_are_said_to(name):
-    with pytest.raises(UsageError, match=f"'{name}' is not in this version of atrkit yet; there are: logmel, mn04"):
-        load_encoder(name)
 
 
 @pytest.mark.parametrize("name", ENCODER_NAMES)
