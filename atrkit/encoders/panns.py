@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 
 from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running, frames_of_clips
-from atrkit.encoders.batching import split_frames
+from atrkit.encoders.batching import split_frames, zero_padding_
 from atrkit.encoders.catalogue import ENCODERS
 from atrkit.encoders.checkpoints import FRONT_END_BUFFERS, Checkpoint, load_weights
-from atrkit.encoders.folding import fold_batch_norms
+from atrkit.encoders.folding import can_pack, convolution_input_sizes, fold_batch_norms, pack_convolutions
 from atrkit.encoders.frontends import mel_spectrogram_batch, slaney_mel_bank, to_decibel
 from atrkit.encoders.mobilenet import audioset_labels
-from atrkit.encoders.panns_networks import panns_network
+from atrkit.encoders.panns_networks import NUM_BANDS, panns_network
 from atrkit.errors import UsageError
 
 ClipOutput = Literal["embedding", "clip"]
 
-_NUM_BANDS = 64
 _WINDOW_S = 61.44  # whole frames of every network, so that frame t begins t x period after the start in every window
+_USUAL_CLIP_S = 10
 # by sample rate: FFT and hop in samples, lowest and highest mel band in Hz
 _FRONT_ENDS = {32000: (1024, 320, 50.0, 14000.0), 16000: (512, 160, 50.0, 8000.0)}
 _CLIP_VECTORS = {"embedding": "relu(fc1(max + mean over frames))", "clip": "max + mean over frames"}
@@ -56,7 +56,7 @@ class PannsEncoder(Encoder):
         self.window_samples = round(_WINDOW_S * spec.sample_rate_hz)
         n_fft, self._hop_samples, lowest_hz, highest_hz = _FRONT_ENDS[spec.sample_rate_hz]
         settings = {
-            "front_end": f"stft {n_fft}/{self._hop_samples} periodic hann, centred, reflect; power; {_NUM_BANDS} "
+            "front_end": f"stft {n_fft}/{self._hop_samples} periodic hann, centred, reflect; power; {NUM_BANDS} "
             f"slaney mels {lowest_hz:g}-{highest_hz:g} Hz; 10 log10(max(x, 1e-10))",
             "frames": "mean over frequency",
             "clip": _CLIP_VECTORS[clip_output],
@@ -68,18 +68,32 @@ class PannsEncoder(Encoder):
         self.checkpoint_path, self.checkpoint_sha256 = checkpoint.path, checkpoint.sha256
         self.checkpoint_note = checkpoint.note
         self._window_W = torch.hann_window(n_fft, periodic=True, device=self.device)
-        bank_KM = slaney_mel_bank(spec.sample_rate_hz, n_fft, _NUM_BANDS, lowest_hz, highest_hz)
+        bank_KM = slaney_mel_bank(spec.sample_rate_hz, n_fft, NUM_BANDS, lowest_hz, highest_hz)
         self._mel_bank_KM = torch.from_numpy(bank_KM).to(self.device)
         self._load_network(checkpoint, running.compile)
         self.labels = audioset_labels()
         self.num_classes = len(self.labels)
 
-    def _load_network(self, checkpoint: Checkpoint, compiled: bool) -> None:
-        self._network = panns_network(self.name).eval()
+    def _load_network(self, checkpoint: Checkpoint, is_compiled: bool) -> None:
+        self._network = panns_network(self.name)
+        input_sizes = convolution_input_sizes(self._network, self._run_without_values)
+        self._network.to_empty(device="cpu")
         load_weights(self._network, checkpoint.path, nesting="model", ignored=FRONT_END_BUFFERS)
         fold_batch_norms(self._network)
-        self._network.to(self.device, memory_format=torch.channels_last)
-        self._network.convolutions_to(self.dtype)
+        self._network.to(self.device)
+        for name in input_sizes:
+            convolution = self._network.get_submodule(name)
+            convolution.to(dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._feature_map = self._network.feature_map
+        if is_compiled:
+            self._feature_map = torch.compile(self._network.feature_map, dynamic=True)
+        elif self.device.type == "cpu" and can_pack(self.dtype):
+            pack_convolutions(self._network, input_sizes)
+        self._is_compiled = is_compiled
+
+    def _run_without_values(self) -> None:
+        num_frames = _USUAL_CLIP_S * self.sample_rate_hz // self._hop_samples + 1
+        self._network.feature_map(torch.empty(1, 1, num_frames, NUM_BANDS, device="meta"), [num_frames])
 
     def mel(self, waves: list[Float32Array]) -> tuple[Tensor, list[int]]:
         """The network's input: (B, n // hop + 1 frames, 64 bands) in dB, and how many frames are each wave's own."""
@@ -87,8 +101,14 @@ class PannsEncoder(Encoder):
         return mel_spectrogram_batch(samples, self._window_W, self._hop_samples, self._mel_bank_KM, to_decibel)
 
     def _frames_of(self, windows: list[Float32Array]) -> list[EncodedWindow]:
-        frames_BTF, lengths_B = self._network.frames(*self.mel(windows))
-        frames = split_frames(frames_BTF, lengths_B)
+        mel_BTM, lengths_B = self.mel(windows)
+        map_B1TM = zero_padding_(self._network.normalised(mel_BTM), lengths_B)
+        lengths = torch.tensor(lengths_B, device=self.device) if self._is_compiled else lengths_B
+        # torch would round what cuDNN convolves to ten bits (TF32)
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            map_BFTX = self._feature_map(map_B1TM.to(self.dtype, memory_format=torch.channels_last), lengths)
+        frames_BTF = map_BFTX.float().mean(3).mT
+        frames = split_frames(frames_BTF, [length >> self._network.num_halvings for length in lengths_B])
         return [
             EncodedWindow(frames_TF, samples=len(window_N)) for frames_TF, window_N in zip(frames, windows, strict=True)
         ]

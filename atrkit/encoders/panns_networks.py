@@ -9,17 +9,20 @@ ResNet38 halves by averaging before a block's first convolution.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from atrkit.encoders.batching import zero_padding_
+from atrkit.encoders.folding import conv_add_relu_, conv_relu
 
-_NUM_BANDS = 64
+NUM_BANDS = 64
 NUM_CLASSES = 527
 
-Lengths = Sequence[int]
+# of each clip in a batch: a list, or a tensor where torch compiles, which would compile anew for every other list
+Lengths = Sequence[int] | Tensor
 
 
 class PannsNetwork(nn.Module):
@@ -27,32 +30,27 @@ class PannsNetwork(nn.Module):
 
     Args:
         num_features: F, channels of the feature map, and width of the embedding.
+        num_halvings: of time and frequency from the input to the feature map.
     """
 
-    def __init__(self, num_features: int) -> None:
+    def __init__(self, num_features: int, num_halvings: int) -> None:
         super().__init__()
-        self._dtype = torch.float32
-        self.bn0 = nn.BatchNorm2d(_NUM_BANDS)
+        self.num_halvings = num_halvings
+        self.bn0 = nn.BatchNorm2d(NUM_BANDS)
         self.fc1 = nn.Linear(num_features, num_features)
         self.fc_audioset = nn.Linear(num_features, NUM_CLASSES)
 
-    def frames(self, mel_BTM: Tensor, lengths_B: Lengths) -> tuple[Tensor, Lengths]:
-        """Decibels to frames (B, T, F) in float32, and how many of them are each clip's own."""
-        map_B1TM = self.bn0(mel_BTM.transpose(1, 2)[..., None]).permute(0, 3, 2, 1)
-        map_B1TM = zero_padding_(map_B1TM, lengths_B).to(self._dtype, memory_format=torch.channels_last)
-        map_BFTX, lengths_B = self.feature_map(map_B1TM, lengths_B)
-        return map_BFTX.float().mean(3).mT, lengths_B
+    def normalised(self, mel_BTM: Tensor) -> Tensor:
+        """Decibels to the input of the convolutions: (B, 1, T, M)."""
+        map_BM1T: Tensor = self.bn0(mel_BTM.mT[:, :, None])
+        return map_BM1T.permute(0, 2, 3, 1)
 
-    def feature_map(self, map_B1TM: Tensor, lengths_B: Lengths) -> tuple[Tensor, Lengths]:
-        """Normalised bands to (B, F, T frames, X rows of frequency), and how many frames are each clip's own."""
+    def feature_map(self, map_B1TM: Tensor, lengths_B: Lengths) -> Tensor:
+        """Normalised bands, zero behind each clip's end, to (B, F, T >> num_halvings, rows of frequency).
+
+        A clip of n frames has n >> num_halvings in the map; there is nonsense behind them.
+        """
         raise NotImplementedError
-
-    def convolutions_to(self, dtype: torch.dtype) -> None:
-        """Take the convolutions' weights, and what is between them, to another precision; the rest stays float32."""
-        self._dtype = dtype
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                module.to(dtype)
 
     def embedding(self, pooled_BF: Tensor) -> Tensor:
         """From max + mean of the frames to the embedding, (B, F)."""
@@ -69,41 +67,41 @@ class Cnn(PannsNetwork):
 
     Args:
         widths: channels of each block.
-        num_halvings: so many of the first blocks halve time and frequency.
+        num_halvings: so many of the first blocks are followed by pooling.
     """
 
     def __init__(self, widths: Sequence[int], num_halvings: int) -> None:
-        super().__init__(widths[-1])
-        self._num_halvings = num_halvings
+        super().__init__(widths[-1], num_halvings)
         self._num_blocks = len(widths)
-        for number, (in_channels, out_channels) in enumerate(zip([1, *widths], widths, strict=False), start=1):
+        for number, (in_channels, out_channels) in enumerate(pairwise([1, *widths]), start=1):
             setattr(self, f"conv_block{number}", _ConvBlock(in_channels, out_channels))
 
-    def feature_map(self, map_B1TM: Tensor, lengths_B: Lengths) -> tuple[Tensor, Lengths]:
+    def feature_map(self, map_B1TM: Tensor, lengths_B: Lengths) -> Tensor:
         """As `PannsNetwork.feature_map`."""
         features = map_B1TM
         for number in range(1, self._num_blocks + 1):
             features = getattr(self, f"conv_block{number}")(features, lengths_B)
-            if number <= self._num_halvings:
+            if number <= self.num_halvings:
                 features, lengths_B = _halve(features, lengths_B)
-        return features, lengths_B
+        return features
 
 
 class ResNet38(PannsNetwork):
     """A block of two convolutions, 16 residual blocks of two, and a block of two to 2048 channels."""
 
     def __init__(self) -> None:
-        super().__init__(2048)
+        super().__init__(2048, num_halvings=5)
         self.conv_block1 = _ConvBlock(1, 64)
         self.resnet = _ResidualStages()
         self.conv_block_after1 = _ConvBlock(512, 2048)
 
-    def feature_map(self, map_B1TM: Tensor, lengths_B: Lengths) -> tuple[Tensor, Lengths]:
+    def feature_map(self, map_B1TM: Tensor, lengths_B: Lengths) -> Tensor:
         """As `PannsNetwork.feature_map`."""
         features, lengths_B = _halve(self.conv_block1(map_B1TM, lengths_B), lengths_B)
         features, lengths_B = self.resnet(features, lengths_B)
         features, lengths_B = _halve(features, lengths_B)
-        return self.conv_block_after1(features, lengths_B), lengths_B
+        result: Tensor = self.conv_block_after1(features, lengths_B)
+        return result
 
 
 class _ConvBlock(nn.Module):
@@ -117,8 +115,8 @@ class _ConvBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(out_channels)
 
     def forward(self, map_BCTX: Tensor, lengths_B: Lengths) -> Tensor:
-        hidden = zero_padding_(functional.relu_(self.bn1(self.conv1(map_BCTX))), lengths_B)
-        return functional.relu_(self.bn2(self.conv2(hidden)))
+        hidden = zero_behind_(conv_relu(self.conv1, self.bn1, map_BCTX), lengths_B)
+        return conv_relu(self.conv2, self.bn2, hidden)
 
 
 class _ResidualStages(nn.Module):
@@ -142,11 +140,11 @@ class _ResidualStages(nn.Module):
 
 def _stage(num_blocks: int, in_channels: int, out_channels: int) -> nn.ModuleList:
     widths = [in_channels] + [out_channels] * num_blocks
-    return nn.ModuleList(_ResidualBlock(before, after) for before, after in zip(widths, widths[1:], strict=False))
+    return nn.ModuleList(_ResidualBlock(before, after) for before, after in pairwise(widths))
 
 
 class _ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions beside the input; a block that widens gets its input already halved."""
+    """Two 3 x 3 convolutions beside the input, which may be overwritten; one that widens gets it already halved."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -154,39 +152,46 @@ class _ResidualBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(out_channels)
         self.conv2 = _conv3x3(out_channels, out_channels)
         self.bn2 = nn.BatchNorm2d(out_channels)
+        self.downsample: nn.Module = nn.Identity()
         if in_channels != out_channels:
-            # the published entries count a pooling layer first; it is shared with the other branch (`_halve`)
+            # the published entries count a pooling layer first; here both branches share it (`_halve`)
             projection = nn.Conv2d(in_channels, out_channels, 1, bias=False)
             self.downsample = nn.Sequential(nn.Identity(), projection, nn.BatchNorm2d(out_channels))
 
     def forward(self, map_BCTX: Tensor, lengths_B: Lengths) -> Tensor:
-        hidden = zero_padding_(functional.relu_(self.bn1(self.conv1(map_BCTX))), lengths_B)
-        change = self.bn2(self.conv2(hidden))
-        identity = self.downsample(map_BCTX) if hasattr(self, "downsample") else map_BCTX
-        return zero_padding_(functional.relu_(change.add_(identity)), lengths_B)
+        hidden = zero_behind_(conv_relu(self.conv1, self.bn1, map_BCTX), lengths_B)
+        return zero_behind_(conv_add_relu_(self.conv2, self.bn2, hidden, self.downsample(map_BCTX)), lengths_B)
 
 
 def _conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
 
 
+def zero_behind_(map_BCTX: Tensor, lengths_B: Lengths) -> Tensor:
+    """`zero_padding_`, and the same for lengths in a tensor, which torch compiles into the operation before."""
+    if not isinstance(lengths_B, Tensor):
+        return zero_padding_(map_BCTX, lengths_B)
+    steps_T = torch.arange(map_BCTX.shape[2], device=map_BCTX.device)
+    return map_BCTX.masked_fill((steps_T >= lengths_B[:, None])[:, None, :, None], 0.0)
+
+
 def _halve(map_BCTX: Tensor, lengths_B: Lengths) -> tuple[Tensor, Lengths]:
     """Means over two by two; an odd last frame of a clip is dropped, as it is when the clip is alone."""
-    halved_B = [length // 2 for length in lengths_B]
-    return zero_padding_(functional.avg_pool2d(map_BCTX, 2), halved_B), halved_B
+    halved_B = lengths_B // 2 if isinstance(lengths_B, Tensor) else [length // 2 for length in lengths_B]
+    return zero_behind_(functional.avg_pool2d(map_BCTX, 2), halved_B), halved_B
 
 
 def panns_network(name: str) -> PannsNetwork:
-    """The network of an encoder, with weights that are not set.
+    """The network of an encoder in eval mode, on torch's device "meta": its weights are not there yet.
+
+    Random weights, which are overwritten, would take as long as reading the file.
 
     Args:
         name: "cnn14", "cnn14_16k", "cnn10" or "resnet38".
     """
-    with torch.device("meta"):  # random numbers that are overwritten take as long as the file
+    with torch.device("meta"):
         if name == "resnet38":
-            network: PannsNetwork = ResNet38()
-        elif name == "cnn10":
-            network = Cnn((64, 128, 256, 512), num_halvings=4)
-        else:
-            network = Cnn((64, 128, 256, 512, 1024, 2048), num_halvings=5)
-    return network.to_empty(device="cpu")
+            return ResNet38().eval()
+        if name == "cnn10":
+            return Cnn((64, 128, 256, 512), num_halvings=4).eval()
+        return Cnn((64, 128, 256, 512, 1024, 2048), num_halvings=5).eval()
