@@ -95,6 +95,7 @@ class VggishEncoder(Encoder):
     clip_dim = _EMBEDDING_DIM
     min_samples = _SAMPLES_PER_PATCH + _OVERLAP_SAMPLES
     window_samples = _PATCHES_PER_WINDOW * _SAMPLES_PER_PATCH  # and the overlap, see `_windows`
+    cpu_batch_size = 2  # the 280 MB of the fully connected layers are read once for a batch
 
     def __init__(self, checkpoint: Checkpoint, pca: Checkpoint | None, running: Running) -> None:
         self._start(_SAMPLES_PER_PATCH / self.sample_rate_hz, running, self._outputs(pca))
@@ -124,7 +125,7 @@ class VggishEncoder(Encoder):
             "frames": "after the last ReLU" if pca is None else "whitened, clipped to [-2, 2], whole numbers 0 to 255",
             "clip": "mean over frames",
             "long_audio": "all patches; a rest under 0.96 s is dropped",
-            "pca": None if pca is None else pca.sha256,
+            "pca_sha256": None if pca is None else pca.sha256,
         }
 
     def examples(self, window_N: Tensor) -> Tensor:
