@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from atrkit import __version__
-from atrkit.cli import data, download, evaluation, info, training
+from atrkit.cli import data, download, evaluation, extraction, info, training
 from atrkit.cli.session import ending_at_once_when_interrupted, usage_errors_in_one_line
 
 
@@ -31,7 +31,7 @@ app = typer.Typer(
 app.add_typer(download.app, name="download")
 app.command("import")(data.import_)
 app.command("info")(info.info)
-app.command("extract")(data.extract)
+app.command("extract")(extraction.extract)
 app.command("init")(training.init)
 app.command("train")(training.train)
 app.command("eval")(evaluation.evaluate)

@@ -1,19 +1,11 @@
-"""`atrkit import`, `atrkit extract`: from your own recordings, and on to embeddings."""
+"""`atrkit import`: your own recordings."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from atrkit.cli.session import Terminal, with_terminal
-
-
-class FrameDtype(StrEnum):
-    """How frames are kept on disk."""
-
-    float16 = "float16"
-    float32 = "float32"
 
 
 @with_terminal
@@ -43,37 +35,3 @@ def import_(
     dataset = import_recordings(terminal.session, source, name, csv=csv, split=split, seed=seed, strict=strict)
     terminal.show(dataset_table(dataset), dataset_record(dataset))
     terminal.finish(len(dataset.problems), dataset.folder / PROBLEMS_NAME)
-
-
-@with_terminal
-def extract(
-    terminal: Terminal,
-    encoder: Annotated[str, typer.Option(help="logmel, or mn04 (tags sounds; 4 MB of weights).")],
-    dataset: Annotated[str | None, typer.Option(help="Which dataset (default: the one made last).")] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Weights file (default: the cache, else the official download).")
-    ] = None,
-    pool_time_s: Annotated[
-        float | None, typer.Option("--pool-time", help="logmel: average frames over so many seconds (default 0.32).")
-    ] = None,
-    dtype: Annotated[FrameDtype, typer.Option(help="How frames are kept on disk.")] = FrameDtype.float16,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make everything anew.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Any unusable clip is an error (exit code 5).")] = False,
-) -> None:
-    """Compute frozen embeddings: into embeddings/DATASET/ENCODER.h5."""
-    from atrkit.reports.extraction_summary import extraction_record, extraction_sentence
-    from atrkit.workflows.extract import ExtractOptions
-    from atrkit.workflows.extract import extract as run
-
-    settings = {} if pool_time_s is None else {"pool_time_s": pool_time_s}
-    options = ExtractOptions(
-        encoder, str(checkpoint) if checkpoint else None, settings, dtype.value, overwrite=overwrite, strict=strict
-    )
-    session = terminal.session
-    chosen = session.workspace.load_dataset(dataset)
-    if dataset is None:
-        session.say(f"dataset: {chosen.name} (the one made last)")
-    outcome = run(session, chosen, options)
-    record = extraction_record(chosen.name, outcome.path, outcome.embeddings, was_there=outcome.was_there)
-    terminal.show(extraction_sentence(record), record)
-    terminal.finish(outcome.problems, outcome.problems_path)

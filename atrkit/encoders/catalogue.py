@@ -72,6 +72,9 @@ class EncoderSpec:
 # settings of how an encoder runs: of these only `precision` and `pool_time_s` are part of what is made
 COMMON_SETTINGS = ("pool_time_s", "precision", "device", "batch_size", "compile")
 
+# the `variant` in the settings of an encoder whose weights are none of the published ones
+OWN_WEIGHTS = "own"
+
 Precision = Literal["fp32", "fp16", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
 

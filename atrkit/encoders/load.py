@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from atrkit.encoders.base import Encoder, Running
-from atrkit.encoders.catalogue import COMMON_SETTINGS, ENCODERS, VGGISH_PCA, EncoderSpec
+from atrkit.encoders.catalogue import COMMON_SETTINGS, ENCODERS, OWN_WEIGHTS, VGGISH_PCA, EncoderSpec
 from atrkit.encoders.checkpoints import Checkpoint, find_checkpoint
 from atrkit.errors import UsageError
 from atrkit.files import md5_of_file
-
 
 _DEFAULTS = {"clip_output": "embedding", "pca": False, "long_audio": "windows"}
 
@@ -80,14 +79,14 @@ def build_encoder(
 
 
 def _variant_of(spec: EncoderSpec, encoder: Encoder, asked: str | None) -> str:
-    """Which of the published weights these are, also when they were given as a file; "own" when they are none.
+    """Which of the published weights these are, also when they were given as a file; `OWN_WEIGHTS` when they are none.
 
     Raises:
         UsageError: the file holds another variant than the one that was asked for.
     """
     assert encoder.checkpoint_path is not None
     md5 = md5_of_file(encoder.checkpoint_path)
-    found = next((variant for variant, checkpoint in spec.checkpoints.items() if checkpoint.md5 == md5), "own")
+    found = next((variant for variant, checkpoint in spec.checkpoints.items() if checkpoint.md5 == md5), OWN_WEIGHTS)
     if asked is not None and asked != found:
         raise UsageError(f"{encoder.checkpoint_path} is not variant {asked!r} of {spec.name}: leave --variant out")
     return found

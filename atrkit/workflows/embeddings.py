@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 
 from atrkit.datasets.manifest import Dataset
+from atrkit.encoders.catalogue import OWN_WEIGHTS
 from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError
 from atrkit.files import sha256_of_file
 from atrkit.store.embeddings import Embeddings, FrameDtype, first_difference, load_embeddings
 from atrkit.store.parts import describe_difference
-from atrkit.workflows.extract import ExtractOptions, clips_record, extract
+from atrkit.workflows.extract import extract
+from atrkit.workflows.extract_options import ExtractOptions
+from atrkit.workflows.extract_reuse import clips_record
 from atrkit.workflows.session import Session
 
 
@@ -48,8 +51,7 @@ def embeddings_for(
         session.say(f"no {encoder} embeddings of {dataset.name!r} yet: making them ({command})")
         # what a trained model needs also says the settings, should the recipe leave them open
         stated = (same_as or {}).get("settings", {}) | (settings or {})
-        chosen = {key: value for key, value in stated.items() if key in EXTRACTION_OPTIONS}
-        options = ExtractOptions(encoder, checkpoint, chosen, frame_dtype)
+        options = ExtractOptions(encoder, checkpoint, extraction_settings(stated), frame_dtype)
         embeddings = extract(session, dataset, options).embeddings
     else:
         embeddings = load_embeddings(path)
@@ -72,7 +74,19 @@ def _refuse_not_finite(path: Path, embeddings: Embeddings, command: str) -> None
 
 
 # settings a user can choose; the others follow from the encoder's name
-EXTRACTION_OPTIONS = frozenset({"pool_time_s"})
+_OPTIONS = ("pool_time_s", "clip_output", "variant", "pca", "long_audio", "precision")
+
+
+def extraction_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Those of a store's settings that can be asked for.
+
+    >>> extraction_settings({"front_end": "stft ...", "pool_time_s": None, "variant": "own"})
+    {'pool_time_s': None}
+    """
+    chosen = {key: settings[key] for key in _OPTIONS if key in settings}
+    if chosen.get("variant") == OWN_WEIGHTS:  # a name for what has none: the checkpoint says which they are
+        del chosen["variant"]
+    return chosen
 
 
 def _as_stated(there: dict[str, Any], checkpoint: str | None, settings: dict[str, Any]) -> dict[str, Any]:
@@ -80,11 +94,19 @@ def _as_stated(there: dict[str, Any], checkpoint: str | None, settings: dict[str
     stated = {**there, "settings": {**there.get("settings", {}), **settings}}
     if checkpoint is None:
         return stated
+    return {**stated, "checkpoint_sha256": _sha256_of(there["encoder"], checkpoint)}
+
+
+def _sha256_of(encoder: str, checkpoint: str) -> str:
+    if encoder == "clap":
+        from atrkit.encoders.clap_files import find_clap
+
+        return find_clap(checkpoint).sha256
     if not Path(checkpoint).is_file():
         raise MissingPrerequisiteError(
             f"the recipe's checkpoint {checkpoint} is not there: correct the path, or leave it out of the recipe"
         )
-    return {**stated, "checkpoint_sha256": sha256_of_file(Path(checkpoint))}
+    return sha256_of_file(Path(checkpoint))
 
 
 def _refuse_other_input(

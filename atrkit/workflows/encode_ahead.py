@@ -6,7 +6,7 @@ parts. What shares a group depends on a part's clips alone, so a part has the sa
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import islice
@@ -47,7 +47,7 @@ def encode_parts(
     decoders: int | None = None,
     on_clips: Callable[[int, float], None],
     balance: Balance | None = None,
-) -> Iterator[tuple[int, list[EncodedClip | UnusableAudioError]]]:
+) -> Generator[tuple[int, list[EncodedClip | UnusableAudioError]], None, None]:
     """Decode and encode parts of a dataset.
 
     Work flows across the borders of parts. On a CPU one torch thread per group, and as many groups at once as there

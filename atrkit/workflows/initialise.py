@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from atrkit.encoders.catalogue import OWN_WEIGHTS
 from atrkit.errors import UsageError
 from atrkit.files import write_atomic
 from atrkit.recipe.starter import render_starter_recipe
-from atrkit.store.embeddings import load_embeddings
-from atrkit.workflows.embeddings import EXTRACTION_OPTIONS
+from atrkit.store.embeddings import load_header
+from atrkit.workflows.embeddings import extraction_settings
 from atrkit.workflows.session import Session
 
 DEFAULT_RECIPE = "recipe.yaml"
@@ -41,5 +42,10 @@ def _encoder_at_hand(session: Session, dataset_name: str) -> dict[str, Any]:
     names = session.workspace.encoder_names(dataset_name)
     if not names:
         return {"name": "logmel"}
-    settings = load_embeddings(session.workspace.embeddings_path(dataset_name, names[0])).provenance["settings"]
-    return {"name": names[0], **{key: settings[key] for key in EXTRACTION_OPTIONS if key in settings}}
+    header = load_header(session.workspace.embeddings_path(dataset_name, names[0]))
+    settings = header.provenance["settings"]
+    section = {"name": names[0], **extraction_settings(settings)}
+    section.pop("precision", None)  # not a recipe's to say: embeddings of any are taken
+    if settings.get("variant") == OWN_WEIGHTS or names[0] == "clap":
+        section["checkpoint"] = header.notes["checkpoint"]
+    return section

@@ -78,13 +78,23 @@ class Balance:
         return self._share(self.held_s)
 
     @property
-    def limit(self) -> str:
-        """What a faster extraction would have to make faster, in one line."""
+    def bottleneck(self) -> str:
+        """What a faster extraction would have to make faster: "model", "decoding" or "writing"."""
         if max(self.waited_share, self.held_share) < _NOTICEABLE_SHARE:
-            return f"limit: the model, which waited {100 * self.waited_share:.0f} % of the time for audio"
-        if self.waited_share >= self.held_share:
-            return f"limit: decoding; the model waited {100 * self.waited_share:.0f} % of the time for audio"
-        return f"limit: writing; the model waited {100 * self.held_share:.0f} % of the time for the disk"
+            return "model"
+        return "decoding" if self.waited_share >= self.held_share else "writing"
+
+    @property
+    def limit(self) -> str:
+        """The same in one line, with the share of time that says so."""
+        waited, held = f"{100 * self.waited_share:.0f} %", f"{100 * self.held_share:.0f} %"
+        match self.bottleneck:
+            case "model":
+                return f"limit: the model, which waited {waited} of the time for audio"
+            case "decoding":
+                return f"limit: decoding; the model waited {waited} of the time for audio"
+            case _:
+                return f"limit: writing; the model waited {held} of the time for the disk"
 
     @property
     def sentence(self) -> str:

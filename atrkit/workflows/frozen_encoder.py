@@ -1,0 +1,81 @@
+"""The frozen encoder that an extraction asks for, on its device, with its weights found or fetched."""
+
+from typing import TYPE_CHECKING
+
+from atrkit.datasets.commands import downloaded_dataset
+from atrkit.datasets.manifest import Dataset
+from atrkit.encoders import load_encoder
+from atrkit.errors import MissingPrerequisiteError
+from atrkit.workflows.byte_progress import byte_progress
+from atrkit.workflows.extract_options import ExtractOptions
+from atrkit.workflows.session import Session
+
+if TYPE_CHECKING:
+    from atrkit.encoders import Encoder
+
+
+def load_frozen_encoder(session: Session, options: ExtractOptions, checkpoint: str | None) -> "Encoder":
+    """Load the encoder, with a display of what is downloaded, and say what was chosen.
+
+    Args:
+        session: where to speak.
+        options: what the user asked for.
+        checkpoint: the weights to take; None: the published ones.
+
+    Raises:
+        MissingPrerequisiteError: the checkpoint or the device is not there.
+        UsageError, IntegrityError, NetworkError: as `load_encoder`.
+    """
+    with byte_progress(session, f"downloading the weights of {options.encoder}") as on_progress:
+        encoder = load_encoder(
+            options.encoder,
+            checkpoint,
+            on_progress=on_progress,
+            on_remark=session.say,
+            device=choose_device(session, options.device),
+            batch_size=options.batch_size,
+            compile=options.compile,
+            **options.settings,
+        )
+    if encoder.checkpoint_note:
+        session.say(encoder.checkpoint_note)
+    return encoder
+
+
+def choose_device(session: Session, asked: str | None) -> str:
+    """The device that was asked for, else a GPU where there is one.
+
+    Raises:
+        MissingPrerequisiteError: torch sees no such device.
+    """
+    if asked == "cpu":
+        return asked
+    import torch
+
+    devices = torch.cuda.device_count()
+    if asked is None:
+        if not devices:
+            return "cpu"
+        session.say(f"device: {torch.cuda.get_device_name()}")
+        return "cuda"
+    if int(asked.partition(":")[2] or 0) >= devices:
+        raise MissingPrerequisiteError(f"--device {asked}: torch sees {devices} GPUs here; use --device auto or cpu")
+    return asked
+
+
+def warn_of_flattering_figures(session: Session, dataset: Dataset, encoder: "Encoder") -> None:
+    """Say when the network was trained on the very clips that it is to be judged by."""
+    is_audiocaps = downloaded_dataset(dataset.name, dataset.about) == "audiocaps"
+    if is_audiocaps and encoder.settings.get("variant") == "audioset":
+        session.say(
+            "these weights were trained on AudioSet with the clips of AudioCaps among them: figures on AudioCaps are "
+            "flattered (paper 004 uses --variant no_audiocaps)"
+        )
+
+
+def say_what_is_not_heard(session: Session, dataset: Dataset, encoder: "Encoder") -> None:
+    """Count the clips of which only the beginning is used."""
+    if encoder.settings.get("long_audio") == "first":
+        heard_s = encoder.window_samples / encoder.sample_rate_hz
+        longer = sum(clip.duration_s > heard_s for clip in dataset.clips)
+        session.say(f"{longer:,} of {len(dataset.clips):,} clips are longer than {heard_s:g} s: the rest is not heard")
