@@ -22,8 +22,8 @@ _SEGMENT_SAMPLES = 512
 _HOP_SAMPLES = 159
 _TAPERED = 0.25  # of the Tukey window
 _WIDTH = 512
-_LONG_AUDIO = {
-    "windows": "windows of 10 s, the rest repeated up to 10 s and only its own frames kept; mean of the kept frames",
+_WINDOWS = {
+    "windows": "10 s each, the rest repeated up to 10 s and only its own frames kept; mean of the kept frames",
     "first": "the first 10 s only",
 }
 
@@ -108,15 +108,15 @@ class VggsoundResnet18Encoder(Encoder):
     def __init__(
         self, checkpoint: Checkpoint, running: Running, long_audio: Literal["windows", "first"] = "windows"
     ) -> None:
-        if long_audio not in _LONG_AUDIO:
-            raise UsageError(f"long_audio: {long_audio!r} is none of {', '.join(_LONG_AUDIO)}")
+        if long_audio not in _WINDOWS:
+            raise UsageError(f"long_audio: {long_audio!r} is none of {', '.join(_WINDOWS)}")
         self._long_audio = long_audio
         settings = {
             "front_end": f"samples clipped to -1..1; spectrogram {_SEGMENT_SAMPLES}/{_HOP_SAMPLES}, tukey {_TAPERED}, "
             "mean of each segment removed, density; ln(x + 1e-7); mean 0 and deviation 1 over 10 s",
             "frames": "mean over frequency",
             "clip": "mean over frames",
-            "long_audio": _LONG_AUDIO[long_audio],
+            "windows": _WINDOWS[long_audio],
             "short_audio": "repeated up to 10 s",
         }
         self._start(_SAMPLES_PER_FRAME / _SAMPLE_RATE_HZ, running, settings)
@@ -137,11 +137,12 @@ class VggsoundResnet18Encoder(Encoder):
 
     def _encode_windows(self, waves: list[Float32Array]) -> list[list[EncodedWindow]]:
         return [
-            [*clip[:-1], _own_frames(clip[-1])] if len(clip) > 1 else clip for clip in super()._encode_windows(waves)
+            [*clip[:-1], own_frames(clip[-1])] if len(clip) > 1 else clip for clip in super()._encode_windows(waves)
         ]
 
     def _frames_of(self, windows: list[Float32Array]) -> list[EncodedWindow]:
-        frames_BTF = self._network(self.spectrogram(windows))
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 would round to ten bits
+            frames_BTF = self._network(self.spectrogram(windows))
         return [
             EncodedWindow(frames_TF, samples=len(window_N))
             for frames_TF, window_N in zip(frames_BTF, windows, strict=True)
@@ -157,7 +158,7 @@ class VggsoundResnet18Encoder(Encoder):
         return vggsound_spectrogram(torch.from_numpy(ten_seconds_BN).to(self.device))
 
 
-def _own_frames(rest: EncodedWindow) -> EncodedWindow:
+def own_frames(rest: EncodedWindow) -> EncodedWindow:
     """Without the frames that heard repetitions only."""
     return replace(rest, frames_TF=rest.frames_TF[: math.ceil(rest.samples / _SAMPLES_PER_FRAME)])
 
