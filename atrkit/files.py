@@ -181,10 +181,17 @@ def single_writer(target: Path, *, shard: tuple[int, int] | None = None) -> Iter
         # signed before the next lock is asked for: whoever is refused because of this process can say its name
         _sign(own_path)
         with _held(whole_path, fcntl.LOCK_SH, lambda: [_signature(whole_path)], target):
-            others = _writers_of_shards(target, not_of=shard[1])
-            if others:
-                raise _being_written(target, others)
+            _refuse_shards_cut_otherwise(target, shard[1])
             yield
+
+
+def _refuse_shards_cut_otherwise(target: Path, count: int) -> None:
+    """Shards of two and of three have parts in common."""
+    if _writers_of_shards(target, not_of=count):
+        time.sleep(_PATIENCE_S)  # who has just begun signs by then, or has stepped back
+        others = _writers_of_shards(target, not_of=count)
+        if others:
+            raise _being_written(target, others)
 
 
 @contextlib.contextmanager

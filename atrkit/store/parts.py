@@ -153,8 +153,8 @@ class PartFolder:
     def shards(self) -> int | None:
         """Into how many shards the plan was cut last; None where it was not, or nobody knows any more."""
         try:
-            count: int = json.loads((self.folder / SHARDS_NAME).read_bytes())["shards"]
-            return count if isinstance(count, int) and count > 0 else None
+            count = json.loads((self.folder / SHARDS_NAME).read_bytes())["shards"]
+            return count if type(count) is int and count > 0 else None
         except (OSError, ValueError, KeyError, TypeError):
             return None  # it only makes messages clearer
 
