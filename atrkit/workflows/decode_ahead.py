@@ -1,20 +1,14 @@
-"""Audio on its way to the model: decoded and resampled by other processes, or by threads of this one.
+"""Audio on its way to the model, as far ahead as there is room for it: here by threads of this process.
 
-Decoding one second of audio takes about a millisecond, of which Python's lock is held for a tenth: threads are enough
-where the model needs far longer than that (a CPU), and would starve a GPU, so there it is done by processes. Waves
-come back through one piece of shared memory that has no name: nothing can be left of it, however the processes end,
-and its size is what bounds the audio in memory.
+Hashing, decoding and resampling let go of Python's lock for most of their time. Threads are therefore enough where the
+model needs longer than they do, which it does on a CPU; a GPU is fed by processes (decode_processes.py).
 """
 
-import ctypes
-import multiprocessing
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from math import ceil
 from typing import Any
 
@@ -23,9 +17,8 @@ import numpy.typing as npt
 
 from atrkit.audio.read import UnusableAudioError, load_mono
 from atrkit.datasets.manifest import AudioFile, Dataset, command_that_makes
-from atrkit.errors import IntegrityError, ResourceError
+from atrkit.errors import IntegrityError
 from atrkit.files import sha256_of_file
-from atrkit.processes import _follow_parent, _unless_over, interrupt_blocked
 from atrkit.workflows.room import Room
 
 Float32Array = npt.NDArray[np.float32]
@@ -59,30 +52,30 @@ def samples_of(file: AudioFile, sample_rate_hz: int) -> int:
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class Chunk:
     """A few files for one process or thread.
 
     Args:
         files: to decode.
-        starts: where the samples of each go in shared memory.
-        rooms: how many samples fit there.
+        rooms: how many samples each may have; they lie one after the other.
+        start: of the first one's room.
     """
 
     files: tuple[AudioFile, ...]
-    starts: tuple[int, ...]
     rooms: tuple[int, ...]
+    start: int
 
 
 @dataclass(frozen=True)
-class _Decoded:
-    """What came of a chunk.
+class Decoded:
+    """What came of files.
 
     Args:
-        waves: for each file its samples, or how many of them lie in shared memory, or why there are none.
+        waves: for each its samples, valid until its room is released, or why there are none.
         seconds: what it took.
     """
 
-    waves: list[Float32Array | int | UnusableAudioError]
+    waves: list[Float32Array | UnusableAudioError]
     seconds: float
 
 
@@ -90,54 +83,35 @@ class Decoding:
     """Files that are being decoded, to be encoded together.
 
     Args:
-        chunks: each with its future result.
-        start: of their room; given back when they are released.
-        samples: of the whole shared memory, where there is any.
+        chunks: each with what will come of it.
+        result_of: waits for that.
+        start: of their room.
     """
 
     def __init__(
-        self, chunks: Sequence[tuple[_Chunk, "Future[_Decoded]"]], start: int, samples: Float32Array | None
+        self,
+        chunks: Sequence[tuple[Chunk, Future[Any]]],
+        result_of: Callable[[Chunk, Future[Any]], Decoded],
+        start: int,
     ) -> None:
         self.start = start
         self._chunks = chunks
-        self._samples = samples
+        self._result_of = result_of
 
     @property
     def is_done(self) -> bool:
-        """Whether `waves` returns at once."""
+        """Whether `result` returns at once."""
         return all(future.done() for _, future in self._chunks)
 
-    @property
-    def seconds(self) -> float:
-        """What decoding took, over all processes or threads."""
-        return sum(_result(future).seconds for _, future in self._chunks)
-
-    def waves(self) -> list[Float32Array | UnusableAudioError]:
-        """Samples of each file, which may lie in shared memory and are valid until release; or why there are none.
+    def result(self) -> Decoded:
+        """What came of all files.
 
         Raises:
             IntegrityError: a file changed since the dataset was made.
             ResourceError: a process was killed.
         """
-        waves: list[Float32Array | UnusableAudioError] = []
-        for chunk, future in self._chunks:
-            for start, wave in zip(chunk.starts, _result(future).waves, strict=True):
-                waves.append(self._samples_at(start, wave) if isinstance(wave, int) else wave)
-        return waves
-
-    def _samples_at(self, start: int, count: int) -> Float32Array:
-        assert self._samples is not None
-        return self._samples[start : start + count]
-
-
-def _result(future: "Future[_Decoded]") -> _Decoded:
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        raise ResourceError(
-            "a process that decoded audio was killed, perhaps for want of memory: run the same command again, "
-            "with --decoders 0 if it happens again"
-        ) from error
+        results = [self._result_of(chunk, future) for chunk, future in self._chunks]
+        return Decoded([wave for each in results for wave in each.waves], sum(each.seconds for each in results))
 
 
 class Decoders(ABC):
@@ -146,38 +120,39 @@ class Decoders(ABC):
     Args:
         dataset: whose files they are.
         sample_rate_hz: wanted.
-        ahead_samples: at most so many samples are decoded and not released yet.
+        ahead_samples: at most so many samples are decoded, or being decoded, and not released yet.
         on_done: called, in some thread, whenever something is decoded.
     """
 
     def __init__(self, dataset: Dataset, sample_rate_hz: int, ahead_samples: int, on_done: Callable[[], None]) -> None:
-        self.room = Room(ahead_samples)
-        self._dataset = replace(dataset, clips=(), problems=())  # light enough to be sent to processes
-        self._sample_rate_hz = sample_rate_hz
+        self.dataset = replace(dataset, clips=(), problems=())  # light enough to be sent to processes
+        self.sample_rate_hz = sample_rate_hz
+        self._room = Room(ahead_samples)
         self._on_done = on_done
 
     def begin(self, files: Sequence[AudioFile]) -> Decoding | None:
         """Begin to decode files that will be encoded together, or None while there is no room for them."""
-        rooms = [samples_of(file, self._sample_rate_hz) for file in files]
-        start = self.room.take(sum(rooms))
+        rooms = [samples_of(file, self.sample_rate_hz) for file in files]
+        start = self._room.take(max(1, sum(rooms)))
         if start is None:
             return None
-        chunks = _cut_into_chunks(files, rooms, start, int(CHUNK_S * self._sample_rate_hz))
+        chunks = _cut_into_chunks(files, rooms, start, int(CHUNK_S * self.sample_rate_hz))
         futures = [self._submit(chunk) for chunk in chunks]
         for future in futures:
             future.add_done_callback(lambda _: self._on_done())
-        return Decoding(list(zip(chunks, futures, strict=True)), start, self._shared_samples)
+        return Decoding(list(zip(chunks, futures, strict=True)), self._result_of, start)
 
     def release(self, decoding: Decoding) -> None:
         """Give the room of waves back that nobody reads any more."""
-        self.room.give_back(decoding.start)
-
-    @property
-    def _shared_samples(self) -> Float32Array | None:
-        return None
+        self._room.give_back(decoding.start)
 
     @abstractmethod
-    def _submit(self, chunk: _Chunk) -> "Future[_Decoded]": ...
+    def _submit(self, chunk: Chunk) -> Future[Any]:
+        """Begin to decode a chunk."""
+
+    @abstractmethod
+    def _result_of(self, chunk: Chunk, future: Future[Any]) -> Decoded:
+        """Wait for what was begun."""
 
     @abstractmethod
     def close(self) -> None:
@@ -188,103 +163,47 @@ class DecodingThreads(Decoders):
     """Decodes in threads of this process.
 
     Args:
-        threads: how many.
         dataset, sample_rate_hz, ahead_samples, on_done: as in `Decoders`.
+        threads: how many.
     """
 
-    def __init__(self, threads: int, *of_all: Any) -> None:
-        super().__init__(*of_all)
+    def __init__(
+        self, dataset: Dataset, sample_rate_hz: int, ahead_samples: int, on_done: Callable[[], None], threads: int
+    ) -> None:
+        super().__init__(dataset, sample_rate_hz, ahead_samples, on_done)
         self._pool = ThreadPoolExecutor(threads)
 
-    def _submit(self, chunk: _Chunk) -> "Future[_Decoded]":
-        return self._pool.submit(_decode, chunk, partial(_load_or_say_why, self._dataset, self._sample_rate_hz))
+    def _submit(self, chunk: Chunk) -> Future[Any]:
+        return self._pool.submit(decode, self.dataset, self.sample_rate_hz, chunk.files)
+
+    def _result_of(self, chunk: Chunk, future: Future[Any]) -> Decoded:
+        decoded: Decoded = future.result()
+        return decoded
 
     def close(self) -> None:
         """Drop what has not begun."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-class DecodingProcesses(Decoders):
-    """Decodes in processes, which write into memory that this process sees too.
-
-    Args:
-        processes: how many.
-        dataset, sample_rate_hz, ahead_samples, on_done: as in `Decoders`.
-    """
-
-    def __init__(self, processes: int, *of_all: Any) -> None:
-        super().__init__(*of_all)
-        context = multiprocessing.get_context("spawn")
-        # has no name from its first moment on, and all its pages: a small /dev/shm is an error now, not a crash later
-        shared = context.RawArray(ctypes.c_float, self.room.samples)
-        self._samples = np.frombuffer(shared, dtype=np.float32)
-        # nothing is ever sent: its end tells the processes that the work is over, or that this process is
-        their_end, self._our_end = context.Pipe(duplex=False)
-        self._their_end = their_end
-        self._pool = ProcessPoolExecutor(
-            processes,
-            context,
-            initializer=_start_in_process,
-            initargs=(their_end, shared, self._dataset, self._sample_rate_hz),
-        )
-
-    @property
-    def _shared_samples(self) -> Float32Array:
-        return self._samples
-
-    def _submit(self, chunk: _Chunk) -> "Future[_Decoded]":
-        with interrupt_blocked():  # submitting may start a process, which inherits this
-            return self._pool.submit(_unless_over, _decode_in_process, chunk)
-
-    def close(self) -> None:
-        """Drop what has not begun; processes that are busy are ended after two seconds."""
-        self._our_end.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._their_end.close()
+def decode(dataset: Dataset, sample_rate_hz: int, files: Sequence[AudioFile]) -> Decoded:
+    """Decode files one after the other, those that cannot be included with the reason."""
+    start_s = time.perf_counter()
+    waves: list[Float32Array | UnusableAudioError] = []
+    for file in files:
+        try:
+            refuse_changed_audio(dataset, file)
+            waves.append(load_mono(dataset.audio_path(file), sample_rate_hz))
+        except UnusableAudioError as error:
+            waves.append(error)
+    return Decoded(waves, time.perf_counter() - start_s)
 
 
-def _cut_into_chunks(files: Sequence[AudioFile], rooms: Sequence[int], start: int, chunk_samples: int) -> list[_Chunk]:
+def _cut_into_chunks(files: Sequence[AudioFile], rooms: Sequence[int], start: int, chunk_samples: int) -> list[Chunk]:
     """Runs of files that are `chunk_samples` long together, or one that is longer."""
-    chunks: list[_Chunk] = []
+    chunks: list[Chunk] = []
     begin = 0
-    starts = [start + sum(rooms[:i]) for i in range(len(rooms))]
     for end in range(1, len(files) + 1):
         if end == len(files) or sum(rooms[begin : end + 1]) > chunk_samples:
-            chunks.append(_Chunk(tuple(files[begin:end]), tuple(starts[begin:end]), tuple(rooms[begin:end])))
+            chunks.append(Chunk(tuple(files[begin:end]), tuple(rooms[begin:end]), start + sum(rooms[:begin])))
             begin = end
     return chunks
-
-
-def _load_or_say_why(dataset: Dataset, sample_rate_hz: int, file: AudioFile) -> Float32Array | UnusableAudioError:
-    try:
-        refuse_changed_audio(dataset, file)
-        return load_mono(dataset.audio_path(file), sample_rate_hz)
-    except UnusableAudioError as error:
-        return error
-
-
-def _decode(chunk: _Chunk, load: Callable[[AudioFile], Float32Array | UnusableAudioError]) -> _Decoded:
-    start_s = time.perf_counter()
-    waves: list[Float32Array | int | UnusableAudioError] = [load(file) for file in chunk.files]
-    return _Decoded(waves, time.perf_counter() - start_s)
-
-
-_load_in_process: Callable[[AudioFile], Float32Array | UnusableAudioError]
-_samples_in_process: Float32Array
-
-
-def _start_in_process(parents_pipe: Any, shared: Any, dataset: Dataset, sample_rate_hz: int) -> None:
-    global _load_in_process, _samples_in_process
-    _follow_parent(parents_pipe)
-    _load_in_process = partial(_load_or_say_why, dataset, sample_rate_hz)
-    _samples_in_process = np.frombuffer(shared, dtype=np.float32)
-
-
-def _decode_in_process(chunk: _Chunk) -> _Decoded:
-    decoded = _decode(chunk, _load_in_process)
-    for index, (start, room, wave) in enumerate(zip(chunk.starts, chunk.rooms, decoded.waves, strict=True)):
-        # a file that is longer than the manifest says comes back through the pipe
-        if isinstance(wave, np.ndarray) and len(wave) <= room:
-            _samples_in_process[start : start + len(wave)] = wave
-            decoded.waves[index] = len(wave)
-    return decoded

@@ -19,12 +19,11 @@ from atrkit.processes import result_of
 from atrkit.workflows.decode_ahead import (
     CHUNK_S,
     UNREADABLE,
-    Decoders,
-    DecodingProcesses,
     DecodingThreads,
     refuse_changed_audio,
     samples_of,
 )
+from atrkit.workflows.decode_processes import DecodingProcesses
 from atrkit.workflows.encode_pipeline import GROUPS_WAITING, EncodedClip, EncodePipeline, Part, Progress
 from atrkit.workflows.throughput import Balance
 
@@ -81,15 +80,14 @@ def encode_parts(
     threads = WORKERS if is_on_cpu else GPU_THREADS
     pipeline = EncodePipeline(all_parts, encoder, threads, balance or Balance())
     room = _room_samples(all_parts, encoder, threads, decoders or WORKERS)
-    of_all = (dataset, encoder.sample_rate_hz, room, pipeline.wake)
-    with _single_threaded_torch():
-        source: Decoders = DecodingProcesses(decoders, *of_all) if decoders else DecodingThreads(WORKERS, *of_all)
-        with closing(source), closing(pipeline.run(source)) as messages:
-            for message in messages:
-                if isinstance(message, Progress):
-                    on_clips(message.clips, message.audio_s)
-                else:
-                    yield message.number, message.finished_entries()
+    make_source = DecodingProcesses if decoders else DecodingThreads
+    source = make_source(dataset, encoder.sample_rate_hz, room, pipeline.wake, decoders or WORKERS)
+    with _single_threaded_torch(), closing(source), closing(pipeline.run(source)) as messages:
+        for message in messages:
+            if isinstance(message, Progress):
+                on_clips(message.clips, message.audio_s)
+            else:
+                yield message.number, message.finished_entries()
 
 
 def _room_samples(parts: Sequence[Part], encoder: "Encoder", threads: int, decoders: int) -> int:

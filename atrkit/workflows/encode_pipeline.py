@@ -214,10 +214,11 @@ class EncodePipeline:
                 self._encode(group, group.decoding, decoders)
 
     def _encode(self, group: Group, decoding: Decoding, decoders: Decoders) -> None:
-        self._balance.add_decoding(decoding.seconds)
+        decoded = decoding.result()
+        self._balance.add_decoding(decoded.seconds)
         waves: list[Float32Array] = []
         clips: list[Clip] = []
-        for position, wave in zip(group.positions, decoding.waves(), strict=True):
+        for position, wave in zip(group.positions, decoded.waves, strict=True):
             if isinstance(wave, UnusableAudioError):
                 group.part.entries[position] = wave
             else:
@@ -275,6 +276,8 @@ def _encode_naming_clips(encoder: "Encoder", waves: list[Float32Array], clips: l
     try:
         return encoder.encode(waves)
     except DivergedError as error:
-        bad = [clip for clip, wave_N in zip(clips, waves, strict=True) if not np.isfinite(wave_N).all()] or clips
-        named = ", ".join(f"{clip.id!r} ({clip.path})" for clip in bad)
-        raise DivergedError(f"{named}: {error}") from error
+        bad = [clip for clip, wave_N in zip(clips, waves, strict=True) if not np.isfinite(wave_N).all()]
+        named = ", ".join(f"{clip.id!r} ({clip.best_file(encoder.sample_rate_hz).path})" for clip in bad or clips)
+        raise DivergedError(
+            f"NaN or infinite samples in {named}" if bad else f"{error}, in a batch of {named}"
+        ) from error

@@ -28,7 +28,7 @@ class Room:
         return sum(end - start for start, end in self._taken)
 
     def take(self, samples: int) -> int | None:
-        """The start of the first gap that is large enough, which is taken from now on; None where there is none."""
+        """The start of the first gap that is large enough for these, one or more; None where there is none."""
         start = 0
         for taken_start, taken_end in self._taken:
             if taken_start - start >= samples:

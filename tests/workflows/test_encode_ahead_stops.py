@@ -1,0 +1,106 @@
+"""What stops an extraction, stops it at once, names the clip, and leaves nothing running."""
+
+import multiprocessing
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atrkit.audio.read import load_mono
+from atrkit.errors import DivergedError, IntegrityError, ResourceError
+from atrkit.workflows import decode_ahead, encode_ahead, encode_pipeline
+from atrkit.workflows.encode_ahead import encode_parts
+
+RATE_HZ = 8000  # of the fake encoder
+PATIENCE_S = 60
+
+
+def parts_of(dataset, *sizes):
+    """Parts of these sizes, numbered by tens."""
+    clips = iter(dataset.clips)
+    return [(10 * number, [next(clips) for _ in range(size)]) for number, size in enumerate(sizes)]
+
+
+def encoded(dataset, parts, encoder, **options):
+    """All parts, as numbers and entries."""
+    return list(encode_parts(dataset, parts, encoder, on_clips=lambda count, audio_s: None, **options))
+
+
+@pytest.mark.parametrize("decoders", [0, 1])
+def test_a_changed_file_stops_everything_after_the_parts_before_it(
+    make_recordings, monkeypatch, decoders, fake_encoder
+):
+    monkeypatch.setattr(encode_pipeline, "RESULTS_AHEAD_S", 0.1)
+    dataset = make_recordings([0.5] * 9)
+    Path(dataset.clips[7].path).write_bytes(b"another")
+    results = encode_parts(
+        dataset, parts_of(dataset, 3, 3, 3), fake_encoder(), decoders=decoders, on_clips=lambda count, audio_s: None
+    )
+    assert next(results)[0] == 0
+    with pytest.raises(IntegrityError, match=r"07\.wav changed since dataset 'recordings' was made"):
+        list(results)
+    assert multiprocessing.active_children() == []
+
+
+def test_samples_that_are_not_finite_are_an_error_that_names_the_clip(make_recordings, monkeypatch, fake_encoder):
+    def load(path, rate_hz):
+        wave_N = load_mono(path, rate_hz).copy()
+        wave_N[5] = np.nan if path.name == "02.wav" else 0.0
+        return wave_N
+
+    monkeypatch.setattr(decode_ahead, "load_mono", load)
+    dataset = make_recordings([0.5] * 5)
+    with pytest.raises(DivergedError) as caught:
+        encoded(dataset, [(0, dataset.clips)], fake_encoder())
+    message = str(caught.value)
+    assert "'02.wav'" in message and dataset.clips[2].path in message and "NaN" in message
+    assert "01.wav" not in message and "wave 2" not in message
+
+
+def test_batches_are_halved_when_memory_runs_out_and_that_is_said_once_each(make_recordings, monkeypatch, fake_encoder):
+    monkeypatch.setattr(encode_ahead, "WORKERS", 1)
+    dataset = make_recordings([9.9] * 11)
+    small = fake_encoder(batch_size=8, most_at_once=2)
+    ((_, halved),) = encoded(dataset, [(0, dataset.clips)], small)
+    ((_, whole),) = encoded(dataset, [(0, dataset.clips)], fake_encoder(batch_size=8))
+    for one, other in zip(halved, whole, strict=True):
+        assert np.allclose(one.frames_TF, other.frames_TF, rtol=0, atol=1e-5)
+    assert [remark.rpartition(" ")[2] for remark in small.remarks] == ["4", "2"]
+
+
+def test_no_room_for_a_single_clip_is_exit_code_4(make_recordings, fake_encoder):
+    dataset = make_recordings([0.5] * 4)
+    with pytest.raises(ResourceError, match="no room for one window") as caught:
+        encoded(dataset, [(0, dataset.clips)], fake_encoder(most_at_once=0))
+    assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize("decoders", [0, 2])
+def test_whoever_stops_does_not_wait_for_a_clip(make_recordings, monkeypatch, decoders, fake_encoder):
+    monkeypatch.setattr(encode_ahead, "WORKERS", 2)
+    monkeypatch.setattr(encode_pipeline, "RESULTS_AHEAD_S", 0.1)
+    dataset = make_recordings([0.5] * 6 + [0.7] * 3)
+    is_encoding, may_end = threading.Event(), threading.Event()
+
+    class Endless(fake_encoder):
+        def encode(self, waves):
+            if len(waves[0]) == round(0.7 * RATE_HZ):
+                is_encoding.set()
+                assert may_end.wait(PATIENCE_S)
+            return super().encode(waves)
+
+    encoder = Endless()
+    results = encode_parts(
+        dataset, parts_of(dataset, 3, 3, 3), encoder, decoders=decoders, on_clips=lambda count, audio_s: None
+    )
+    with closing(results):
+        assert next(results)[0] == 0
+        assert next(results)[0] == 10  # the first is taken, so the third begins
+        assert is_encoding.wait(PATIENCE_S)
+    assert multiprocessing.active_children() == []
+    assert "encode pipeline" not in [thread.name for thread in threading.enumerate()]
+    before = len(encoder.batches)
+    may_end.set()
+    assert len(encoder.batches) - before <= 1, "what had not begun is not begun"
