@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-_GROUP = Path("/sys/fs/cgroup")
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUP = Path("/proc/self/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 
 
@@ -31,8 +32,8 @@ def _available_in_group() -> int:
     """What the control group of this process has left; as good as endless where there is none or no limit."""
     endless = 1 << 62
     try:
-        path = (Path("/proc/self/cgroup").read_text().splitlines() or [""])[-1].partition("::")[2]
-        group = _GROUP / path.lstrip("/")
+        path = (_OWN_GROUP.read_text().splitlines() or [""])[-1].partition("::")[2]
+        group = _GROUPS / path.lstrip("/")
         limit = (group / "memory.max").read_text().strip()
         return endless if limit == "max" else int(limit) - int((group / "memory.current").read_text())
     except (OSError, ValueError):

@@ -1,3 +1,6 @@
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -24,6 +27,27 @@ def test_frames_keep_their_width_and_their_half_precision() -> None:
     ragged = Ragged.from_sequences(clips)
     assert ragged.values.shape == (3, 3) and ragged.values.dtype == torch.float16
     assert Ragged.from_sequences([clip.astype(np.float64) for clip in clips]).values.dtype == torch.float32
+
+
+def test_batches_of_half_precision_are_in_single_precision_to_the_bit() -> None:
+    frames = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float16)
+    padded_BTF, _ = Ragged.from_sequences([frames, frames[:2]]).gather(torch.tensor([0, 1]))
+    assert padded_BTF.dtype == torch.float32
+    np.testing.assert_array_equal(padded_BTF[0].numpy(), frames.astype(np.float32))
+    assert not padded_BTF[1, 2:].any()
+
+
+def test_rows_are_used_where_they_lie(tmp_path: Path) -> None:
+    rows = np.arange(12, dtype=np.float16).reshape(4, 3)
+    rows.tofile(tmp_path / "rows")
+    mapped = np.memmap(tmp_path / "rows", np.float16, "r", shape=(4, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ragged = Ragged.from_rows(mapped, np.array([0, 1, 4]))
+    assert np.shares_memory(ragged.values.numpy(), mapped)
+    padded_BTF, lengths_B = ragged.gather(torch.tensor([1]))
+    padded_BTF.fill_(-1)  # a copy: the file is read-only, and writing to it would end the process
+    assert lengths_B.tolist() == [3] and mapped[1, 0] == 3
 
 
 def test_the_memory_gathered_from_is_left_alone() -> None:
