@@ -167,7 +167,8 @@ def ending_at_once_when_interrupted() -> Iterator[None]:
     try:
         yield
     except SystemExit as leaving:
-        is_busy = any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+        # daemons too: a thread pool's are waited for whatever they are
+        is_busy = threading.active_count() > 1
         if is_busy and leaving.code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
             sys.stdout.flush()
             sys.stderr.flush()

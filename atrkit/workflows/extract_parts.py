@@ -29,7 +29,6 @@ def plan_parts(dataset: Dataset, encoder: "Encoder", options: ExtractOptions) ->
         provenance={
             "encoder": encoder.name,
             "sample_rate_hz": encoder.sample_rate_hz,
-            "frame_period_s": encoder.frame_period_s,
             "checkpoint_sha256": encoder.checkpoint_sha256,
             "settings": encoder.settings,
             "frame_dtype": options.frame_dtype,
@@ -126,7 +125,10 @@ def _gather(
         frame_dtype=options.frame_dtype,
         provenance=plan.provenance,
         problems=problems,
-        notes={"checkpoint": str(encoder.checkpoint_path) if encoder.checkpoint_path else None},
+        notes={
+            "checkpoint": str(encoder.checkpoint_path) if encoder.checkpoint_path else None,
+            "frame_period_s": encoder.frame_period_s,
+        },
     )
 
 

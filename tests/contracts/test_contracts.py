@@ -14,6 +14,7 @@ import torch
 from pydantic import BaseModel
 
 from atrkit.encoders import ENCODER_NAMES, load_encoder
+from atrkit.encoders.catalogue import COMMON_SETTINGS, ENCODERS
 from atrkit.models import DualEncoder, Ragged
 from atrkit.models.ridge_retriever import RidgeRetriever
 from atrkit.recipe.find import shipped_recipe_folder, shipped_recipe_names
@@ -66,10 +67,10 @@ def choices_of(part: type[BaseModel]) -> Iterator[dict[str, Any]]:
     """The part with its defaults, then once with each value of each of its choices (Literal or bool)."""
     least = dict(REQUIRED.get(part.__name__, {}))
     if "name" in part.model_fields:
-        least["name"] = part.model_fields["name"].default
+        least["name"] = get_args(part.model_fields["name"].annotation)[0]
     yield least
     for key, field in part.model_fields.items():
-        if get_origin(field.annotation) is Literal and key != "name":
+        if get_origin(field.annotation) is Literal:
             yield from ({**least, key: value} for value in get_args(field.annotation))
         elif field.annotation is bool:
             yield from ({**least, key: value} for value in (True, False))
@@ -203,6 +204,7 @@ def test_the_fixed_names_are_there() -> None:
 def assert_encoder_can_be_loaded(recipe: Recipe) -> None:
     assert recipe.encoder.name in ENCODER_NAMES
     checkpoint, settings = build.encoder_arguments(recipe.encoder)
+    assert set(settings) <= {*ENCODERS[recipe.encoder.name].settings, *COMMON_SETTINGS}
     if recipe.encoder.name == "logmel":  # the others need weights; tests/encoders loads them
         encoder = load_encoder(recipe.encoder.name, checkpoint, **settings)
         assert settings.items() <= encoder.settings.items()

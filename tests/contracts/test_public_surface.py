@@ -24,7 +24,6 @@ LATER = [
     ("atrkit.models", "CoAttention"),
     ("atrkit.search", None),
 ]
-LATER_ENCODERS = ("cnn14", "cnn10", "resnet38", "convnext_tiny", "vggish", "clap")
 LATER_COMMANDS = ("search", "index", "caption", "report", "score")
 LATER_RECIPES = ("synthetic/captioner",)
 
@@ -125,16 +124,6 @@ def test_what_comes_later_is_absent(module: str, name: str | None) -> None:
         with pytest.raises(ImportError):
             exec(f"from {module} import {name}")
         assert name not in importlib.import_module(module).__all__
-
-
-@pytest.mark.parametrize("name", LATER_ENCODERS)
-def test_encoders_that_come_later_are_refused_in_words(name: str) -> None:
-    from atrkit.encoders import ENCODER_NAMES, load_encoder
-    from atrkit.errors import UsageError
-
-    assert name not in ENCODER_NAMES
-    with pytest.raises(UsageError, match="not in this version"):
-        load_encoder(name)
 
 
 def test_fixed_recipe_names() -> None:

@@ -11,6 +11,7 @@ import soundfile
 
 from atrkit.store.embeddings import load_embeddings
 from atrkit.workflows import extract as extraction
+from atrkit.workflows import extract_options, extract_parts
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 MN04 = SHARED / "weights" / "mn04_as_mAP_432.pt"
@@ -56,7 +57,7 @@ def test_other_settings_are_refused_and_overwrite_makes_them(tiny):
 
 
 def test_another_version_of_atrkit_does_not_reuse_embeddings(tiny, monkeypatch):
-    monkeypatch.setattr(extraction, "__version__", "9.9")
+    monkeypatch.setattr(extract_parts, "__version__", "9.9")
     assert "atrkit_version is 0.1.0 there and 9.9 now" in tiny.error(*EXTRACT, code=5)
 
 
@@ -79,10 +80,10 @@ def test_parts_of_other_settings_are_never_joined(tiny, monkeypatch):
 def test_parts_of_another_size_are_never_joined(tiny, monkeypatch):
     """Twenty clips in parts of 15 and in parts of 12: two parts each, so the same file names."""
     shutil.rmtree(tiny.workspace / "embeddings")
-    options = extraction.ExtractOptions
-    monkeypatch.setattr(extraction, "ExtractOptions", functools.partial(options, part_clips=15))
+    options = extract_options.ExtractOptions
+    monkeypatch.setattr(extract_options, "ExtractOptions", functools.partial(options, part_clips=15))
     interrupt_before_joining(tiny, monkeypatch)
-    monkeypatch.setattr(extraction, "ExtractOptions", functools.partial(options, part_clips=12))
+    monkeypatch.setattr(extract_options, "ExtractOptions", functools.partial(options, part_clips=12))
     assert "part_clips is 15 there and 12 now" in tiny.error(*EXTRACT, code=5)
 
 

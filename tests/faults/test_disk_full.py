@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from atrkit.cli.app import app
 from atrkit.store.embeddings import load_embeddings
-from atrkit.workflows import extract as extraction
+from atrkit.workflows import extract, extract_options
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -31,7 +31,8 @@ def file_size_limit():
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(extraction, "ExtractOptions", functools.partial(extraction.ExtractOptions, part_clips=4))
+    small = functools.partial(extract_options.ExtractOptions, part_clips=4)
+    monkeypatch.setattr(extract_options, "ExtractOptions", small)
 
 
 CHILD = """
@@ -104,7 +105,7 @@ def test_a_disk_that_is_too_small_is_refused_before_the_start(tiny, monkeypatch,
 def test_the_estimate_is_no_less_than_what_extraction_writes(tiny, monkeypatch):
     """Twice what the file holds, because parts and file lie side by side for a moment; and not much more."""
     asked = []
-    monkeypatch.setattr(extraction, "require_free_space", lambda folder, needed_bytes, what: asked.append(needed_bytes))
+    monkeypatch.setattr(extract, "require_free_space", lambda folder, needed_bytes, what: asked.append(needed_bytes))
     tiny("extract", "--encoder", "logmel", "--overwrite")
     written = (tiny.workspace / "embeddings" / "tiny" / "logmel.h5").stat().st_size
     assert 2 * written <= asked[0] <= 5 * written

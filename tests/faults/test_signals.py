@@ -10,7 +10,7 @@ import time
 import pytest
 
 from atrkit.training.dual_encoder import DualEncoderTask
-from atrkit.workflows import extract as extraction
+from atrkit.workflows import extract_options, extract_parts
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 PATIENCE_S = 60  # for a child to start on a busy machine
@@ -19,11 +19,11 @@ LIMIT_S = 5  # for it to end
 BLOCKED_CLIP = """
 import sys, threading
 from pathlib import Path
-from atrkit.workflows import encode_ahead
+from atrkit.workflows import decode_ahead
 def block(path, sample_rate_hz):
     Path("reached").touch()
     threading.Event().wait()  # a recording that takes hours
-encode_ahead.load_mono = block
+decode_ahead.load_mono = block
 from atrkit.cli.app import main
 main()
 """
@@ -31,7 +31,7 @@ BLOCKED_UNWINDING = """
 import sys, threading
 from pathlib import Path
 from atrkit.store.parts import PartFolder
-from atrkit.workflows import encode_ahead, extract
+from atrkit.workflows import extract_parts
 def reach(*arguments, **options):
     Path("reached").touch()
     threading.Event().wait()
@@ -40,7 +40,7 @@ def unwind(self, plan):
         Path("unwinding").touch()
         threading.Event().wait()
     return frozenset()
-extract.gather_embeddings = reach
+extract_parts.gather_embeddings = reach
 PartFolder.finished = unwind
 from atrkit.cli.app import main
 main()
@@ -164,10 +164,10 @@ def test_an_extraction_stopped_in_any_part_resumes_to_the_same_bytes(
     tiny, finished, monkeypatch, store_bytes, number, part
 ):
     shutil.rmtree(tiny.workspace / "embeddings")
-    small = functools.partial(extraction.ExtractOptions, part_clips=4)
-    monkeypatch.setattr(extraction, "ExtractOptions", small)
+    small = functools.partial(extract_options.ExtractOptions, part_clips=4)
+    monkeypatch.setattr(extract_options, "ExtractOptions", small)
     with monkeypatch.context() as patch:
-        raise_at(patch, extraction, "gather_embeddings", number, part)
+        raise_at(patch, extract_parts, "gather_embeddings", number, part)
         stopped = tiny("extract", "--encoder", "logmel", code=CODES[number])
     assert f"stopped with {part - 1} of 5 parts finished; the same command makes the others" in stopped.stderr
     resumed = tiny("extract", "--encoder", "logmel")
