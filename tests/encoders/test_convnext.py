@@ -114,8 +114,11 @@ def test_the_pieces_that_a_cpu_works_in_make_no_difference(encoder, monkeypatch)
     assert_equal(encoder.encode([noise(50_000)]).frames[0], whole)
 
 
-def test_settings_name_what_changes_the_output(checkpoint, encoder):
+def test_the_clip_vector_before_the_last_layer_is_there_by_name(checkpoint, encoder):
     other = load_encoder("convnext_tiny", checkpoint=checkpoint, clip_output="clip")
+    encoded = other.encode([noise(40_000)])
+    assert_equal(encoded.clip[0], encoded.frames[0].max(0) + encoded.frames[0].mean(0))
+    assert_equal(encoded.logits, encoder.encode([noise(40_000)]).logits)
     assert encoder.settings["clip"] == "layer norm of max + mean of frames"
     assert other.settings["clip"] == "max + mean of frames"
     with pytest.raises(UsageError, match="clip_output: 'logits' is none of embedding, clip"):
