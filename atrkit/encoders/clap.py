@@ -29,16 +29,18 @@ _COMPUTED_ENTRY = "relative_position_index"  # of the attention's windows: follo
 class _AudioTower(nn.Module):
     """HTSAT and the projection, of transformers: the feature map, and the vector of the whole window."""
 
-    def __init__(self, network: nn.Module, channels: int) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self._channels = channels
 
     def forward(self, mel_BTM: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 1001, 64) decibels to (B, C, 2, 32) and (B, D) of any norm."""
-        mel_BCTM = mel_BTM[:, None].expand(-1, self._channels, -1, -1)
+        """(B, 1001, 64) decibels to (B, C, 2, 32) and (B, D) of any norm.
+
+        One channel also for models with feature fusion: of clips that are not longer than ten seconds they look at the
+        first of the four only.
+        """
         is_longer_B1 = torch.zeros(len(mel_BTM), 1, dtype=torch.bool, device=mel_BTM.device)
-        output: Any = self.network(input_features=mel_BCTM, is_longer=is_longer_B1)
+        output: Any = self.network(input_features=mel_BTM[:, None], is_longer=is_longer_B1)
         return output.last_hidden_state, output.audio_embeds
 
 
@@ -145,12 +147,8 @@ def _audio_tower(files: ClapFiles) -> _AudioTower:
             f"{_FRAMES_PER_WINDOW} of {_NUM_BANDS} are supported"
         )
     computed = {key: value for key, value in network.state_dict().items() if key.endswith(_COMPUTED_ENTRY)}
-    fill(
-        network,
-        {key: value for key, value in read.items() if not key.endswith(_COMPUTED_ENTRY)} | computed,
-        files.weights,
-    )
-    return _AudioTower(network, channels=4 if config.enable_fusion else 1)
+    fill(network, read | computed, files.weights)
+    return _AudioTower(network)
 
 
 def _mel_bank(front_end: ClapFrontEnd) -> Float32Array:
