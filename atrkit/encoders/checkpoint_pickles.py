@@ -9,6 +9,7 @@ it when asked.
 import pickle
 import threading
 import warnings
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def _no_bytes() -> bytes:
     return b""  # all that pickles of protocol 2 call `bytes` for; with a number it would fill the memory
 
 
-_STAND_INS: list[tuple[Any, str]] = [
+_STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (PickledDtype, "numpy.dtype"),
     (PickledArray, "numpy.ndarray"),
     (_no_bytes, "builtins.bytes"),
