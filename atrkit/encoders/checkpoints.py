@@ -1,7 +1,7 @@
 """Published weights: find them, fetch them, check them, and load them without running what is inside.
 
-A checkpoint comes from a stranger's server and a pickle can run any code, so the hash is checked before the file gets
-its name, and torch reads tensors only (`weights_only=True`, which no environment variable overrides).
+A checkpoint comes from a stranger's server and a pickle can run any code, so the hash is checked before the file is
+used, and torch reads tensors only (`weights_only=True`, which no environment variable overrides).
 """
 
 import hashlib
