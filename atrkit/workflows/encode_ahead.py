@@ -5,17 +5,13 @@ parts. What shares a group depends on a part's clips alone, so a part has the sa
 """
 
 import os
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING
 
-from atrkit.audio.read import UnusableAudioError, load_mono
+from atrkit.audio.read import UnusableAudioError
 from atrkit.datasets.manifest import Clip, Dataset
 from atrkit.errors import UsageError
-from atrkit.processes import result_of
 from atrkit.workflows.decode_ahead import (
     CHUNK_S,
     UNREADABLE,
@@ -28,9 +24,9 @@ from atrkit.workflows.encode_pipeline import GROUPS_WAITING, EncodedClip, Encode
 from atrkit.workflows.throughput import Balance
 
 if TYPE_CHECKING:
-    from atrkit.encoders import Encoded, Encoder
+    from atrkit.encoders import Encoder
 
-__all__ = ["UNREADABLE", "EncodedClip", "encode_ahead", "encode_parts", "refuse_changed_audio"]
+__all__ = ["UNREADABLE", "EncodedClip", "encode_parts", "refuse_changed_audio"]
 
 WORKERS = os.cpu_count() or 1
 GPU_THREADS = 2  # one prepares a batch while the other's is computed
@@ -98,44 +94,6 @@ def _room_samples(parts: Sequence[Part], encoder: "Encoder", threads: int, decod
     seconds = (threads + GROUPS_WAITING) * encoder.batch_size * SECONDS_PER_ITEM + 2 * decoders * CHUNK_S
     longest = max((samples_of(clip.best_file(rate_hz), rate_hz) for part in parts for clip in part.clips), default=0)
     return int(seconds * rate_hz) + longest
-
-
-def encode_ahead(
-    dataset: Dataset, clips: Sequence[Clip], encoder: "Encoder"
-) -> Iterator[tuple[Clip, "Encoded | UnusableAudioError"]]:
-    """Decode and encode a few clips at once, one thread each, and give them back in order.
-
-    libsndfile, soxr and torch all let go of the GIL. One torch thread per clip scales better than two on one clip, and
-    makes the result independent of the number of cores.
-    """
-    remaining = iter(clips)
-    pool = ThreadPoolExecutor(WORKERS)
-    with _single_threaded_torch():
-        waiting: deque[tuple[Clip, Future[Encoded | UnusableAudioError]]] = deque()
-
-        def submit(count: int) -> None:
-            waiting.extend(
-                (clip, pool.submit(_encode_clip, dataset, clip, encoder)) for clip in islice(remaining, count)
-            )
-
-        try:
-            submit(2 * WORKERS)
-            while waiting:
-                clip, future = waiting.popleft()
-                yield clip, result_of(future)
-                submit(1)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # not waiting: a clip may be an hour long
-
-
-def _encode_clip(dataset: Dataset, clip: Clip, encoder: "Encoder") -> "Encoded | UnusableAudioError":
-    try:
-        file = clip.best_file(encoder.sample_rate_hz)
-        refuse_changed_audio(dataset, file)
-        wave_N = load_mono(dataset.audio_path(file), encoder.sample_rate_hz)
-    except UnusableAudioError as error:
-        return error
-    return encoder.encode([wave_N])
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def make_recordings(tmp_path) -> MakeRecordings:
             frames = round(duration_s * sample_rate_hz)
             soundfile.write(path, noise.uniform(-0.5, 0.5, frames), sample_rate_hz, "FLOAT")
             clips.append(Clip(path.name, str(path), sha256_of_file(path), sample_rate_hz, frames, 1, split="all"))
-        return Dataset("recordings", tuple(clips), tmp_path)
+        return Dataset("recordings", tuple(clips), tmp_path / "recordings")
 
     return make
 

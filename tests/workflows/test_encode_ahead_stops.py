@@ -1,14 +1,20 @@
 """What stops an extraction, stops it at once, names the clip, and leaves nothing running."""
 
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import atrkit
 from atrkit.audio.read import load_mono
+from atrkit.datasets import save_dataset
 from atrkit.errors import DivergedError, IntegrityError, ResourceError
 from atrkit.workflows import decode_ahead, encode_ahead, encode_pipeline
 from atrkit.workflows.encode_ahead import encode_parts
@@ -104,3 +110,39 @@ def test_whoever_stops_does_not_wait_for_a_clip(make_recordings, monkeypatch, de
     before = len(encoder.batches)
     may_end.set()
     assert len(encoder.batches) - before <= 1, "what had not begun is not begun"
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from atrkit.datasets.manifest import load_dataset
+from atrkit.encoders import load_encoder
+from atrkit.workflows.encode_ahead import encode_parts
+
+def tell_and_block(waves):
+    print("encoding", flush=True)
+    sys.stdin.read()
+
+if __name__ == "__main__":
+    dataset = load_dataset(Path(sys.argv[1]))
+    encoder = load_encoder("logmel")
+    encoder.encode = tell_and_block
+    list(encode_parts(dataset, [(0, dataset.clips)], encoder, decoders=2, on_clips=lambda count, audio_s: None))
+"""
+
+
+def test_nothing_is_left_when_the_process_is_killed(make_recordings, tmp_path):
+    dataset = make_recordings([0.5] * 20)
+    save_dataset(dataset)
+    (tmp_path / "parent.py").write_text(PARENT)
+    environment = os.environ | {"PYTHONPATH": str(Path(atrkit.__file__).parents[1])}
+    command, pipe = [sys.executable, tmp_path / "parent.py", dataset.folder], subprocess.PIPE
+    parent = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True)
+    try:
+        assert parent.stdout.readline() == b"encoding\n", parent.stderr.read()
+        parent.kill()
+        parent.communicate(timeout=PATIENCE_S)  # the pipe ends when the last process that holds it does
+        assert not list(Path("/dev/shm").glob(f"pym-{parent.pid}-*"))
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)
