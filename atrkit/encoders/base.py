@@ -128,6 +128,11 @@ class Encoder(ABC):
     def _start(self, own_frame_period_s: float, running: Running, settings: dict[str, Any]) -> None:
         """Take over how to run, and note what changes the output."""
         self.device = torch.device(running.device)
+        if self.device.type == "cuda":
+            # fp32 means float32: torch lets cuDNN round what it convolves to ten bits (TF32). For the whole process,
+            # because several threads encode, and such a switch cannot be one thread's
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cuda.matmul.allow_tf32 = False
         self.dtype = _DTYPES[running.precision]
         default = self.cpu_batch_size if self.device.type == "cpu" else self.gpu_batch_size
         self.batch_size = running.batch_size or default

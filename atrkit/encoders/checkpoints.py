@@ -5,7 +5,6 @@ used, and torch reads tensors only (`weights_only=True`, which no environment va
 """
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from atrkit.encoders.cache import cache_folder
 from atrkit.encoders.catalogue import CheckpointSpec
 from atrkit.encoders.checkpoint_pickles import PickledArray, read_torch_file
 from atrkit.errors import IntegrityError, MissingPrerequisiteError
 from atrkit.files import as_resource_error
 from atrkit.network import fetch
-
-CACHE_VARIABLE = "ATRKIT_CACHE"
 
 _READ_BYTES = 1 << 20
 _SHA256_DIGITS = 64
@@ -77,7 +75,7 @@ def find_checkpoint(
     if file is not None:
         return _given_checkpoint(spec, file)
     path = cache_folder() / spec.file_name
-    place = f"put it at {path}"
+    place = f"put it at {path}{f' (md5 {spec.md5})' if spec.md5 else ''}"
     way_out = f"give it with {spec.option} FILE, or {place}" if spec.option else place
     is_there = path.is_file()  # then it is hashed below, once; what is fetched is proven before it gets its name
     whole_sha256 = spec.sha256 if _is_whole(spec.sha256) else None
@@ -96,12 +94,6 @@ def find_checkpoint(
     news = f"downloaded {spec.file_name} ({spec.licence}) to {path.parent}" if fetched.transferred_bytes else None
     notes = [note for note in (news, _unproven(spec, path, sha256)) if note]
     return Checkpoint(path, sha256, "; ".join(notes) or None)
-
-
-def cache_folder() -> Path:
-    """Where downloaded checkpoints are kept: `$ATRKIT_CACHE/checkpoints`, else `~/.cache/atrkit/checkpoints`."""
-    root = os.environ.get(CACHE_VARIABLE)
-    return (Path(root) if root else Path.home() / ".cache" / "atrkit") / "checkpoints"
 
 
 def _given_checkpoint(spec: CheckpointSpec, file: Path) -> Checkpoint:

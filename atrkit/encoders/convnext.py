@@ -89,8 +89,7 @@ class ConvNeXtEncoder(Encoder):
         return mel_spectrogram_batch(samples, self._window_W, _HOP_SAMPLES, self._mel_bank_KM, to_decibel)
 
     def _frames_of(self, windows: list[Float32Array]) -> list[EncodedWindow]:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 would round to ten bits
-            map_BTMC, lengths_B = self._network(*self.mel(windows))
+        map_BTMC, lengths_B = self._network(*self.mel(windows))
         frames = split_frames(map_BTMC.mean(2), lengths_B)
         return [
             EncodedWindow(frames_TF, samples=len(window_N)) for frames_TF, window_N in zip(frames, windows, strict=True)

@@ -141,8 +141,7 @@ class VggsoundResnet18Encoder(Encoder):
         ]
 
     def _frames_of(self, windows: list[Float32Array]) -> list[EncodedWindow]:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 would round to ten bits
-            frames_BTF = self._network(self.spectrogram(windows))
+        frames_BTF = self._network(self.spectrogram(windows))
         return [
             EncodedWindow(frames_TF, samples=len(window_N))
             for frames_TF, window_N in zip(frames_BTF, windows, strict=True)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from atrkit.datasets.manifest import Dataset
-from atrkit.encoders.catalogue import OWN_WEIGHTS
+from atrkit.encoders.catalogue import ENCODERS, OWN_WEIGHTS
 from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError
 from atrkit.files import sha256_of_file
 from atrkit.store.embeddings import Embeddings, FrameDtype, first_difference, load_embeddings
@@ -51,7 +51,7 @@ def embeddings_for(
         session.say(f"no {encoder} embeddings of {dataset.name!r} yet: making them ({command})")
         # what a trained model needs also says the settings, should the recipe leave them open
         stated = (same_as or {}).get("settings", {}) | (settings or {})
-        options = ExtractOptions(encoder, checkpoint, extraction_settings(stated), frame_dtype)
+        options = ExtractOptions(encoder, checkpoint, extraction_settings(encoder, stated), frame_dtype)
         embeddings = extract(session, dataset, options).embeddings
     else:
         embeddings = load_embeddings(path)
@@ -73,17 +73,14 @@ def _refuse_not_finite(path: Path, embeddings: Embeddings, command: str) -> None
         )
 
 
-# settings a user can choose; the others follow from the encoder's name
-_OPTIONS = ("pool_time_s", "clip_output", "variant", "pca", "long_audio", "precision")
+def extraction_settings(encoder: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Those of a store's settings that a user can choose; the others follow from the encoder's name.
 
-
-def extraction_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Those of a store's settings that can be asked for.
-
-    >>> extraction_settings({"front_end": "stft ...", "pool_time_s": None, "variant": "own"})
+    >>> extraction_settings("convnext_tiny", {"front_end": "stft ...", "pool_time_s": None, "variant": "own"})
     {'pool_time_s': None}
     """
-    chosen = {key: settings[key] for key in _OPTIONS if key in settings}
+    options = ("pool_time_s", "precision", *ENCODERS[encoder].settings)
+    chosen = {key: settings[key] for key in options if key in settings}
     if chosen.get("variant") == OWN_WEIGHTS:  # a name for what has none: the checkpoint says which they are
         del chosen["variant"]
     return chosen

@@ -44,7 +44,7 @@ def _encoder_at_hand(session: Session, dataset_name: str) -> dict[str, Any]:
         return {"name": "logmel"}
     header = load_header(session.workspace.embeddings_path(dataset_name, names[0]))
     settings = header.provenance["settings"]
-    section = {"name": names[0], **extraction_settings(settings)}
+    section = {"name": names[0], **extraction_settings(names[0], settings)}
     section.pop("precision", None)  # not a recipe's to say: embeddings of any are taken
     if settings.get("variant") == OWN_WEIGHTS or names[0] == "clap":
         section["checkpoint"] = header.notes["checkpoint"]

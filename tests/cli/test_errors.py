@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from atrkit.cli.app import app
 from atrkit.errors import AtrkitError
+from atrkit.network import TransferSettings, transfer
 
 
 def run(*words, code):
@@ -51,9 +52,21 @@ def test_an_unknown_metric_lists_the_known_ones(tmp_path):
     assert "recall" in run("eval", "--metric", "beauty", "--workspace", tmp_path, code=2)
 
 
-def test_an_encoder_of_a_later_version_is_refused_honestly(tmp_path):
+def test_weights_that_cannot_be_fetched_are_named_with_the_place_to_put_them(tmp_path, monkeypatch, server):
     run_download(tmp_path)
-    assert "cnn14" in run("extract", "--encoder", "cnn14", "--workspace", tmp_path, code=2)
+    server.stop()  # nobody listens there any more
+    monkeypatch.setenv("ATRKIT_MIRROR", server.url)
+    monkeypatch.setenv("ATRKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(transfer, "DEFAULT_SETTINGS", TransferSettings(first_delay_s=0))
+    message = run("extract", "--encoder", "cnn14", "--workspace", tmp_path, code=6)
+    assert "/record/3987831/files/Cnn14_mAP%3D0.431.pth" in message
+    place = tmp_path / "cache" / "checkpoints" / "Cnn14_mAP=0.431.pth"
+    assert f"--checkpoint FILE, or put it at {place} (md5 541141fa2ee191a88f24a3219fff024e)" in message
+
+
+def test_an_unknown_encoder_lists_those_there_are(tmp_path):
+    run_download(tmp_path)
+    assert "convnext_tiny" in run("extract", "--encoder", "cnn15", "--workspace", tmp_path, code=2)
 
 
 def run_download(workspace):

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from atrkit.encoders.cache import cache_folder
 from atrkit.encoders.catalogue import CheckpointSpec
-from atrkit.encoders.checkpoints import Checkpoint, cache_folder, find_checkpoint
+from atrkit.encoders.checkpoints import Checkpoint, find_checkpoint
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError, ResourceError, UsageError
 from atrkit.network import TransferSettings, transfer
 

@@ -20,7 +20,7 @@ def surroundings(tmp_path):
 
     @contextlib.contextmanager
     def no_progress(description, total, unit):
-        yield lambda items=1, audio_s=0.0: None
+        yield lambda items=1, audio_s=0.0, limit="": None
 
     return Session(workspace, say=lambda line: None, open_progress=no_progress), dataset
 
