@@ -75,7 +75,7 @@ def _process_may_be_killed() -> Iterator[None]:
     except BrokenProcessPool as error:
         raise ResourceError(
             "a process that decoded audio was killed, perhaps for want of memory: run the same command again, "
-            "with --decoders 0 if it happens again"
+            "with --workers 0 if it happens again"
         ) from error
 
 

@@ -101,7 +101,7 @@ def test_a_killed_process_is_an_error_with_a_way_out(make_recordings):
         (process,) = multiprocessing.active_children()
         process.kill()
         process.join(PATIENCE_S)
-        with pytest.raises(ResourceError, match=r"a process that decoded audio was killed.*--decoders 0"):
+        with pytest.raises(ResourceError, match=r"a process that decoded audio was killed.*--workers 0"):
             desk.decoded(1).result()
         with pytest.raises(ResourceError, match="was killed"):
             desk.decoders.begin(desk.files[1:])
