@@ -27,6 +27,7 @@ def batch_of(lengths: list[int]) -> tuple[list[torch.Tensor], torch.Tensor, list
     return waves, *mel_spectrogram_batch(waves, WINDOW_W, HOP, BANK_KM, to_decibel)
 
 
+@pytest.mark.filterwarnings("ignore:n_fft=1024 is too large")
 @pytest.mark.parametrize("samples", [513, 20_000, 32_000])
 def test_decibels_are_librosas(samples):
     import librosa

@@ -179,6 +179,11 @@ def test_another_clip_output_is_refused(checkpoint):
         load_encoder("cnn10", checkpoint=checkpoint, clip_output="mean")
 
 
+def test_only_the_norm_of_the_input_is_left(encoder):
+    norms = [name for name, module in encoder._network.named_modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert norms == ["bn0"]
+
+
 def test_packed_weights_give_what_plain_ones_give(encoder, checkpoint, monkeypatch):
     if not folding.can_pack(torch.float32):
         pytest.skip("this torch has no oneDNN")
