@@ -93,7 +93,10 @@ def extract(
         ),
     ] = "auto",
     compile_: Annotated[
-        bool, typer.Option("--compile", help="Let torch compile the network first.", rich_help_panel=_OF_MACHINE)
+        bool,
+        typer.Option(
+            "--compile", help="Let torch compile the network first (a minute; for GPUs).", rich_help_panel=_OF_MACHINE
+        ),
     ] = False,
     workers: Annotated[
         int | None,

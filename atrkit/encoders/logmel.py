@@ -4,12 +4,11 @@ import torch
 from torch import Tensor
 
 from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running, frames_of_clips
-from atrkit.encoders.frontends import mel_spectrogram, slaney_mel_bank
+from atrkit.encoders.frontends import mel_spectrogram, slaney_mel_bank, to_decibel
 
 _N_FFT = 1024
 _HOP_SAMPLES = 320
 _BAND_HZ = (50.0, 14000.0)
-_MIN_POWER = 1e-10
 
 
 class LogmelEncoder(Encoder):
@@ -45,7 +44,7 @@ class LogmelEncoder(Encoder):
     def __init__(self, running: Running) -> None:
         settings = {
             "front_end": f"stft {_N_FFT}/{_HOP_SAMPLES} periodic hann, centred, reflect; power; 64 slaney mels "
-            f"{_BAND_HZ[0]:g}-{_BAND_HZ[1]:g} Hz; 10 log10(max(x, {_MIN_POWER:g}))",
+            f"{_BAND_HZ[0]:g}-{_BAND_HZ[1]:g} Hz; 10 log10(max(x, 1e-10))",
             "clip": "mean of 0.01 s frames",
         }
         self._start(_HOP_SAMPLES / self.sample_rate_hz, running, settings)
@@ -58,14 +57,10 @@ class LogmelEncoder(Encoder):
 
     def _logmel(self, wave_N: Float32Array) -> Tensor:
         samples = torch.from_numpy(wave_N).to(self.device)
-        return mel_spectrogram(samples, self._window_W, _HOP_SAMPLES, self._mel_bank_KM, _to_decibel)
+        return mel_spectrogram(samples, self._window_W, _HOP_SAMPLES, self._mel_bank_KM, to_decibel)
 
     def _clips_of(self, clips: list[list[EncodedWindow]]) -> tuple[Tensor, None]:
         return torch.stack([frames_TF.double().mean(0).float() for frames_TF in frames_of_clips(clips)]), None
 
     def _windows(self, wave_N: Float32Array) -> list[Float32Array]:
         return [wave_N]  # whole, however long: the front end itself works in pieces
-
-
-def _to_decibel(power: Tensor) -> Tensor:
-    return 10.0 * torch.log10(power.clamp(min=_MIN_POWER))

@@ -39,7 +39,15 @@ def load_frozen_encoder(session: Session, options: ExtractOptions, checkpoint: s
         )
     if encoder.checkpoint_note:
         session.say(encoder.checkpoint_note)
+    if options.settings.get("precision") == "fp16" and encoder.device.type == "cpu" and not _has_fast_fp16():
+        session.say("this CPU has no fp16 arithmetic and is many times slower in it than in fp32: bf16 may be faster")
     return encoder
+
+
+def _has_fast_fp16() -> bool:
+    import torch
+
+    return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
 
 
 def choose_device(session: Session, asked: str | None) -> str:
