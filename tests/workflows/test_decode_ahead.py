@@ -12,6 +12,7 @@ import pytest
 from atrkit.audio.read import UnusableAudioError, load_mono
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import IntegrityError, ResourceError
+from atrkit.workflows import decode_ahead
 from atrkit.workflows.decode_ahead import (
     UNREADABLE,
     DecodingThreads,
@@ -47,7 +48,9 @@ BOTH_KINDS = pytest.mark.parametrize("kind", [DecodingThreads, DecodingProcesses
 
 
 @BOTH_KINDS
-def test_waves_are_what_load_mono_gives(make_recordings, kind):
+@pytest.mark.parametrize("chunk_s", [30, 0.6], ids=["one task", "several"])
+def test_waves_are_what_load_mono_gives(make_recordings, monkeypatch, kind, chunk_s):
+    monkeypatch.setattr(decode_ahead, "CHUNK_S", chunk_s)
     dataset = make_recordings([0.5, 0.01, 1.3, 0.7, 0.2], sample_rate_hz=11025)  # resampled to 16 kHz
     Path(dataset.clips[3].path).unlink()
     with closing(Desk(kind, 2, dataset, ahead_samples=100_000)) as desk:
