@@ -9,13 +9,51 @@ import pytest
 
 from atrkit import files
 from atrkit.errors import MissingPrerequisiteError, ResourceError
-from atrkit.files import require_free_space, require_writable, sha256_of_file, single_writer, write_atomic
+from atrkit.files import (
+    open_atomic,
+    require_free_space,
+    require_writable,
+    sha256_of_file,
+    single_writer,
+    write_atomic,
+)
 
 
 def test_a_written_file_is_whole_and_leaves_nothing_beside_it(tmp_path):
     write_atomic(tmp_path / "new folder" / "a.bin", b"123")
     assert (tmp_path / "new folder" / "a.bin").read_bytes() == b"123"
     assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["a.bin"]
+
+
+def test_content_is_on_the_disk_before_the_name_and_the_name_before_the_end(tmp_path, monkeypatch):
+    """Otherwise a power cut leaves the new name on an empty file, or the old file after success was said."""
+    calls = []
+
+    def recorded(name, function, target):
+        def call(*args):
+            calls.append((name, target(*args)))
+            return function(*args)
+
+        return call
+
+    by_descriptor = recorded("fsync", os.fsync, lambda fd: str(files.Path(f"/proc/self/fd/{fd}").readlink()))
+    monkeypatch.setattr(files.os, "fsync", by_descriptor)
+    monkeypatch.setattr(files.Path, "replace", recorded("replace", files.Path.replace, lambda path, new: str(path)))
+    write_atomic(tmp_path / "a.bin", b"123")
+    part = str(tmp_path / "a.bin.part")
+    assert calls == [("fsync", part), ("replace", part), ("fsync", str(tmp_path))]
+
+
+def test_a_file_written_piece_by_piece_is_there_only_when_the_block_has_ended(tmp_path):
+    with pytest.raises(KeyboardInterrupt), open_atomic(tmp_path / "a.bin") as file:
+        file.write(b"12")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    with open_atomic(tmp_path / "a.bin") as file:
+        file.write(b"12")
+        assert not (tmp_path / "a.bin").exists()
+        file.write(b"3")
+    assert (tmp_path / "a.bin").read_bytes() == b"123"
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])

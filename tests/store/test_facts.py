@@ -48,6 +48,7 @@ def test_a_folder_of_parts(tmp_path, toy):
     assert (facts.parts.total, facts.parts.clips, facts.parts.part_clips) == (6, 11, 2)
     assert (facts.parts.finished, facts.parts.missing) == ((0, 2, 3, 5), (1, 4))
     assert facts.parts.unfinished_shards == ("2/3",)
+    assert facts.size_bytes == sum(path.stat().st_size for path in folder.folder.glob("part-*.h5"))
 
 
 def test_a_plan_without_a_finished_part(tmp_path, toy):
