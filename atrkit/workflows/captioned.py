@@ -7,6 +7,7 @@ from atrkit.datasets.manifest import Clip, Dataset
 from atrkit.errors import MissingPrerequisiteError
 from atrkit.store.embeddings import Embeddings
 from atrkit.text.normalise import normalise_caption
+from atrkit.workflows.memory import fits_in_memory
 from atrkit.workflows.session import Session
 
 
@@ -73,4 +74,6 @@ def captioned_clips(session: Session, dataset: Dataset, split: str, embeddings: 
             f"no clip of {place} has both a caption and an embedding; "
             "import a table of captions: atrkit import CAPTIONS.csv --audio-dir DIR --name NAME"
         )
-    return CaptionedClips(kept, embeddings.select([clip.id for clip in kept]))
+    # a split lies in one piece in the store, and is not copied, unless clips are left out of its middle
+    scratch_folder = None if fits_in_memory(embeddings.frames_NF.nbytes) else session.workspace.root
+    return CaptionedClips(kept, embeddings.select([clip.id for clip in kept], scratch_folder=scratch_folder))

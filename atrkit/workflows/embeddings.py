@@ -54,7 +54,7 @@ def embeddings_for(
         options = ExtractOptions(encoder, checkpoint, extraction_settings(encoder, stated), frame_dtype)
         embeddings = extract(session, dataset, options).embeddings
     else:
-        embeddings = load_embeddings(path)
+        embeddings = load_embeddings(path, mapped=True)
     wanted = same_as or _as_stated(embeddings.provenance, checkpoint, settings or {})
     _refuse_other_input(path, embeddings, dataset, wanted, command)
     _refuse_not_finite(path, embeddings, command)

@@ -199,10 +199,11 @@ def score_run(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreMatri
                 ridge.embed_captions(clips.all_captions),
             )
         case DualEncoderSettings():
+            from atrkit.models import Ragged
             from atrkit.models.dual_encoder import DualEncoder
 
             model = DualEncoder.from_pretrained(folder)
-            frames = [embeddings.frames_of(a).astype(np.float32) for a in range(len(clips.clips))]
+            frames = Ragged.from_rows(embeddings.frames_NF, embeddings.offsets)
             scores_AC = cosine_scores(
                 model.embed_clips(frames, ids=embeddings.clip_ids),
                 model.embed_captions(clips.all_captions, ids=clips.caption_ids),

@@ -27,8 +27,8 @@ def bad_values_when_loaded(monkeypatch):
     """Put a value into the frames and the embedding of one clip when embeddings are read."""
 
     def inject(clip_id, value):
-        def load(path):
-            loaded = store.load_embeddings(path)
+        def load(path, **options):
+            loaded = store.load_embeddings(path, **options)
             index = loaded.clip_ids.index(clip_id)
             frames_NF, clip_emb_AD = loaded.frames_NF.copy(), loaded.clip_emb_AD.copy()
             frames_NF[loaded.offsets[index], 3] = value
