@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atrkit.encoders.catalogue import COMMON_SETTINGS, ENCODERS
-from atrkit.errors import UsageError
+from atrkit.encoders.catalogue import ENCODERS, require_known
+from atrkit.encoders.checkpoints import Checkpoint, find_weights
 
 if TYPE_CHECKING:
     from atrkit.encoders.base import Encoded, Encoder
@@ -17,7 +17,7 @@ ENCODER_NAMES = tuple(ENCODERS)
 
 def load_encoder(
     name: str,
-    checkpoint: str | Path | None = None,
+    checkpoint: Checkpoint | str | Path | None = None,
     *,
     on_progress: Callable[[int, int | None], None] | None = None,
     on_remark: Callable[[str], None] | None = None,
@@ -27,8 +27,8 @@ def load_encoder(
 
     Args:
         name: one of `ENCODER_NAMES`.
-        checkpoint: the weights file (clap: a folder or a hub id); None takes the published one from the cache, or
-            downloads it.
+        checkpoint: the weights file (clap: a folder or a hub id), or what `checkpoints.find_weights` found; None takes
+            the published one from the cache, or downloads it.
         on_progress: called with the bytes that are there and the total (None: unknown) while weights are downloaded.
         on_remark: called with lines for people: of the download, and of memory that ran out.
         settings: of every encoder `pool_time_s`, `precision`, `device`, `batch_size`, `compile`; and the encoder's own:
@@ -48,11 +48,10 @@ def load_encoder(
         >>> load_encoder("logmel", pool_time_s=0.64).frame_period_s
         0.64
     """
-    if name not in ENCODER_NAMES:
-        raise UsageError(f"unknown encoder {name!r}; there are: {', '.join(ENCODER_NAMES)}")
-    known = (*ENCODERS[name].settings, *COMMON_SETTINGS)
-    if unknown := sorted(set(settings) - set(known)):
-        raise UsageError(f"encoder {name}: unknown setting {unknown[0]!r}; it has: {', '.join(known)}")
+    require_known(name, settings)
+    if ENCODERS[name].checkpoints and not isinstance(checkpoint, Checkpoint):
+        file = None if checkpoint is None else Path(checkpoint)
+        checkpoint = find_weights(name, file, settings.get("variant"), on_progress=on_progress, on_remark=on_remark)
     from atrkit.encoders.load import build_encoder
 
     return build_encoder(name, checkpoint, settings, on_progress, on_remark)

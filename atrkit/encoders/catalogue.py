@@ -3,8 +3,11 @@
 Facts only, so that `atrkit info encoders` and the recipes need not import torch.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
+
+from atrkit.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -228,3 +231,16 @@ ENCODERS: dict[str, EncoderSpec] = {
         EncoderSpec("clap", 48000, 0.3125, 768, None, 1, "002: CLAP"),
     )
 }
+
+
+def require_known(name: str, settings: Iterable[str]) -> None:
+    """See that there is such an encoder, and that it has such settings.
+
+    Raises:
+        UsageError: lists those there are.
+    """
+    if name not in ENCODERS:
+        raise UsageError(f"unknown encoder {name!r}; there are: {', '.join(ENCODERS)}")
+    known = (*ENCODERS[name].settings, *COMMON_SETTINGS)
+    if unknown := sorted(set(settings) - set(known)):
+        raise UsageError(f"encoder {name}: unknown setting {unknown[0]!r}; it has: {', '.join(known)}")

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running
-from atrkit.encoders.checkpoints import fill
 from atrkit.encoders.clap_files import ClapFiles, ClapFrontEnd, find_clap, front_end_of, read_audio_weights
 from atrkit.encoders.frontends import mel_spectrogram_batch, to_decibel
+from atrkit.encoders.weights import fill
 from atrkit.errors import UsageError
 
 _SAMPLE_RATE_HZ = 48000

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from atrkit.encoders.checkpoints import read_state_dict
+from atrkit.encoders.weights import read_state_dict
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError, UsageError
 from atrkit.files import sha256_of_file
 

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running, frames_of_clips
 from atrkit.encoders.batching import split_frames
-from atrkit.encoders.checkpoints import FRONT_END_BUFFERS, Checkpoint, load_weights
+from atrkit.encoders.checkpoints import Checkpoint
 from atrkit.encoders.convnext_network import NUM_BANDS, NUM_CLASSES, WIDTH, ConvNeXt
 from atrkit.encoders.frontends import mel_spectrogram_batch, slaney_mel_bank, to_decibel
 from atrkit.encoders.mobilenet import audioset_labels
+from atrkit.encoders.weights import FRONT_END_BUFFERS, load_weights
 from atrkit.errors import UsageError
 
 _N_FFT = 1024
@@ -35,7 +36,7 @@ class ConvNeXtEncoder(Encoder):
             max + mean itself.
 
     Raises:
-        IntegrityError: as in `checkpoints.load_weights`.
+        IntegrityError: as in `weights.load_weights`.
         UsageError: `clip_output` is neither.
 
     Source: as `ConvNeXt`; checkpoints of Zenodo records 8020843 and 10987498. Windows, zeros appended to clips under

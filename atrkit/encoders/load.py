@@ -15,21 +15,16 @@ _DEFAULTS = {"clip_output": "embedding", "pca": False, "long_audio": "windows"}
 
 def build_encoder(
     name: str,
-    checkpoint: str | Path | None,
+    checkpoint: Checkpoint | str | Path | None,
     settings: dict[str, Any],
     on_progress: Callable[[int, int | None], None] | None,
     on_remark: Callable[[str], None] | None,
 ) -> Encoder:
-    """As `atrkit.encoders.load_encoder`, with names that are known to be right."""
+    """As `atrkit.encoders.load_encoder`, with names that are known to be right and published weights that are found."""
     spec = ENCODERS[name]
     default_pool = {"pool_time_s": 0.32} if name == "logmel" else {}
     running = Running(**default_pool | {key: value for key, value in settings.items() if key in COMMON_SETTINGS})
     own = {key: value for key, value in settings.items() if key in spec.settings and key != "variant"}
-
-    def weights() -> Checkpoint:
-        variant = settings.get("variant") or spec.default_variant
-        return _weights(spec, variant, checkpoint, on_progress, on_remark)
-
     encoder: Encoder
     match name:
         case "logmel":
@@ -41,15 +36,15 @@ def build_encoder(
         case "mn04":
             from atrkit.encoders.mobilenet import Mn04Encoder
 
-            encoder = Mn04Encoder(weights(), running, **own)
+            encoder = Mn04Encoder(_found(checkpoint), running, **own)
         case "cnn14" | "cnn14_16k" | "cnn10" | "resnet38":
             from atrkit.encoders.panns import PannsEncoder
 
-            encoder = PannsEncoder(name, weights(), running, **own)
+            encoder = PannsEncoder(name, _found(checkpoint), running, **own)
         case "convnext_tiny":
             from atrkit.encoders.convnext import ConvNeXtEncoder
 
-            encoder = ConvNeXtEncoder(weights(), running, **own)
+            encoder = ConvNeXtEncoder(_found(checkpoint), running, **own)
         case "vggish":
             from atrkit.encoders.vggish import VggishEncoder
 
@@ -58,14 +53,15 @@ def build_encoder(
                 if own.get("pca")
                 else None
             )
-            encoder = VggishEncoder(weights(), pca, running)
+            encoder = VggishEncoder(_found(checkpoint), pca, running)
         case "vggsound_resnet18":
             from atrkit.encoders.resnet_vggsound import VggsoundResnet18Encoder
 
-            encoder = VggsoundResnet18Encoder(weights(), running, **own)
+            encoder = VggsoundResnet18Encoder(_found(checkpoint), running, **own)
         case "clap":
             from atrkit.encoders.clap import ClapEncoder
 
+            assert not isinstance(checkpoint, Checkpoint)
             encoder = ClapEncoder(checkpoint, running)
         case _:
             raise UsageError(f"encoder {name!r} cannot be built")
@@ -76,6 +72,11 @@ def build_encoder(
     encoder.settings = {**encoder.settings, **chosen}
     encoder.on_remark = on_remark
     return encoder
+
+
+def _found(checkpoint: Checkpoint | str | Path | None) -> Checkpoint:
+    assert isinstance(checkpoint, Checkpoint)
+    return checkpoint
 
 
 def _variant_of(spec: EncoderSpec, encoder: Encoder, asked: str | None) -> str:
@@ -90,16 +91,3 @@ def _variant_of(spec: EncoderSpec, encoder: Encoder, asked: str | None) -> str:
     if asked is not None and asked != found:
         raise UsageError(f"{encoder.checkpoint_path} is not variant {asked!r} of {spec.name}: leave --variant out")
     return found
-
-
-def _weights(
-    spec: EncoderSpec,
-    variant: str,
-    checkpoint: str | Path | None,
-    on_progress: Callable[[int, int | None], None] | None,
-    on_remark: Callable[[str], None] | None,
-) -> Checkpoint:
-    if variant not in spec.checkpoints:
-        raise UsageError(f"variant: {variant!r} is none of {spec.name}'s: {', '.join(spec.checkpoints)}")
-    file = Path(checkpoint) if checkpoint is not None else None
-    return find_checkpoint(spec.checkpoints[variant], file, on_progress=on_progress, on_remark=on_remark)

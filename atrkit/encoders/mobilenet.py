@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running, frames_of_clips
-from atrkit.encoders.checkpoints import Checkpoint, load_weights
+from atrkit.encoders.checkpoints import Checkpoint
 from atrkit.encoders.frontends import kaldi_mel_bank, mel_spectrogram
+from atrkit.encoders.weights import load_weights
 
 _N_FFT = 1024
 _WINDOW_SAMPLES = 800
@@ -157,7 +158,7 @@ class Mn04Encoder(Encoder):
         running: how to run.
 
     Raises:
-        IntegrityError: as in `checkpoints.load_weights`.
+        IntegrityError: as in `weights.load_weights`.
 
     Source: as `MobileNet`; front end and checkpoint of github.com/fschmid56/EfficientAT v0.0.1. Windows, zeros
     appended to clips under 514 samples, and frames as the mean over frequency are our choice.

@@ -8,11 +8,12 @@ from torch import Tensor
 from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running, frames_of_clips
 from atrkit.encoders.batching import split_frames, zero_padding_
 from atrkit.encoders.catalogue import ENCODERS
-from atrkit.encoders.checkpoints import FRONT_END_BUFFERS, Checkpoint, load_weights
+from atrkit.encoders.checkpoints import Checkpoint
 from atrkit.encoders.folding import can_pack, convolution_input_sizes, fold_batch_norms, pack_convolutions
 from atrkit.encoders.frontends import mel_spectrogram_batch, slaney_mel_bank, to_decibel
 from atrkit.encoders.mobilenet import audioset_labels
 from atrkit.encoders.panns_networks import NUM_BANDS, panns_network
+from atrkit.encoders.weights import FRONT_END_BUFFERS, load_weights
 from atrkit.errors import UsageError
 
 ClipOutput = Literal["embedding", "clip"]
@@ -43,7 +44,7 @@ class PannsEncoder(Encoder):
 
     Raises:
         UsageError: `clip_output` is neither.
-        IntegrityError: as in `checkpoints.load_weights`.
+        IntegrityError: as in `weights.load_weights`.
 
     Source: as `panns_networks`. Windows, and zeros appended to clips that are too short for a frame, are our choice.
     """

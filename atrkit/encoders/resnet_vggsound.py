@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running, frames_of_clips
-from atrkit.encoders.checkpoints import Checkpoint, load_weights
+from atrkit.encoders.checkpoints import Checkpoint
 from atrkit.encoders.folding import fold_batch_norms
+from atrkit.encoders.weights import load_weights
 from atrkit.errors import UsageError
 
 _SAMPLE_RATE_HZ = 16000
@@ -91,7 +92,7 @@ class VggsoundResnet18Encoder(Encoder):
         long_audio: "windows", or "first": only the first ten seconds, as the original.
 
     Raises:
-        IntegrityError: as in `checkpoints.load_weights`.
+        IntegrityError: as in `weights.load_weights`.
         UsageError: `long_audio` is neither.
 
     Source: as `ResNet18`; front end, model H and order of the classes of github.com/hche11/VGGSound, whose own

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running, frames_of_clips
-from atrkit.encoders.checkpoints import Checkpoint, load_weights
+from atrkit.encoders.checkpoints import Checkpoint
+from atrkit.encoders.weights import load_weights
 
 _WINDOW_SAMPLES = 400
 _HOP_SAMPLES = 160
@@ -82,7 +83,7 @@ class VggishEncoder(Encoder):
         running: how to run.
 
     Raises:
-        IntegrityError: as in `checkpoints.load_weights`.
+        IntegrityError: as in `weights.load_weights`.
 
     Source: as `Vggish`; front end, post-processing and checkpoints of github.com/harritaylor/torchvggish v0.1, which
     rounds to whole numbers where TensorFlow's vggish_postprocess cuts the fraction off. The mean as clip embedding,

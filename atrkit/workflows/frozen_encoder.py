@@ -1,10 +1,14 @@
 """The frozen encoder that an extraction asks for, on its device, with its weights found or fetched."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from atrkit.datasets.commands import downloaded_dataset
 from atrkit.datasets.manifest import Dataset
 from atrkit.encoders import load_encoder
+from atrkit.encoders.catalogue import ENCODERS, require_known
+from atrkit.encoders.checkpoints import find_weights
 from atrkit.errors import MissingPrerequisiteError
 from atrkit.workflows.byte_progress import byte_progress
 from atrkit.workflows.extract_options import ExtractOptions
@@ -12,6 +16,7 @@ from atrkit.workflows.session import Session
 
 if TYPE_CHECKING:
     from atrkit.encoders import Encoder
+    from atrkit.encoders.checkpoints import Checkpoint
 
 
 def load_frozen_encoder(session: Session, options: ExtractOptions, checkpoint: str | None) -> "Encoder":
@@ -29,7 +34,7 @@ def load_frozen_encoder(session: Session, options: ExtractOptions, checkpoint: s
     with byte_progress(session, f"downloading the weights of {options.encoder}") as on_progress:
         encoder = load_encoder(
             options.encoder,
-            checkpoint,
+            _find_weights(session, options, checkpoint, on_progress),
             on_progress=on_progress,
             on_remark=session.say,
             device=choose_device(session, options.device),
@@ -42,6 +47,20 @@ def load_frozen_encoder(session: Session, options: ExtractOptions, checkpoint: s
     if options.settings.get("precision") == "fp16" and encoder.device.type == "cpu" and not _has_fast_fp16():
         session.say("this CPU has no fp16 arithmetic and is many times slower in it than in fp32: bf16 may be faster")
     return encoder
+
+
+def _find_weights(
+    session: Session,
+    options: ExtractOptions,
+    checkpoint: str | None,
+    on_progress: Callable[[int, int | None], None],
+) -> "Checkpoint | str | None":
+    """The published weights, before torch is imported: who lacks them and a network is told so at once."""
+    require_known(options.encoder, options.settings)
+    if not ENCODERS[options.encoder].checkpoints:
+        return checkpoint
+    file, variant = Path(checkpoint) if checkpoint else None, options.settings.get("variant")
+    return find_weights(options.encoder, file, variant, on_progress=on_progress, on_remark=session.say)
 
 
 def _has_fast_fp16() -> bool:

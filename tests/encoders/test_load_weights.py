@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from atrkit.encoders.checkpoints import FRONT_END_BUFFERS, load_weights
+from atrkit.encoders.weights import FRONT_END_BUFFERS, load_weights
 from atrkit.errors import IntegrityError
 
 

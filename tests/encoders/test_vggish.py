@@ -8,8 +8,9 @@ import torch
 
 from atrkit.encoders import vggish
 from atrkit.encoders.base import Running
-from atrkit.encoders.checkpoints import Checkpoint, load_weights
+from atrkit.encoders.checkpoints import Checkpoint
 from atrkit.encoders.vggish import VggishEncoder
+from atrkit.encoders.weights import load_weights
 from atrkit.errors import IntegrityError
 
 PATCH_SAMPLES, SHORTEST = 15_360, 15_600

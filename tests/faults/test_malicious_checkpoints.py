@@ -11,8 +11,9 @@ from numpy._core import multiarray
 
 from atrkit.encoders import load_encoder
 from atrkit.encoders.base import Running
-from atrkit.encoders.checkpoints import Checkpoint, load_weights
+from atrkit.encoders.checkpoints import Checkpoint
 from atrkit.encoders.vggish import VggishEncoder
+from atrkit.encoders.weights import load_weights
 from atrkit.errors import IntegrityError
 
 
