@@ -30,6 +30,11 @@ GRACE_S = 2.0
 LONGEST_WAIT_S = 1.0
 
 
+def available_cores() -> int:
+    """How many cores this process may use: a job on a cluster is often given some of the machine's."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def map_in_processes(
     function: Callable[[Task], Result], tasks: Iterable[Task], workers: int, *, what: str
 ) -> Iterator[Result]:
@@ -64,9 +69,9 @@ def map_in_processes(
     context = multiprocessing.get_context("spawn")
     # nothing is ever sent: its end tells the workers that the work is over, or that this process is
     their_end, our_end = context.Pipe(duplex=False)
-    executor = ProcessPoolExecutor(workers, context, initializer=_follow_parent, initargs=(their_end,))
+    executor = ProcessPoolExecutor(workers, context, initializer=follow_parent, initargs=(their_end,))
     try:
-        yield from _in_order(executor, partial(_unless_over, function), tasks, workers * TASKS_AHEAD_PER_WORKER)
+        yield from _in_order(executor, partial(unless_over, function), tasks, workers * TASKS_AHEAD_PER_WORKER)
     except BrokenProcessPool as error:
         raise ResourceError(
             f"a process that {what} was killed, perhaps for want of memory: run the same command again with --workers 1"
@@ -120,7 +125,12 @@ def interrupt_blocked() -> Iterator[None]:
 _is_over = threading.Event()  # in a worker
 
 
-def _follow_parent(parents_pipe: Connection) -> None:
+def follow_parent(parents_pipe: Connection) -> None:
+    """End this worker with the work, or with its parent: for `initializer` of an executor, before anything else.
+
+    Args:
+        parents_pipe: to which the parent never writes; its end tells the worker that the work is over.
+    """
     threading.Thread(target=_end_with_work, args=(parents_pipe,), daemon=True).start()
 
 
@@ -134,7 +144,7 @@ def _end_with_work(parents_pipe: Connection) -> None:
     os._exit(1)
 
 
-def _unless_over(function: Callable[[Task], Result], task: Task) -> Result:
+def unless_over(function: Callable[[Task], Result], task: Task) -> Result:
     """Begin none of the tasks that were on their way when the work was stopped."""
     if _is_over.is_set():
         raise CancelledError

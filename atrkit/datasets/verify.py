@@ -5,7 +5,6 @@ published that the audio is the audio that the manifest describes.
 """
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import Literal
 
 from atrkit.datasets.manifest import Dataset, stated_sha256
 from atrkit.datasets.relevance import kept_qrels
+from atrkit.processes import available_cores
 
 _CHUNK_BYTES = 1 << 20
 
@@ -81,7 +81,7 @@ def verify_files(
     """
     changes = []
     size_bytes = 0
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(workers or available_cores()) as pool:
         try:
             for change, read_bytes in pool.map(_compare, files):
                 size_bytes += read_bytes

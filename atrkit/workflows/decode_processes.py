@@ -18,7 +18,7 @@ import numpy as np
 
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import ResourceError
-from atrkit.processes import _follow_parent, _unless_over, interrupt_blocked
+from atrkit.processes import follow_parent, interrupt_blocked, unless_over
 from atrkit.workflows.decode_ahead import Chunk, Decoded, Decoders, Float32Array, decode
 
 # what comes back of a chunk: how many samples of each file lie in the shared memory, or None where `decoded` has it
@@ -48,7 +48,7 @@ class DecodingProcesses(Decoders):
 
     def _submit(self, chunk: Chunk) -> Future[Any]:
         with _process_may_be_killed(), interrupt_blocked():  # submitting may start a process, which inherits this
-            return self._pool.submit(_unless_over, _decode_into_shared_memory, chunk)
+            return self._pool.submit(unless_over, _decode_into_shared_memory, chunk)
 
     def _result_of(self, chunk: Chunk, future: Future[Any]) -> Decoded:
         with _process_may_be_killed():
@@ -87,7 +87,7 @@ _shared_samples: Float32Array
 
 def _start_worker(parents_pipe: Connection, shared: Any, dataset: Dataset, sample_rate_hz: int) -> None:
     global _dataset, _sample_rate_hz, _shared_samples
-    _follow_parent(parents_pipe)
+    follow_parent(parents_pipe)
     _dataset, _sample_rate_hz = dataset, sample_rate_hz
     _shared_samples = np.frombuffer(shared, dtype=np.float32)
 

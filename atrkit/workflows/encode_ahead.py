@@ -4,7 +4,6 @@ Three things happen at once: processes or threads decode, threads encode groups 
 parts. What shares a group depends on a part's clips alone, so a part has the same bits whatever happens around it.
 """
 
-import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from atrkit.audio.read import UnusableAudioError
 from atrkit.datasets.manifest import Clip, Dataset
 from atrkit.errors import UsageError
+from atrkit.processes import available_cores
 from atrkit.workflows.decode_ahead import (
     CHUNK_S,
     UNREADABLE,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UNREADABLE", "EncodedClip", "encode_parts", "refuse_changed_audio"]
 
-WORKERS = os.cpu_count() or 1
+WORKERS = available_cores()
 GPU_THREADS = 2  # one prepares a batch while the other's is computed
 # our choice: processes take a second to start, in which threads decode an hour of audio
 WORTH_PROCESSES_S = 3600.0

@@ -33,7 +33,7 @@ class ExtractOptions:
         frame_dtype: how frames are kept.
         overwrite: make everything anew, whatever is there.
         strict: any problem is an error.
-        part_clips: clips per part: what a kill can cost.
+        part_clips: clips per part: what a kill can cost, and what can share a batch; None: what suits the device.
         device: where torch computes; None: a GPU where there is one.
         batch_size: at most so many clips of ten seconds at once; None: what suits the device.
         compile: let torch compile the network first.
@@ -47,7 +47,7 @@ class ExtractOptions:
     frame_dtype: Literal["float16", "float32"] = "float16"
     overwrite: bool = False
     strict: bool = False
-    part_clips: int = 64
+    part_clips: int | None = None
     device: str | None = None
     batch_size: int | None = None
     compile: bool = False

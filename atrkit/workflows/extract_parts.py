@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from atrkit.encoders import Encoder
 
 
+# our choice: about a minute of work, or of a GPU's a second, and enough clips to find those of like length among them
+_PART_CLIPS_ON_CPU = 64
+_PART_CLIPS_ON_GPU = 512
+
+
 def plan_parts(dataset: Dataset, encoder: "Encoder", options: ExtractOptions) -> PartPlan:
     """What is to be made, of which audio, with everything that changes the numbers."""
     return PartPlan(
@@ -37,7 +42,7 @@ def plan_parts(dataset: Dataset, encoder: "Encoder", options: ExtractOptions) ->
         },
         clip_ids=tuple(clip.id for clip in dataset.clips),
         audio_sha256=tuple(clip.best_file(encoder.sample_rate_hz).sha256 for clip in dataset.clips),
-        part_clips=options.part_clips,
+        part_clips=options.part_clips or (_PART_CLIPS_ON_CPU if encoder.device.type == "cpu" else _PART_CLIPS_ON_GPU),
     )
 
 
