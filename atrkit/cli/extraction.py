@@ -68,7 +68,8 @@ def extract(
         float | None,
         typer.Option(
             "--pool-time",
-            help="Average frames over so many seconds (default: none; logmel 0.32).",
+            min=0.0,
+            help="Average frames over so many seconds; 0: the network's own (default: 0; logmel 0.32).",
             rich_help_panel=_OF_NETWORK,
         ),
     ] = None,
@@ -83,8 +84,8 @@ def extract(
         ),
     ] = None,
     precision: Annotated[
-        Precision, typer.Option(help="Arithmetic of the network.", rich_help_panel=_OF_NETWORK)
-    ] = Precision.fp32,
+        Precision | None, typer.Option(help="Arithmetic of the network (default: fp32).", rich_help_panel=_OF_NETWORK)
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=_OF_MACHINE)] = "auto",
     batch_size: Annotated[
         str,
@@ -112,8 +113,9 @@ def extract(
         bool, typer.Option("--merge", help="Join the parts that shards made.", rich_help_panel=_OF_MACHINE)
     ] = False,
     dtype: Annotated[
-        FrameDtype, typer.Option(help="How frames are kept on disk.", rich_help_panel=_OF_STORE)
-    ] = FrameDtype.float16,
+        FrameDtype | None,
+        typer.Option(help="How frames are kept on disk (default: float16).", rich_help_panel=_OF_STORE),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make everything anew.", rich_help_panel=_OF_STORE)
     ] = False,
@@ -128,16 +130,19 @@ def extract(
     said: dict[str, Any] = {
         "variant": variant,
         "clip_output": clip_output and clip_output.value,
-        "pool_time_s": pool_time_s,
+        "pool_time_s": pool_time_s or None,
         "pca": pca,
         "long_audio": long_audio and long_audio.value,
-        "precision": precision.value,
+        "precision": precision and precision.value,
     }
+    if merge:
+        others = {**said, "checkpoint": checkpoint, "shard": shard, "dtype": dtype, "overwrite": overwrite or None}
+        _refuse_beside_merge(others)
     options = ExtractOptions(
         encoder,
         checkpoint,
-        {key: value for key, value in said.items() if value is not None},
-        dtype.value,
+        {key: value for key, value in said.items() if value is not None} | _own_frames(pool_time_s),
+        "float16" if dtype is None else dtype.value,
         overwrite=overwrite,
         strict=strict,
         device=parse_device(device),
@@ -156,6 +161,19 @@ def extract(
         _shard(terminal, chosen, options)
     else:
         _whole(terminal, chosen, options)
+
+
+def _own_frames(pool_time_s: float | None) -> dict[str, None]:
+    """`--pool-time 0`: no pooling, which is something else than not saying anything."""
+    return {"pool_time_s": None} if pool_time_s == 0 else {}
+
+
+def _refuse_beside_merge(others: dict[str, Any]) -> None:
+    from atrkit.errors import UsageError
+
+    said = [f"--{key.removesuffix('_s').replace('_', '-')}" for key, value in others.items() if value is not None]
+    if said:
+        raise UsageError(f"--merge joins parts as they are: leave {' and '.join(said)} out")
 
 
 def _whole(terminal: Terminal, dataset: Any, options: Any) -> None:
@@ -180,7 +198,7 @@ def _merge(terminal: Terminal, dataset: Any, options: Any) -> None:
     from atrkit.reports.extraction_summary import extraction_record, extraction_sentence
     from atrkit.workflows.extract_shards import merge_shards
 
-    outcome = merge_shards(terminal.session, dataset, options.encoder)
+    outcome = merge_shards(terminal.session, dataset, options.encoder, strict=options.strict)
     record = extraction_record(dataset.name, outcome.path, outcome.embeddings, was_there=outcome.was_there)
     terminal.show(extraction_sentence(record), record)
     terminal.finish(outcome.problems, outcome.problems_path)

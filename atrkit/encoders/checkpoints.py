@@ -27,11 +27,13 @@ class Checkpoint:
         path: where it is.
         sha256: of its bytes.
         note: what a user should know: fetched just now, or not the published file; else None.
+        is_published: it came from the official record, or its hash is the published one.
     """
 
     path: Path
     sha256: str
     note: str | None = None
+    is_published: bool = False
 
 
 def find_weights(
@@ -107,7 +109,7 @@ def find_checkpoint(
     sha256 = whole_sha256 if whole_sha256 and not is_there else _prove(path, spec, way_out)
     news = f"downloaded {spec.file_name} ({spec.licence}) to {path.parent}" if fetched.transferred_bytes else None
     notes = [note for note in (news, _unproven(spec, path, sha256)) if note]
-    return Checkpoint(path, sha256, "; ".join(notes) or None)
+    return Checkpoint(path, sha256, "; ".join(notes) or None, is_published=True)
 
 
 def _given_checkpoint(spec: CheckpointSpec, file: Path) -> Checkpoint:
@@ -121,7 +123,8 @@ def _given_checkpoint(spec: CheckpointSpec, file: Path) -> Checkpoint:
     sha256 = digests["sha256"]
     if _difference(spec, digests):
         return Checkpoint(file, sha256, f"{file} is not the published {spec.file_name}: its sha256 is {sha256}")
-    return Checkpoint(file, sha256, _unproven(spec, file, sha256))
+    unproven = _unproven(spec, file, sha256)
+    return Checkpoint(file, sha256, unproven, is_published=unproven is None)
 
 
 def _prove(path: Path, spec: CheckpointSpec, way_out: str) -> str:

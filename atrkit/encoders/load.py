@@ -70,6 +70,9 @@ def build_encoder(
     if spec.default_variant:
         chosen["variant"] = _variant_of(spec, encoder, settings.get("variant"))
     encoder.settings = {**encoder.settings, **chosen}
+    encoder.weights_are_published = checkpoint is None or (
+        isinstance(checkpoint, Checkpoint) and checkpoint.is_published
+    )
     encoder.on_remark = on_remark
     return encoder
 

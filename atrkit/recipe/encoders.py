@@ -1,15 +1,16 @@
 """Recipe settings of the frozen audio encoders.
 
-What is left out of a recipe is the encoder's default, not "anything": embeddings made otherwise are refused.
+What is left out of a recipe is the encoder's default, not "anything": embeddings made otherwise are refused. Two things
+are taken as they are, and said: weights, where the recipe names none, and the precision, which no recipe names.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from atrkit.recipe.part import Name, Part, Positive
 
-Checkpoint = Annotated[Name | None, Field(description="weights file; null: the downloaded one")]
+Checkpoint = Annotated[Name | None, Field(description="weights file; null: those of the embeddings, or published")]
 PoolTime = Annotated[Positive | None, Field(description="mean of frames over this time; null: the network's frames")]
 ClipOutput = Annotated[
     Literal["embedding", "clip"],
@@ -51,6 +52,12 @@ class ConvNextSettings(Part):
     )
     clip_output: ClipOutput = "embedding"
     pool_time_s: PoolTime = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_weights(self) -> Self:
+        if self.checkpoint is not None and self.variant != "no_audiocaps":
+            raise ValueError("variant names published weights and checkpoint a file: leave one of them out")
+        return self
 
 
 class VggishSettings(Part):

@@ -114,9 +114,13 @@ class PartFolder:
             if difference is None and shards is not None and shards != self.shards():
                 write_json_atomic(self.folder / SHARDS_NAME, {"shards": shards})
         if difference:
-            raise IntegrityError(
-                f"unfinished embeddings in {self.folder} were begun with other input: {difference}; "
+            afresh = (
                 "start afresh with --overwrite"
+                if shards is None
+                else "say the same to every shard, or stop them all and delete the folder to start afresh"
+            )
+            raise IntegrityError(
+                f"unfinished embeddings in {self.folder} were begun with other input: {difference}; {afresh}"
             )
 
     def difference(self, plan: PartPlan) -> str | None:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from atrkit.datasets.manifest import Dataset
-from atrkit.encoders.catalogue import ENCODERS, OWN_WEIGHTS
 from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError
 from atrkit.files import sha256_of_file
 from atrkit.store.embeddings import Embeddings, FrameDtype, first_difference, load_embeddings
 from atrkit.store.parts import describe_difference
 from atrkit.workflows.extract import extract
+from atrkit.workflows.extract_command import command_that_extracts, extraction_settings
 from atrkit.workflows.extract_options import ExtractOptions
 from atrkit.workflows.extract_reuse import clips_record
 from atrkit.workflows.session import Session
@@ -44,23 +44,56 @@ def embeddings_for(
         DivergedError: a clip's embedding is not finite; names it.
     """
     path = session.workspace.embeddings_path(dataset.name, encoder)
-    command = f"atrkit extract --encoder {encoder} --dataset {dataset.name}"
+    # what a trained model needs also says the settings, should the recipe leave them open
+    stated = (same_as or {}).get("settings", {}) | (settings or {})
     if not path.is_file():
+        command = command_that_extracts(encoder, dataset.name, stated, checkpoint=checkpoint, frame_dtype=frame_dtype)
         if not may_extract:
             raise MissingPrerequisiteError(f"no {encoder} embeddings of {dataset.name!r}; run: {command}")
         session.say(f"no {encoder} embeddings of {dataset.name!r} yet: making them ({command})")
-        # what a trained model needs also says the settings, should the recipe leave them open
-        stated = (same_as or {}).get("settings", {}) | (settings or {})
         options = ExtractOptions(encoder, checkpoint, extraction_settings(encoder, stated), frame_dtype)
         embeddings = extract(session, dataset, options).embeddings
     else:
         embeddings = load_embeddings(path, mapped=True)
     wanted = same_as or _as_stated(embeddings.provenance, checkpoint, settings or {})
+    command = _command_for(dataset, wanted, checkpoint or _own_weights(embeddings, wanted))
     _refuse_other_input(path, embeddings, dataset, wanted, command)
     _refuse_not_finite(path, embeddings, command)
+    if same_as is None:
+        _say_what_is_not_stated(session, embeddings, checkpoint)
     for problem in embeddings.problems:
         session.say(f"{problem['item']}: {problem['action']} ({problem['reason']})")
     return embeddings
+
+
+def _command_for(dataset: Dataset, wanted: dict[str, Any], checkpoint: str | None) -> str:
+    return command_that_extracts(
+        wanted["encoder"],
+        dataset.name,
+        wanted["settings"],
+        checkpoint=checkpoint,
+        frame_dtype=wanted["frame_dtype"],
+        overwrite=True,
+    )
+
+
+def _own_weights(embeddings: Embeddings, wanted: dict[str, Any]) -> str | None:
+    """The weights of the embeddings there, where these are nobody's published ones and are not what is wrong."""
+    is_published = embeddings.notes.get("weights_are_published", True)
+    same_variant = embeddings.provenance["settings"].get("variant") == wanted["settings"].get("variant")
+    return None if is_published or not same_variant else embeddings.notes["checkpoint"]
+
+
+def _say_what_is_not_stated(session: Session, embeddings: Embeddings, checkpoint: str | None) -> None:
+    """A recipe that names no weights takes embeddings of any, and cannot name a precision: whoever reads must know."""
+    encoder, notes = embeddings.provenance["encoder"], embeddings.notes
+    if checkpoint is None and not notes.get("weights_are_published", True):
+        session.say(
+            f"{encoder}: these embeddings were made with {notes['checkpoint']}, and the recipe names no weights"
+        )
+    precision = embeddings.provenance["settings"].get("precision", "fp32")
+    if precision != "fp32":
+        session.say(f"{encoder}: these embeddings were made in {precision}")
 
 
 def _refuse_not_finite(path: Path, embeddings: Embeddings, command: str) -> None:
@@ -68,22 +101,7 @@ def _refuse_not_finite(path: Path, embeddings: Embeddings, command: str) -> None
     broken = np.flatnonzero(~np.isfinite(embeddings.clip_emb_AD).all(axis=1))
     if len(broken):
         names = ", ".join(repr(embeddings.clip_ids[a]) for a in broken[:5])
-        raise DivergedError(
-            f"{len(broken)} clips have NaN or infinity in {path}: {names}; make it anew: {command} --overwrite"
-        )
-
-
-def extraction_settings(encoder: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Those of a store's settings that a user can choose; the others follow from the encoder's name.
-
-    >>> extraction_settings("convnext_tiny", {"front_end": "stft ...", "pool_time_s": None, "variant": "own"})
-    {'pool_time_s': None}
-    """
-    options = ("pool_time_s", "precision", *ENCODERS[encoder].settings)
-    chosen = {key: settings[key] for key in options if key in settings}
-    if chosen.get("variant") == OWN_WEIGHTS:  # a name for what has none: the checkpoint says which they are
-        del chosen["variant"]
-    return chosen
+        raise DivergedError(f"{len(broken)} clips have NaN or infinity in {path}: {names}; make it anew: {command}")
 
 
 def _as_stated(there: dict[str, Any], checkpoint: str | None, settings: dict[str, Any]) -> dict[str, Any]:
@@ -112,8 +130,8 @@ def _refuse_other_input(
     there = embeddings.provenance
     difference = first_difference(there, wanted)
     if difference:
-        raise IntegrityError(f"{path} does not fit: {difference}; make it anew: {command} --overwrite")
+        raise IntegrityError(f"{path} does not fit: {difference}; make it anew: {command}")
     clips = {clip.id: clip.best_file(there["sample_rate_hz"]).sha256 for clip in dataset.clips}
     difference = describe_difference(clips_record(embeddings), {"provenance": there, "clips": clips})
     if difference:
-        raise IntegrityError(f"{path} is of another state of the dataset: {difference}; run: {command} --overwrite")
+        raise IntegrityError(f"{path} is of another state of the dataset: {difference}; run: {command}")

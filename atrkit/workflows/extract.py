@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from atrkit.datasets.manifest import Dataset
+from atrkit.encoders.catalogue import ENCODERS, require_known
 from atrkit.errors import IntegrityError
 from atrkit.files import require_free_space, single_writer, write_jsonl_atomic
-from atrkit.store.embeddings import Embeddings, load_header
+from atrkit.store.embeddings import Embeddings, StoreHeader, load_header
 from atrkit.store.parts import PartFolder
 from atrkit.workflows.extract_options import ExtractOptions
 from atrkit.workflows.extract_parts import make_parts, plan_parts
@@ -84,13 +85,17 @@ def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> Extr
         # also when the embeddings were there: the last call may have been killed just before this
         write_jsonl_atomic(problems_path_of(path), embeddings.problems)
     if options.strict:
-        _refuse_problems(path, embeddings)
+        refuse_problems(path, embeddings)
     return ExtractOutcome(path, embeddings, was_there=was_there, parts_made=made)
 
 
 def open_encoder(session: Session, dataset: Dataset, options: ExtractOptions, path: Path) -> "Encoder":
     """Load the encoder, with the weights used before where none are named, and say what a user should know of it."""
-    encoder = load_frozen_encoder(session, options, options.checkpoint or _checkpoint_used_before(path))
+    require_known(options.encoder, options.settings)
+    checkpoint = options.checkpoint
+    if checkpoint is None and (checkpoint := _checkpoint_used_before(path, options)):
+        session.say(f"weights: {checkpoint} (those of the embeddings there)")
+    encoder = load_frozen_encoder(session, options, checkpoint)
     warn_of_flattering_figures(session, dataset, encoder)
     say_what_is_not_heard(session, dataset, encoder)
     return encoder
@@ -102,7 +107,7 @@ def require_room(dataset: Dataset, encoder: "Encoder", options: ExtractOptions, 
     require_free_space(path.parent, _estimated_bytes(dataset, encoder, options), f"extracting {options.encoder}")
 
 
-def _refuse_problems(path: Path, embeddings: Embeddings) -> None:
+def refuse_problems(path: Path, embeddings: Embeddings) -> None:
     """For parts that an earlier call made without --strict."""
     if embeddings.problems:
         first = embeddings.problems[0]
@@ -112,15 +117,30 @@ def _refuse_problems(path: Path, embeddings: Embeddings) -> None:
         )
 
 
-def _checkpoint_used_before(path: Path) -> str | None:
-    """The weights that the embeddings at `path` were made with, if both are there: asking again needs no network."""
+def _checkpoint_used_before(path: Path, options: ExtractOptions) -> str | None:
+    """The weights of the embeddings there, where they are what is asked for: asking again needs no network.
+
+    With --overwrite nothing is taken from what is replaced but the place where the published weights lie.
+    """
     if not path.is_file():
         return None
     try:
-        used: str | None = load_header(path).notes.get("checkpoint")
+        header = load_header(path)
     except IntegrityError:
         return None  # said when it matters; --overwrite replaces a damaged file
-    return used if used is not None and Path(used).exists() else None
+    used: str | None = header.notes.get("checkpoint")
+    if used is None or not Path(used).exists():
+        return None
+    spec = ENCODERS[options.encoder]
+    there = header.provenance["settings"].get("variant")
+    asked = options.settings.get("variant", spec.default_variant if options.overwrite else there)
+    is_wanted = there == asked or not spec.default_variant
+    has_published = bool(spec.checkpoints)
+    return used if is_wanted and (not options.overwrite or not has_published or _is_published(header)) else None
+
+
+def _is_published(header: StoreHeader) -> bool:
+    return bool(header.notes.get("weights_are_published"))
 
 
 def _estimated_bytes(dataset: Dataset, encoder: "Encoder", options: ExtractOptions) -> int:

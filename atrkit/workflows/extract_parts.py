@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from atrkit.encoders import Encoder
 
 
-# our choice: about a minute of work, or of a GPU's a second, and enough clips to find those of like length among them
-_PART_CLIPS_ON_CPU = 64
-_PART_CLIPS_ON_GPU = 512
+# our choice: a minute of work, or of a GPU's a few seconds, and enough clips to find those of like length among them
+_PART_CLIPS = {"cpu": 64, "cuda": 512}
+# whose frames are held in memory until the part is written: 90 MB of CNN14's an hour
+_PART_S = {"cpu": 3600.0, "cuda": 7200.0}
+_VERSIONED = ("torch", "numpy", "soxr", "transformers")
 
 
 def plan_parts(dataset: Dataset, encoder: "Encoder", options: ExtractOptions) -> PartPlan:
@@ -42,8 +45,14 @@ def plan_parts(dataset: Dataset, encoder: "Encoder", options: ExtractOptions) ->
         },
         clip_ids=tuple(clip.id for clip in dataset.clips),
         audio_sha256=tuple(clip.best_file(encoder.sample_rate_hz).sha256 for clip in dataset.clips),
-        part_clips=options.part_clips or (_PART_CLIPS_ON_CPU if encoder.device.type == "cpu" else _PART_CLIPS_ON_GPU),
+        part_clips=options.part_clips or _part_clips(dataset, encoder),
     )
+
+
+def _part_clips(dataset: Dataset, encoder: "Encoder") -> int:
+    total_s = sum(clip.duration_s for clip in dataset.clips)
+    of_hours = int(_PART_S[encoder.device.type] * len(dataset.clips) / total_s) if total_s else 1
+    return max(1, min(_PART_CLIPS[encoder.device.type], of_hours))
 
 
 def make_parts(
@@ -131,8 +140,10 @@ def _gather(
         provenance=plan.provenance,
         problems=problems,
         notes={
-            "checkpoint": str(encoder.checkpoint_path) if encoder.checkpoint_path else None,
+            "checkpoint": str(encoder.checkpoint_path.resolve()) if encoder.checkpoint_path else None,
+            "weights_are_published": encoder.weights_are_published,
             "frame_period_s": encoder.frame_period_s,
+            "versions": {name: version(name) for name in _VERSIONED},
         },
     )
 

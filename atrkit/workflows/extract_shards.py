@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import IntegrityError, UsageError
 from atrkit.files import single_writer, write_jsonl_atomic
 from atrkit.store.embeddings import load_embeddings
-from atrkit.store.parts import PartFolder, PartPlan, describe_difference
-from atrkit.workflows.extract import ExtractOutcome, open_encoder, problems_path_of, require_room
+from atrkit.store.parts import PartFolder, describe_difference
+from atrkit.workflows.extract import ExtractOutcome, open_encoder, problems_path_of, refuse_problems, require_room
 from atrkit.workflows.extract_options import ExtractOptions, Shard
 from atrkit.workflows.extract_parts import make_parts, plan_parts
-from atrkit.workflows.extract_reuse import reuse
+from atrkit.workflows.extract_reuse import clips_record, reuse
 from atrkit.workflows.session import Session
 
 
@@ -62,13 +63,20 @@ def extract_shard(session: Session, dataset: Dataset, options: ExtractOptions) -
     return ShardOutcome(parts.folder, shard, len(own), len(made), unfinished, was_merged=False)
 
 
-def merge_shards(session: Session, dataset: Dataset, encoder_name: str) -> ExtractOutcome:
+def merge_shards(session: Session, dataset: Dataset, encoder_name: str, *, strict: bool = False) -> ExtractOutcome:
     """Join the parts that shards have made; neither weights nor audio are needed.
+
+    Args:
+        session: where to speak.
+        dataset: whose embeddings they are.
+        encoder_name: of the encoder.
+        strict: clips that were skipped or padded are an error.
 
     Raises:
         MissingPrerequisiteError: parts are missing (says which shards make them), there are none, or somebody still
             writes.
-        IntegrityError: a part is damaged, or the dataset is another than when they were made.
+        IntegrityError: a part is damaged, the dataset is another than when they were made, or, with `strict`, clips
+            were skipped or padded.
         ResourceError: the disk is full or cannot be written; the parts stay.
     """
     path = session.workspace.embeddings_path(dataset.name, encoder_name)
@@ -77,17 +85,27 @@ def merge_shards(session: Session, dataset: Dataset, encoder_name: str) -> Extra
         was_there = path.is_file()
         if was_there:
             embeddings = load_embeddings(path, mapped=True)
+            _refuse_other_dataset(clips_record(embeddings), dataset, path)
         else:
             plan = parts.plan()
-            _refuse_other_dataset(plan, dataset, parts.folder)
+            _refuse_other_dataset(plan.as_record(), dataset, parts.folder)
             embeddings = parts.merge(plan)
         write_jsonl_atomic(problems_path_of(path), embeddings.problems)
+    if strict:
+        refuse_problems(path, embeddings)
     return ExtractOutcome(path, embeddings, was_there=was_there, parts_made=0)
 
 
-def _refuse_other_dataset(plan: PartPlan, dataset: Dataset, folder: Path) -> None:
-    sample_rate_hz = plan.provenance["sample_rate_hz"]
+def _refuse_other_dataset(there: dict[str, Any], dataset: Dataset, place: Path) -> None:
+    """See that all of it is of the dataset as it is now.
+
+    Args:
+        there: provenance and clips, as `describe_difference` compares them.
+        dataset: as it is now.
+        place: a file or folder, to be named.
+    """
+    sample_rate_hz = there["provenance"]["sample_rate_hz"]
     clips = {clip.id: clip.best_file(sample_rate_hz).sha256 for clip in dataset.clips}
-    difference = describe_difference(plan.as_record(), {"provenance": plan.provenance, "clips": clips})
+    difference = describe_difference(there, {"provenance": there["provenance"], "clips": clips})
     if difference:
-        raise IntegrityError(f"{folder} is of another state of the dataset: {difference}; delete it and extract again")
+        raise IntegrityError(f"{place} is of another state of the dataset: {difference}; delete it and extract again")

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from atrkit.encoders.catalogue import OWN_WEIGHTS
 from atrkit.errors import UsageError
 from atrkit.files import write_atomic
 from atrkit.recipe.starter import render_starter_recipe
 from atrkit.store.embeddings import load_header
-from atrkit.workflows.embeddings import extraction_settings
+from atrkit.workflows.extract_command import extraction_settings
 from atrkit.workflows.session import Session
 
 DEFAULT_RECIPE = "recipe.yaml"
@@ -46,6 +45,6 @@ def _encoder_at_hand(session: Session, dataset_name: str) -> dict[str, Any]:
     settings = header.provenance["settings"]
     section = {"name": names[0], **extraction_settings(names[0], settings)}
     section.pop("precision", None)  # not a recipe's to say: embeddings of any are taken
-    if settings.get("variant") == OWN_WEIGHTS or names[0] == "clap":
+    if not header.notes.get("weights_are_published", True):
         section["checkpoint"] = header.notes["checkpoint"]
     return section

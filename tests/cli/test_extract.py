@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import re
+import shlex
 import shutil
 
 import numpy as np
@@ -15,6 +17,7 @@ from atrkit.cli.app import app
 from atrkit.encoders import load_encoder
 from atrkit.encoders.catalogue import ENCODERS
 from atrkit.encoders.panns_networks import panns_network
+from atrkit.network import TransferSettings, transfer
 from atrkit.store.embeddings import load_embeddings
 from atrkit.workflows import extract_options
 
@@ -47,6 +50,15 @@ class Workspace:
 
     def extract(self, *words, code=0):
         return self("extract", "--encoder", "cnn10", "--checkpoint", self.weights, *words, code=code)
+
+    def merge(self, *words, code=0):
+        """Without weights: only files are joined."""
+        return self("extract", "--encoder", "cnn10", "--merge", *words, code=code)
+
+    def do(self, message):
+        """Run the command that a message ends with, as a user does who reads it."""
+        (command,) = re.findall(r"atrkit (extract --encoder [^;]*)$", message.strip())
+        return self(*shlex.split(command), code=7)
 
     @property
     def store(self):
@@ -131,18 +143,17 @@ def test_shards_in_any_order_and_their_merge_make_the_bytes_of_one_run(mine):
     mine.extract(code=7)
     whole = mine.sha256()
     mine.store.unlink()
-    early = mine.extract("--merge", code=3)
+    early = mine.merge(code=3)
     assert "no unfinished embeddings" in early.stderr
     second = json.loads(mine.extract("--shard", "2/3", "--json").stdout)
     assert (second["parts_made"], second["unfinished_shards"]) == (1, ["1/3", "3/3"])
-    message = mine.extract("--merge", code=3).stderr
+    message = mine.merge(code=3).stderr
     assert "3 of 4 parts are missing" in message and "atrkit extract --encoder cnn10 --shard 1/3" in message
     mine.extract("--shard", "3/3")
     assert "all shards are finished, join them: atrkit extract --encoder cnn10 --dataset mine --merge" in (
         mine.extract("--shard", "1/3").stdout.replace("\n", " ")
     )
-    merged = mine("extract", "--encoder", "cnn10", "--merge", code=7)  # without weights: only files are joined
-    assert "1 padded" in merged.stdout
+    assert "1 padded" in mine.merge(code=7).stdout
     assert mine.sha256() == whole
     assert json.loads(mine.extract("--shard", "1/3", "--json").stdout)["was_merged"]
 
@@ -162,7 +173,35 @@ def test_parts_of_a_dataset_that_has_changed_are_not_merged(mine):
     sound, rate_hz = soundfile.read(mine.root / "sounds" / "3.wav")
     soundfile.write(mine.root / "sounds" / "3.wav", sound * 0.5, rate_hz)
     mine("import", mine.root / "sounds", "--name", "mine")
-    assert "is of another state of the dataset" in mine.extract("--merge", code=5).stderr
+    assert "is of another state of the dataset" in mine.merge(code=5).stderr
+
+
+def test_what_was_merged_is_not_said_to_be_up_to_date_when_the_dataset_has_changed(mine):
+    mine.extract(code=7)
+    assert "are up to date" in mine.merge(code=7).stdout
+    table = mine.root / "sounds" / "captions.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:5]))
+    mine("import", mine.root / "sounds", "--name", "mine")
+    assert "6 clips ('4.wav' ...) are gone from the dataset" in mine.merge(code=5).stderr
+
+
+def test_strict_refuses_to_merge_what_was_padded(mine):
+    mine.extract("--shard", "1/1")
+    assert "1 clips are not as they should be (--strict)" in mine.merge("--strict", code=5).stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("--pool-time", "0.32"), ("--dtype", "float32"), ("--shard", "1/2"), ("--precision", "bf16"), ("--pca",)]
+)
+def test_nothing_else_can_be_asked_of_a_merge(mine, words):
+    assert f"leave {words[0]} out" in mine.merge(*words, code=2).stderr
+
+
+def test_shards_that_were_told_different_things(mine):
+    mine.extract("--shard", "1/2")
+    message = mine.extract("--shard", "2/2", "--clip-output", "clip", code=5).stderr
+    assert "begun with other input: settings.clip" in message and "say the same to every shard" in message
+    assert "--overwrite" not in message
 
 
 @pytest.mark.parametrize(
@@ -196,10 +235,53 @@ def test_a_recipe_takes_the_embeddings_it_states_and_no_others(mine):
     mine(*train)
     table = mine("eval", "--metric", "recall", "--json")
     assert json.loads(table.stdout)["text_to_audio"]["queries"] == 4
-    refused = mine(*train, "--set", "encoder.clip_output=embedding", "--name", "other", code=5).stderr
+    other = (*train, "--set", "encoder.clip_output=embedding", "--name", "other")
+    refused = mine(*other, code=5).stderr
     assert "settings.clip_output is clip there and embedding now" in refused
-    refused = mine(*train, "--set", "encoder.pool_time_s=null", "--name", "other", code=5).stderr
-    assert "settings.pool_time_s is 0.32 there and None now" in refused
+    mine.do(refused)
+    mine(*other)
+    coarse = (*train, "--set", "encoder.pool_time_s=0.64", "--name", "coarse")
+    refused = mine(*coarse, code=5).stderr
+    assert "settings.clip_output is embedding there and clip now" in refused
+    assert f"--checkpoint {mine.weights} --pool-time 0.64 --clip-output clip --overwrite" in refused
+    mine.do(refused)
+    assert "and the recipe names no weights" in mine(*coarse).stderr
+
+
+def test_missing_embeddings_are_made_with_everything_the_recipe_states(mine):
+    (mine.root / "recipe.yaml").write_text(RECIPE.replace("name: cnn10", f"name: cnn10, checkpoint: {mine.weights}"))
+    train = ("train", mine.root / "recipe.yaml")
+    refused = mine(*train, "--no-extract", code=3).stderr
+    assert "--pool-time 0.32 --clip-output clip" in refused
+    mine.do(refused)
+    by_hand = load_embeddings(mine.store).provenance
+    mine.store.unlink()
+    assert "the recipe names no weights" not in mine(*train).stderr
+    assert load_embeddings(mine.store).provenance == by_hand
+
+
+def test_pool_time_zero_is_the_networks_own_frames(mine):
+    mine("extract", "--encoder", "logmel", "--pool-time", "0", code=0)
+    stored = load_embeddings(mine.root / "embeddings" / "mine" / "logmel.h5")
+    assert stored.provenance["settings"]["pool_time_s"] is None and len(stored.frames_of(0)) == 41
+
+
+def test_published_weights_are_found_again_and_own_ones_must_be_named_to_overwrite(mine, monkeypatch, server, tmp_path):
+    monkeypatch.setenv("ATRKIT_MIRROR", server.url)
+    monkeypatch.setenv("ATRKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(transfer, "DEFAULT_SETTINGS", TransferSettings(first_delay_s=0))
+    mine.extract(code=7)
+    again = mine("extract", "--encoder", "cnn10", code=7)  # 7: one clip is listed as padded
+    assert f"weights: {mine.weights} (those of the embeddings there)" in again.stderr
+    mine("extract", "--encoder", "cnn10", "--overwrite", code=6)  # would now be the published ones
+    asked = len(server.requests)
+    published = dataclasses.replace(
+        ENCODERS["cnn10"].checkpoints[""], md5=hashlib.md5(mine.weights.read_bytes()).hexdigest()
+    )
+    monkeypatch.setitem(ENCODERS["cnn10"].checkpoints, "", published)
+    mine.extract("--overwrite", code=7)
+    mine("extract", "--encoder", "cnn10", "--overwrite", code=7)
+    assert len(server.requests) == asked > 0
 
 
 def test_init_states_what_the_embeddings_were_made_with(mine):
