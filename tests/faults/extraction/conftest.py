@@ -159,6 +159,7 @@ class Nursery:
         """Begin `atrkit ...`; `before` is code that is run first."""
         self._count += 1
         out, err = self._folder / f"{self._count}.out", self._folder / f"{self._count}.err"
+        out.touch(), err.touch()
         job = {
             "words": [*(str(word) for word in words), "--workspace", str(workspace)],
             "out": str(out),
