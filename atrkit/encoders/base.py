@@ -4,6 +4,7 @@ A wave is cut into windows, windows of like length go through the network togeth
 all of a wave's windows. The result for a wave does not depend on the others in its batch (to the rounding of float32).
 """
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ from torch import Tensor
 
 from atrkit.encoders.batching import SECONDS_PER_ITEM, plan_batches
 from atrkit.encoders.catalogue import PRECISIONS, Precision
+from atrkit.encoders.out_of_memory import DeviceMemory
 from atrkit.encoders.time_pooling import frames_per_pool, pool_time
-from atrkit.errors import DivergedError, ResourceError, UsageError
+from atrkit.errors import DivergedError, UsageError
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -100,9 +102,10 @@ class Encoder(ABC):
         checkpoint_path: the weights, or None without any.
         checkpoint_sha256: of the weights' bytes, or None.
         checkpoint_note: what a user should know of the weights, for example that they are not the published ones.
+        weights_are_published: they are those that the encoder is known for; also where there are none.
         settings: everything that changes the output; JSON values, for provenance and cache keys.
         batch_size: at most so many clips of ten seconds at once; halved when memory runs out.
-        on_remark: told, once, that the batch size was halved.
+        on_remark: told each time that the batch size was halved.
     """
 
     name: str
@@ -117,6 +120,7 @@ class Encoder(ABC):
     checkpoint_path: Path | None = None
     checkpoint_sha256: str | None = None
     checkpoint_note: str | None = None
+    weights_are_published: bool = True
     settings: dict[str, Any]
     batch_size: int
     on_remark: Callable[[str], None] | None = None
@@ -126,7 +130,10 @@ class Encoder(ABC):
     gpu_batch_size: ClassVar[int] = 32
 
     def _start(self, own_frame_period_s: float, running: Running, settings: dict[str, Any]) -> None:
-        """Take over how to run, and note what changes the output."""
+        """Take over how to run, and note what changes the output: the encoder's own `settings`, and what holds for all.
+
+        Where an encoder says nothing else, a recording is seen whole, and one that is too short gets zeros.
+        """
         self.device = torch.device(running.device)
         if self.device.type == "cuda":
             # fp32 means float32: torch lets cuDNN round what it convolves to ten bits (TF32). For the whole process,
@@ -138,7 +145,13 @@ class Encoder(ABC):
         self.batch_size = running.batch_size or default
         self._frames_per_pool = frames_per_pool(running.pool_time_s, own_frame_period_s)
         self.frame_period_s = self._frames_per_pool * own_frame_period_s
-        self.settings = {**settings, "pool_time_s": running.pool_time_s, "precision": running.precision}
+        of_lengths = {"long_audio": "whole"}
+        if self.min_samples > 1:
+            of_lengths["short_audio"] = f"zeros appended up to {self.min_samples} samples"
+        own = {**of_lengths, **settings}
+        self.settings = {**own, "pool_time_s": running.pool_time_s, "precision": running.precision}
+        self._memory = DeviceMemory(self.name, self.device)
+        self._halving = threading.Lock()
 
     def encode(self, waves: Sequence[Float32Array]) -> Encoded:
         """Embed waves of any lengths; the result for a wave does not depend on the others.
@@ -152,7 +165,7 @@ class Encoder(ABC):
         Raises:
             UsageError: a wave is not one-dimensional.
             DivergedError: a wave has NaN or infinite samples.
-            ResourceError: memory runs out even with one window at a time.
+            ResourceError: memory runs out even with one window at a time, and no other thread's beside it.
         """
         samples = [_checked(wave, index) for index, wave in enumerate(waves)]
         padded = [len(wave_N) < self.min_samples for wave_N in samples]
@@ -160,16 +173,20 @@ class Encoder(ABC):
             return Encoded([], np.empty((0, self.clip_dim), np.float32), self._no_logits(), [])
         with torch.inference_mode():
             clips = self._encode_windows([_pad_end(wave_N, self.min_samples) for wave_N in samples])
-            clip_emb_BD, logits_BK = self._clips_of(clips)
-            pooled = [pool_time(frames_TF, self._frames_per_pool) for frames_TF in frames_of_clips(clips)]
-            all_frames = torch.cat(pooled).cpu().numpy()  # one transfer from the device
-        ends = np.cumsum([len(frames_TF) for frames_TF in pooled])[:-1]
-        return Encoded(
-            frames=np.split(all_frames, ends),
-            clip=clip_emb_BD.cpu().numpy(),
-            logits=None if logits_BK is None else logits_BK.cpu().numpy(),
-            padded=padded,
-        )
+            return self._memory.fit(lambda: self._joined(clips, padded), f"the frames of {len(clips)} clips")
+
+    def unheard_samples(self, num_samples: int) -> int:
+        """How many samples at the end of a wave leave no trace in the output.
+
+        Networks that see audio in pieces of one length may drop a rest that fills none.
+
+        Args:
+            num_samples: length of the wave.
+
+        Returns:
+            0 unless the encoder says otherwise: every sample is heard.
+        """
+        return 0
 
     @abstractmethod
     def _frames_of(self, windows: list[Float32Array]) -> list[EncodedWindow]:
@@ -183,15 +200,20 @@ class Encoder(ABC):
         windows = [(index, window_N) for index, wave_N in enumerate(waves) for window_N in self._windows(wave_N)]
         lengths = [len(window_N) for _, window_N in windows]
         encoded: dict[int, EncodedWindow] = {}
-        pending = self._plan(lengths, range(len(windows)))
+        batch_size = self.batch_size
+        pending = self._plan(lengths, range(len(windows)), batch_size)
         while pending:
             batch = pending.pop(0)
-            results = self._unless_out_of_memory([windows[i][1] for i in batch])
+            results = self._encode_batch([windows[i][1] for i in batch])
             if results is None:
-                self._halve_batch_size()
+                batch_size = self._halve_batch_size(batch_size)
                 half = len(batch) // 2
-                rest = self._plan(lengths, [i for later in pending for i in later])
-                pending = [batch[:half], batch[half:], *rest]
+                rest = [i for later in pending for i in later]
+                pending = [
+                    smaller
+                    for positions in (batch[:half], batch[half:], rest)
+                    for smaller in self._plan(lengths, positions, batch_size)
+                ]
             else:
                 encoded.update(zip(batch, results, strict=True))
         clips: list[list[EncodedWindow]] = [[] for _ in waves]
@@ -199,31 +221,41 @@ class Encoder(ABC):
             clips[index].append(encoded[position])
         return clips
 
-    def _plan(self, lengths: list[int], positions: Sequence[int]) -> list[list[int]]:
+    def _plan(self, lengths: list[int], positions: Sequence[int], batch_size: int) -> list[list[int]]:
         samples_per_item = int(SECONDS_PER_ITEM * self.sample_rate_hz)
-        batches = plan_batches([lengths[i] for i in positions], self.batch_size, samples_per_item)
+        batches = plan_batches([lengths[i] for i in positions], batch_size, samples_per_item)
         return [[positions[i] for i in batch] for batch in batches]
 
-    def _unless_out_of_memory(self, windows: list[Float32Array]) -> list[EncodedWindow] | None:
-        """The windows encoded, or None where they do not fit into memory together."""
-        try:
-            return self._frames_of(windows)
-        except RuntimeError as error:  # torch.OutOfMemoryError is one; a CPU's allocator raises it bare
-            if not is_out_of_memory(error):
-                raise
-            if len(windows) == 1:
-                raise ResourceError(
-                    f"{self.name} has no room for one window of {len(windows[0]) / self.sample_rate_hz:.1f} s on "
-                    f"{self.device}: free some of its memory, or use another --device"
-                ) from error
-        return None  # outside of `except`, whose traceback keeps what the failed batch had allocated
+    def _encode_batch(self, windows: list[Float32Array]) -> list[EncodedWindow] | None:
+        """The windows encoded, or None where several do not fit into memory together."""
+        if len(windows) == 1:
+            seconds = len(windows[0]) / self.sample_rate_hz
+            return self._memory.fit(lambda: self._frames_of(windows), f"one window of {seconds:.1f} s")
+        return self._memory.attempt(lambda: self._frames_of(windows))
 
-    def _halve_batch_size(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        self.batch_size = max(1, self.batch_size // 2)
-        if self.on_remark is not None:
-            self.on_remark(f"memory ran out on {self.device}: going on with --batch-size {self.batch_size}")
+    def _halve_batch_size(self, planned: int) -> int:
+        """The batch size to go on with: half of what was planned, unless another thread halved it meanwhile."""
+        self._memory.free_unused()
+        with self._halving:
+            is_halved = self.batch_size == planned > 1
+            if is_halved:
+                self.batch_size = planned // 2
+            batch_size = self.batch_size
+        if is_halved and self.on_remark is not None:
+            self.on_remark(f"memory ran out on {self.device}: going on with --batch-size {batch_size}")
+        return batch_size
+
+    def _joined(self, clips: list[list[EncodedWindow]], padded: list[bool]) -> Encoded:
+        clip_emb_BD, logits_BK = self._clips_of(clips)
+        pooled = [pool_time(frames_TF, self._frames_per_pool) for frames_TF in frames_of_clips(clips)]
+        all_frames = torch.cat(pooled).cpu().numpy()  # one transfer from the device
+        ends = np.cumsum([len(frames_TF) for frames_TF in pooled])[:-1]
+        return Encoded(
+            frames=np.split(all_frames, ends),
+            clip=clip_emb_BD.cpu().numpy(),
+            logits=None if logits_BK is None else logits_BK.cpu().numpy(),
+            padded=padded,
+        )
 
     def _windows(self, wave_N: Float32Array) -> list[Float32Array]:
         starts = list(range(0, len(wave_N), self.window_samples)) or [0]
@@ -238,11 +270,6 @@ class Encoder(ABC):
 def frames_of_clips(clips: list[list[EncodedWindow]]) -> list[Tensor]:
     """All frames of each clip, (T, F)."""
     return [torch.cat([window.frames_TF for window in clip]) for clip in clips]
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch found no room on a device, or on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _checked(wave: Float32Array, index: int) -> Float32Array:

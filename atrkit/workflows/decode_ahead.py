@@ -132,11 +132,13 @@ class Decoders(ABC):
 
     def begin(self, files: Sequence[AudioFile]) -> Decoding | None:
         """Begin to decode files that will be encoded together, or None while there is no room for them."""
-        rooms = [samples_of(file, self.sample_rate_hz) for file in files]
-        start = self._room.take(max(1, sum(rooms)))
+        samples = sum(samples_of(file, self.sample_rate_hz) for file in files)
+        if samples > self._room.samples:
+            raise ValueError(f"{samples} samples never fit into {self._room.samples}")  # not to be waited for
+        start = self._room.take(max(1, samples))
         if start is None:
             return None
-        chunks = _cut_into_chunks(files, rooms, start, int(CHUNK_S * self.sample_rate_hz))
+        chunks = cut_into_chunks(files, self.sample_rate_hz, start)
         futures = [self._submit(chunk) for chunk in chunks]
         for future in futures:
             future.add_done_callback(lambda _: self._on_done())
@@ -198,12 +200,19 @@ def decode(dataset: Dataset, sample_rate_hz: int, files: Sequence[AudioFile]) ->
     return Decoded(waves, time.perf_counter() - start_s)
 
 
-def _cut_into_chunks(files: Sequence[AudioFile], rooms: Sequence[int], start: int, chunk_samples: int) -> list[Chunk]:
-    """Runs of files that are `chunk_samples` long together, or one that is longer."""
+def cut_into_chunks(files: Sequence[AudioFile], sample_rate_hz: int, start: int = 0) -> list[Chunk]:
+    """Tasks for processes or threads: runs of files that are `CHUNK_S` long together, or one that is longer.
+
+    Args:
+        files: to be decoded.
+        sample_rate_hz: wanted.
+        start: of the room for all of them.
+    """
+    rooms = [samples_of(file, sample_rate_hz) for file in files]
     chunks: list[Chunk] = []
     begin = 0
     for end in range(1, len(files) + 1):
-        if end == len(files) or sum(rooms[begin : end + 1]) > chunk_samples:
+        if end == len(files) or sum(rooms[begin : end + 1]) > CHUNK_S * sample_rate_hz:
             chunks.append(Chunk(tuple(files[begin:end]), tuple(rooms[begin:end]), start + sum(rooms[:begin])))
             begin = end
     return chunks

@@ -6,6 +6,7 @@ parts. What shares a group depends on a part's clips alone, so a part has the sa
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from atrkit.audio.read import UnusableAudioError
@@ -16,11 +17,12 @@ from atrkit.workflows.decode_ahead import (
     CHUNK_S,
     UNREADABLE,
     DecodingThreads,
+    cut_into_chunks,
     refuse_changed_audio,
     samples_of,
 )
 from atrkit.workflows.decode_processes import DecodingProcesses
-from atrkit.workflows.encode_pipeline import GROUPS_WAITING, EncodedClip, EncodePipeline, Part, Progress
+from atrkit.workflows.encode_pipeline import GROUPS_WAITING, EncodedClip, EncodePipeline, Part, Progress, groups_of
 from atrkit.workflows.throughput import Balance
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ WORKERS = available_cores()
 GPU_THREADS = 2  # one prepares a batch while the other's is computed
 # our choice: processes take a second to start, in which threads decode an hour of audio
 WORTH_PROCESSES_S = 3600.0
+# more only take memory and time to start; some wait for the disk, so there may be more than cores
+_MOST_PROCESSES_PER_CORE = 4
+# our choice: twelve recordings of ten minutes at once, in 0.9 GB at 32 kHz
+LONG_CLIPS_AHEAD_S = 7200.0
 
 
 def encode_parts(
@@ -42,6 +48,7 @@ def encode_parts(
     decoders: int | None = None,
     on_clips: Callable[[int, float], None],
     balance: Balance | None = None,
+    on_remark: Callable[[str], None] | None = None,
 ) -> Generator[tuple[int, list[EncodedClip | UnusableAudioError]], None, None]:
     """Decode and encode parts of a dataset.
 
@@ -53,9 +60,11 @@ def encode_parts(
         parts: each with its number.
         encoder: what encodes; its batch size at the start decides how many clips share a group.
         decoders: processes that decode; 0: threads of this one do. None: processes where the model runs on a GPU and
-            there is more than an hour of audio; on a CPU model and decoding share the cores anyway.
-        on_clips: told of clips that are done, and how many seconds they are long.
+            there is more than an hour of audio; on a CPU model and decoding share the cores anyway. More than four
+            per core, or than there are tasks, are not started.
+        on_clips: told how many clips are done, and how many seconds of audio were encoded for them.
         balance: told what the model did, and what it waited for.
+        on_remark: told of fewer decoders than were asked for.
 
     Returns:
         Each part in turn with one entry per clip, in the clips' order. Close the iterator when you stop before its end.
@@ -73,6 +82,8 @@ def encode_parts(
         decoders = max(1, WORKERS - GPU_THREADS) if is_worth_it and not is_on_cpu else 0
     if decoders < 0:
         raise UsageError(f"decoders: {decoders} is no number of processes; 0 decodes in threads")
+    if decoders:
+        decoders = _useful_decoders(decoders, all_parts, encoder, on_remark or (lambda remark: None))
     threads = WORKERS if is_on_cpu else GPU_THREADS
     pipeline = EncodePipeline(all_parts, encoder, threads, balance or Balance())
     room = _room_samples(all_parts, encoder, threads, decoders or WORKERS)
@@ -86,14 +97,32 @@ def encode_parts(
                 yield message.number, message.finished_entries()
 
 
+def _useful_decoders(asked: int, parts: Sequence[Part], encoder: "Encoder", on_remark: Callable[[str], None]) -> int:
+    """How many of the processes that were asked for would have something to do."""
+    groups = (group for part in parts for group in groups_of(part, encoder, encoder.batch_size))
+    tasks = sum(len(cut_into_chunks(group.files, encoder.sample_rate_hz)) for group in groups)
+    useful = max(1, min(asked, _MOST_PROCESSES_PER_CORE * WORKERS, tasks))
+    if useful < asked:
+        why = "there is no work for more" if useful == max(1, tasks) else f"{_MOST_PROCESSES_PER_CORE} per core"
+        on_remark(f"{useful} of {asked} processes decode: {why}")
+    return useful
+
+
 def _room_samples(parts: Sequence[Part], encoder: "Encoder", threads: int, decoders: int) -> int:
-    """How much audio may be in memory: groups being encoded or ready, two tasks per decoder, and the longest clip."""
+    """How much audio may be in memory, in float32.
+
+    Groups being encoded or ready, and two tasks per decoder, are minutes of audio: 45 MB on two cores and 32 kHz,
+    0.3 GB with batches of 32 and 14 decoders. Each thread and each decoder may have one of the longest clips besides,
+    as long as these are not more than `LONG_CLIPS_AHEAD_S` together; of longer ones there may be two, so that one is
+    decoded while the other is encoded (0.9 GB with recordings of an hour at 32 kHz).
+    """
     from atrkit.encoders.batching import SECONDS_PER_ITEM
 
     rate_hz = encoder.sample_rate_hz
     seconds = (threads + GROUPS_WAITING) * encoder.batch_size * SECONDS_PER_ITEM + 2 * decoders * CHUNK_S
-    longest = max((samples_of(clip.best_file(rate_hz), rate_hz) for part in parts for clip in part.clips), default=0)
-    return int(seconds * rate_hz) + longest
+    lengths = (samples_of(clip.best_file(rate_hz), rate_hz) for part in parts for clip in part.clips)
+    longest = nlargest(threads + decoders, lengths)
+    return int(seconds * rate_hz) + min(sum(longest), max(sum(longest[:2]), int(LONG_CLIPS_AHEAD_S * rate_hz)))
 
 
 @contextmanager

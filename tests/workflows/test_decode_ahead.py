@@ -78,6 +78,15 @@ def test_there_is_room_for_so_much_and_no_more_until_some_is_released(make_recor
         assert np.array_equal(decodings[1].result().waves[0], kept_N), "what is not released stays as it is"
 
 
+def test_what_never_fits_is_not_waited_for(make_recordings):
+    dataset = make_recordings([1.0])
+    with (
+        closing(Desk(DecodingThreads, 1, dataset, ahead_samples=RATE_HZ - 1)) as desk,
+        pytest.raises(ValueError, match="16000 samples never fit into 15999"),
+    ):
+        desk.decoders.begin(desk.files)
+
+
 def test_a_file_longer_than_the_manifest_says_comes_whole(make_recordings):
     dataset = make_recordings([0.5, 0.5, 0.5])
     clips = [replace(clip, frames=1000 if clip.id == "01.wav" else clip.frames) for clip in dataset.clips]

@@ -1,6 +1,7 @@
 """Clips come through an encoder in the order they went in, with the same bits whatever happened around them."""
 
 import multiprocessing
+import queue
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -152,38 +153,109 @@ def test_room_grows_with_batches_and_decoders_and_the_longest_clip(make_recordin
     def room_s(parts, batch_size, threads, decoders):
         return encode_ahead._room_samples(parts, fake_encoder(batch_size), threads, decoders) / RATE_HZ
 
-    assert room_s(parts, 1, 1, 1) == 30 + 60 + 0.5
-    assert room_s(parts, 32, 2, 14) == 4 * 320 + 840 + 0.5
-    assert room_s(with_hour, 1, 1, 1) - room_s(parts, 1, 1, 1) == 3600 - 0.5
+    assert room_s(parts, 1, 1, 1) == 30 + 60 + 2 * 0.5
+    assert room_s(parts, 32, 2, 14) == 4 * 320 + 840 + 2 * 0.5, "there are no more than two"
+    assert room_s(with_hour, 1, 1, 1) == 30 + 60 + 3600 + 0.5
+
+
+@pytest.mark.parametrize(
+    ("minutes", "threads", "room_minutes"),
+    [(10, 1, 20), (10, 2, 40), (10, 4, 80), (10, 8, 120), (60, 4, 120), (180, 4, 360)],
+)
+def test_each_thread_has_room_for_a_long_clip_up_to_two_hours_or_two_clips(
+    make_recordings, fake_encoder, minutes, threads, room_minutes
+):
+    """For each a clip to encode and one to decode: with room for one clip, all threads but one would wait for it."""
+    (clip,) = make_recordings([0.1]).clips
+    long = [replace(clip, frames=60 * minutes * RATE_HZ)] * 50
+    parts = [encode_pipeline.Part(0, long, [None] * 50, 50)]
+    room_s = encode_ahead._room_samples(parts, fake_encoder(), threads, threads) / RATE_HZ
+    assert room_s - 10 * (threads + 2) - 60 * threads == 60 * room_minutes
 
 
 def test_results_do_not_pile_up_while_a_part_is_written(make_recordings, monkeypatch, fake_encoder):
     """Parts of which none is longer than the results that may wait: two are begun, the third when one is taken."""
     monkeypatch.setattr(encode_pipeline, "RESULTS_AHEAD_S", 0.1)
     dataset = make_recordings([0.5] * 12)
-    is_held = threading.Event()
+    encoder, held_after = fake_encoder(), queue.SimpleQueue()
+
+    def count_encoded():
+        return sum(map(len, encoder.batches))
 
     class Telling(Balance):
-        def observe(self, *, busy=0, waiting=0, held=0):
-            if held and not busy:
-                is_held.set()
-            super().observe(busy=busy, waiting=waiting, held=held)
+        def observe(self, **threads):
+            if threads == {"busy": 0, "waiting": 0, "held": encode_ahead.WORKERS, "cramped": 0}:
+                held_after.put(count_encoded())
+            super().observe(**threads)
 
-    encoder, balance = fake_encoder(), Telling()
+    balance = Telling()
+    monkeypatch.setattr(encode_ahead, "WORKERS", 1)
     results = encode_parts(
         dataset, parts_of(dataset, 3, 3, 3, 3), encoder, on_clips=lambda count, audio_s: None, balance=balance
     )
     for taken in range(4):
         next(results)
         if taken < 2:
-            assert is_held.wait(PATIENCE_S)
-            is_held.clear()
-            assert sum(map(len, encoder.batches)) == 3 * (taken + 2)
+            expected = 3 * (taken + 2)
+            while held_after.get(timeout=PATIENCE_S) != expected:
+                continue
+            assert count_encoded() == expected
     assert list(results) == []
     assert balance.held_s > 0
 
 
-def test_progress_and_balance_count_every_clip(make_recordings, fake_encoder):
+class WaitingUntil(Balance):
+    """Lets a test wait for what is said of the threads.
+
+    Args:
+        is_it: of what `observe` is told.
+    """
+
+    def __init__(self, is_it):
+        super().__init__()
+        self._is_it = is_it
+        self.has_come = threading.Event()
+
+    def observe(self, **threads):
+        super().observe(**threads)
+        if self._is_it(threads):
+            self.has_come.set()
+
+
+def encoding_after(fake_encoder, event):
+    class Waiting(fake_encoder):
+        def encode(self, waves):
+            assert event.wait(PATIENCE_S)
+            return super().encode(waves)
+
+    encoder = Waiting()
+    encoder.batch_size = 0.05  # one clip of 0.5 s
+    return encoder
+
+
+def test_threads_without_room_for_their_audio_are_short_of_memory_not_of_a_disk(
+    make_recordings, monkeypatch, fake_encoder
+):
+    """Room for one clip, and three threads: one encodes it, two cannot even begin."""
+    monkeypatch.setattr(encode_ahead, "WORKERS", 3)
+    monkeypatch.setattr(encode_ahead, "_room_samples", lambda *arguments: RATE_HZ // 2)
+    dataset = make_recordings([0.5] * 4)
+    balance = WaitingUntil(lambda threads: threads == {"busy": 1, "waiting": 0, "held": 0, "cramped": 2})
+    encoded(dataset, parts_of(dataset, 4), encoding_after(fake_encoder, balance.has_come), balance=balance)
+    assert balance.held_s == 0
+    assert balance.bottleneck == "memory"
+
+
+def test_parts_that_are_not_finished_do_not_wait_for_the_disk(make_recordings, monkeypatch, fake_encoder):
+    """No third part may begin before there is room for its results; nobody could write the first two yet."""
+    monkeypatch.setattr(encode_ahead, "WORKERS", 3)
+    monkeypatch.setattr(encode_pipeline, "RESULTS_AHEAD_S", 0.1)
+    dataset = make_recordings([0.5] * 3)
+    balance = WaitingUntil(lambda threads: threads == {"busy": 2, "waiting": 0, "held": 0, "cramped": 1})
+    encoded(dataset, parts_of(dataset, 1, 1, 1), encoding_after(fake_encoder, balance.has_come), balance=balance)
+
+
+def test_progress_counts_every_clip_and_audio_only_where_it_was_encoded(make_recordings, fake_encoder):
     dataset = make_recordings([0.5, 0.25, 0.25, 1.0])
     Path(dataset.clips[1].path).unlink()
     told, balance = [], Balance()
@@ -196,8 +268,8 @@ def test_progress_and_balance_count_every_clip(make_recordings, fake_encoder):
             balance=balance,
         )
     )
-    assert np.sum(told, axis=0).tolist() == [4, 2.0]
-    assert balance.audio_s == 2.0
+    assert np.sum(told, axis=0).tolist() == [4, 1.75]
+    assert balance.audio_s == 1.75
     assert balance.busy_s > 0 and balance.decode_s > 0 and balance.wall_s > 0
     assert "times real time; limit: " in balance.sentence
 
@@ -218,7 +290,7 @@ def test_no_clips_and_empty_parts_are_fine(make_recordings, fake_encoder):
         ("cuda", 3599, None, 0),
         ("cuda", 3601, None, 14),
         ("cuda", 3601, 0, 0),
-        ("cuda", 3, 5, 5),
+        ("cuda", 300, 5, 5),
         ("cpu", 3, 1, 1),
     ],
 )
@@ -238,12 +310,42 @@ def test_processes_decode_where_a_gpu_would_wait_or_when_asked(
     monkeypatch.setattr(encode_ahead, "DecodingProcesses", choose("processes"))
     monkeypatch.setattr(encode_ahead, "WORKERS", 16)
     dataset = make_recordings([0.5])
-    clip = replace(dataset.clips[0], frames=seconds * RATE_HZ)
+    clip = replace(dataset.clips[0], frames=seconds * RATE_HZ // 20)
     encoder = fake_encoder()
     encoder.device = SimpleNamespace(type=device)
     with pytest.raises(KeyboardInterrupt):
-        encoded(dataset, [(0, [clip])], encoder, decoders=decoders)
+        encoded(dataset, [(0, [clip] * 20)], encoder, decoders=decoders)
     assert chosen == [("processes", processes) if processes else ("threads", 16)]
+
+
+@pytest.mark.parametrize(
+    ("num_clips", "asked", "started", "remark"),
+    [
+        (100, 999, 8, "8 of 999 processes decode: 4 per core"),
+        (100, 8, 8, None),
+        (5, 7, 5, "5 of 7 processes decode: there is no work for more"),
+        (5, 999, 5, "5 of 999 processes decode: there is no work for more"),
+        (0, 3, 1, "1 of 3 processes decode: there is no work for more"),
+    ],
+)
+def test_no_more_processes_than_are_of_use(
+    make_recordings, monkeypatch, fake_encoder, num_clips, asked, started, remark
+):
+    """Clips of 20 s: each is a task of its own."""
+    chosen, remarks = [], []
+
+    def start(dataset, sample_rate_hz, ahead_samples, on_done, workers):
+        chosen.append(workers)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(encode_ahead, "DecodingProcesses", start)
+    monkeypatch.setattr(encode_ahead, "WORKERS", 2)
+    dataset = make_recordings([0.5])
+    clip = replace(dataset.clips[0], frames=20 * RATE_HZ)
+    with pytest.raises(KeyboardInterrupt):
+        encoded(dataset, [(0, [clip] * num_clips)], fake_encoder(), decoders=asked, on_remark=remarks.append)
+    assert chosen == [started]
+    assert remarks == ([remark] if remark else [])
 
 
 def test_less_than_no_process_is_refused(make_recordings, fake_encoder):

@@ -17,7 +17,7 @@ from atrkit.audio.read import load_mono
 from atrkit.datasets import save_dataset
 from atrkit.errors import DivergedError, IntegrityError, ResourceError
 from atrkit.workflows import decode_ahead, encode_ahead, encode_pipeline
-from atrkit.workflows.encode_ahead import encode_parts
+from atrkit.workflows.encode_ahead import EncodedClip, encode_parts
 
 RATE_HZ = 8000  # of the fake encoder
 PATIENCE_S = 60
@@ -110,6 +110,30 @@ def test_whoever_stops_does_not_wait_for_a_clip(make_recordings, monkeypatch, de
     before = len(encoder.batches)
     may_end.set()
     assert len(encoder.batches) - before <= 1, "what had not begun is not begun"
+
+
+@pytest.mark.parametrize("there", [0, 12, 23], ids=["first", "middle", "last"])
+def test_nothing_hangs_where_almost_all_recordings_are_gone(make_recordings, monkeypatch, fake_encoder, there):
+    """Groups of which nothing can be encoded give their room back while there is nobody else to look for some."""
+    monkeypatch.setattr(encode_ahead, "_room_samples", lambda *arguments: RATE_HZ // 2)  # one clip
+    dataset = make_recordings([0.5] * 24)
+    for number, clip in enumerate(dataset.clips):
+        if number != there:
+            Path(clip.path).unlink()
+    encoder = fake_encoder()
+    encoder.batch_size = 0.05  # one clip of 0.5 s
+    outcomes = []
+
+    def extract_again_and_again():
+        for _ in range(10):
+            results = encoded(dataset, parts_of(dataset, 8, 8, 8), encoder)
+            kept = [isinstance(entry, EncodedClip) for _, entries in results for entry in entries]
+            outcomes.append(kept == [number == there for number in range(24)])
+
+    extraction = threading.Thread(target=extract_again_and_again, daemon=True)  # so that a hang ends with the tests
+    extraction.start()
+    extraction.join(PATIENCE_S / 3)
+    assert outcomes == [True] * 10, f"{len(outcomes)} extractions of 10 came to their end"
 
 
 PARENT = """

@@ -1,4 +1,4 @@
-"""What is booked for the model, the decoding and the disk, on a clock that is set by hand."""
+"""What is booked for the model, the decoding, the disk and the memory, on a clock that is set by hand."""
 
 import pytest
 
@@ -51,6 +51,11 @@ def test_threads_without_anything_to_do_are_in_no_share(clock):
         ({"busy": 98, "waiting": 2}, "limit: the model, which waited 2 % of the time for audio"),
         ({"busy": 39, "waiting": 61}, "limit: decoding; the model waited 61 % of the time for audio"),
         ({"busy": 70, "waiting": 10, "held": 20}, "limit: writing; the model waited 20 % of the time for the disk"),
+        (
+            {"busy": 60, "waiting": 10, "held": 5, "cramped": 25},
+            "limit: memory; the model waited 25 % of the time for room for more audio",
+        ),
+        ({"busy": 90, "waiting": 4, "held": 6}, "limit: writing; the model waited 6 % of the time for the disk"),
         ({"busy": 100}, "limit: the model, which waited 0 % of the time for audio"),
     ],
 )
