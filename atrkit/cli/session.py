@@ -170,10 +170,18 @@ def ending_at_once_when_interrupted() -> Iterator[None]:
         # daemons too: a thread pool's are waited for whatever they are
         is_busy = threading.active_count() > 1
         if is_busy and leaving.code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
+            _free_named_semaphores()
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(leaving.code)
         raise
+
+
+def _free_named_semaphores() -> None:
+    """Do what multiprocessing does at the end of Python; else its tracker frees them, and complains on the screen."""
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util._run_finalizers(0)
 
 
 @contextmanager
@@ -218,10 +226,12 @@ def _describe(error: BaseException) -> tuple[int, str]:
         case BrokenPipeError():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1, "the reader of this command's output went away"
+        case OSError(filename=None):
+            return 4, error.strerror or str(error)
         case OSError():
             from atrkit.files import as_resource_error
 
-            return 4, str(as_resource_error(error, Path(error.filename or ".")))
+            return 4, str(as_resource_error(error, Path(error.filename)))
         case _:
             reason = f"{type(error).__name__}: {error}".split("\n")[0]
             return 1, f"this is a bug in atrkit, please report it with the output of --debug: {reason}"

@@ -10,13 +10,17 @@ Torch packs weights when it compiles for a CPU with frozen weights; the operator
 is pinned to one minor version (pyproject.toml), and tests/encoders/test_folding.py sees it when they change.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def fold_batch_norms(network: nn.Module) -> None:
@@ -99,11 +103,17 @@ def pack_convolutions(network: nn.Module, input_sizes: dict[str, list[int]]) -> 
         setattr(network.get_submodule(parent), own_name, PackedConv2d(convolution, size))
 
 
-def convolution_input_sizes(network: nn.Module, run: Callable[[], object]) -> dict[str, list[int]]:
+def convolution_input_sizes(network: Network, run: Callable[[Network], object]) -> dict[str, list[int]]:
     """What every convolution gets to see when `run` runs the network, by its name.
 
-    With a network and an input on torch's device "meta" that costs nothing.
+    With a network and an input on torch's device "meta" that costs nothing. What runs is a copy without its norms: they
+    change no size, and on "meta" torch imports its compiler for them, which takes a second.
     """
+    network = copy.deepcopy(network)
+    for name, module in list(network.named_modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            parent, _, own_name = name.rpartition(".")
+            setattr(network.get_submodule(parent), own_name, nn.Identity())
     sizes: dict[str, list[int]] = {}
 
     def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
@@ -111,7 +121,7 @@ def convolution_input_sizes(network: nn.Module, run: Callable[[], object]) -> di
 
     convolutions = {name: module for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
     handles = [module.register_forward_pre_hook(note(name)) for name, module in convolutions.items()]
-    run()
+    run(network)
     for handle in handles:
         handle.remove()
     return sizes

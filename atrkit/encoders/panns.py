@@ -12,7 +12,7 @@ from atrkit.encoders.checkpoints import Checkpoint
 from atrkit.encoders.folding import can_pack, convolution_input_sizes, fold_batch_norms, pack_convolutions
 from atrkit.encoders.frontends import mel_spectrogram_batch, slaney_mel_bank, to_decibel
 from atrkit.encoders.mobilenet import audioset_labels
-from atrkit.encoders.panns_networks import NUM_BANDS, panns_network
+from atrkit.encoders.panns_networks import NUM_BANDS, PannsNetwork, panns_network
 from atrkit.encoders.weights import FRONT_END_BUFFERS, load_weights
 from atrkit.errors import UsageError
 
@@ -95,9 +95,9 @@ class PannsEncoder(Encoder):
             pack_convolutions(self._network, input_sizes)
         self._is_compiled = is_compiled
 
-    def _run_without_values(self) -> None:
+    def _run_without_values(self, network: PannsNetwork) -> None:
         num_frames = _USUAL_CLIP_S * self.sample_rate_hz // self._hop_samples + 1
-        self._network.feature_map(torch.empty(1, 1, num_frames, NUM_BANDS, device="meta"), [num_frames])
+        network.feature_map(torch.empty(1, 1, num_frames, NUM_BANDS, device="meta"), [num_frames])
 
     def mel(self, waves: list[Float32Array]) -> tuple[Tensor, list[int]]:
         """The network's input: (B, n // hop + 1 frames, 64 bands) in dB, and how many frames are each wave's own."""

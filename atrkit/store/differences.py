@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+_SAID_FIRST = ("encoder", "settings", "variant", "clip_output", "pool_time_s", "pca", "long_audio", "precision")
+
 
 def first_difference(there: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> str | None:
     """The first setting in which two provenances differ, in words, or None.
@@ -10,7 +12,7 @@ def first_difference(there: dict[str, Any], asked: dict[str, Any], prefix: str =
     >>> first_difference({"encoder": "x", "settings": {"hop": 320}}, {"encoder": "x", "settings": {"hop": 160}})
     'settings.hop is 320 there and 160 now'
     """
-    for key in sorted(set(there) | set(asked)):
+    for key in sorted(set(there) | set(asked), key=_as_users_think):
         old, new = there.get(key), asked.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             inner = first_difference(old, new, f"{prefix}{key}.")
@@ -19,6 +21,11 @@ def first_difference(there: dict[str, Any], asked: dict[str, Any], prefix: str =
         elif old != new:
             return f"{prefix}{key} is {old} there and {new} now"
     return None
+
+
+def _as_users_think(key: str) -> tuple[int, str]:
+    """What can be said to a command comes before what follows from it."""
+    return (_SAID_FIRST.index(key) if key in _SAID_FIRST else len(_SAID_FIRST), key)
 
 
 def describe_difference(there: dict[str, Any], asked: dict[str, Any]) -> str | None:

@@ -79,7 +79,10 @@ def make_parts(
     todo = [part for part in wanted if part not in finished]
     if len(todo) < len(wanted):
         there = len(wanted) - len(todo)
-        session.say(f"{there} of {len(wanted)} parts are there from an earlier call; making the others")
+        others = "making the others" if todo else "none is left to make"
+        session.say(f"{there} of {len(wanted)} parts are there from an earlier call; {others}")
+    if not todo:
+        return []
     clips_of = {part: [dataset.clips[index] for index in plan.parts[part]] for part in todo}
     total = sum(map(len, clips_of.values()))
     balance = Balance()

@@ -85,6 +85,7 @@ def merge_shards(session: Session, dataset: Dataset, encoder_name: str, *, stric
         was_there = path.is_file()
         if was_there:
             embeddings = load_embeddings(path, mapped=True)
+            _refuse_other_encoder(embeddings.provenance, encoder_name, path)
             _refuse_other_dataset(clips_record(embeddings), dataset, path)
         else:
             plan = parts.plan()
@@ -94,6 +95,11 @@ def merge_shards(session: Session, dataset: Dataset, encoder_name: str, *, stric
     if strict:
         refuse_problems(path, embeddings)
     return ExtractOutcome(path, embeddings, was_there=was_there, parts_made=0)
+
+
+def _refuse_other_encoder(provenance: dict[str, Any], encoder_name: str, path: Path) -> None:
+    if provenance["encoder"] != encoder_name:
+        raise IntegrityError(f"{path} holds embeddings of {provenance['encoder']}: was it copied there? delete it")
 
 
 def _refuse_other_dataset(there: dict[str, Any], dataset: Dataset, place: Path) -> None:

@@ -87,7 +87,7 @@ def test_folding_changes_nothing_and_leaves_norms_without_a_convolution_before_t
 @pytest.mark.parametrize("is_folded", [True, False], ids=["folded", "not folded"])
 @pytest.mark.parametrize("size", [(2, 3, 20, 7), (1, 3, 1, 1), (5, 3, 33, 7)], ids=str)
 def test_packing_changes_nothing_whatever_size_is_run(block, x, expected, size, is_folded):
-    sizes = convolution_input_sizes(block, lambda: block(torch.empty(size)))
+    sizes = convolution_input_sizes(block, lambda network: network(torch.empty(size)))
     if is_folded:
         fold_batch_norms(block)
     pack_convolutions(block, sizes)
@@ -112,7 +112,7 @@ def test_packed_bf16_is_what_torch_makes_of_bf16(x):
 
 def test_sizes_are_those_of_each_convolutions_input(block):
     block.to("meta")
-    assert convolution_input_sizes(block, lambda: block(torch.empty(1, 3, 20, 7, device="meta"))) == {
+    assert convolution_input_sizes(block, lambda network: network(torch.empty(1, 3, 20, 7, device="meta"))) == {
         "conv1": [1, 3, 20, 7],
         "conv2": [1, 8, 20, 7],
         "downsample.1": [1, 3, 20, 7],

@@ -58,7 +58,6 @@ def test_with_no_room_for_one_clip_there_is_one_line_and_nothing_half(mine, cnn1
     assert not list(mine.workspace.rglob("cnn10.h5")) and not list(mine.workspace.rglob("*.part"))
 
 
-@pytest.mark.xfail(strict=True, reason="short clips: --batch-size 1 is said again for every group")
 def test_each_halving_is_said_once(mine, cnn10, room_for):
     room_for(1)
     said = mine(*cnn10, "--batch-size", 4).stderr.splitlines()

@@ -43,7 +43,7 @@ def assert_ended_well(job, number, started):
 
 
 INT, TERM = CODES
-QUICK = [("encoding", 2, INT)]
+QUICK = [("encoding", 0, INT)]
 OTHERS = [
     pytest.param(moment, workers, number, marks=pytest.mark.faults)
     for moment in MOMENTS
@@ -133,7 +133,8 @@ def test_signals_at_random_instants(nursery, copy_of_mine, undisturbed, digests,
               f"at most {max(seconds):.2f} s, bytes equal")  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [INT, pytest.param(TERM, marks=pytest.mark.faults)])
+@pytest.mark.faults
+@pytest.mark.parametrize("number", [INT, TERM])
 def test_a_signal_while_weights_are_downloaded(
     nursery, copy_of_mine, weights, server, tmp_path, number, digests, undisturbed, cnn10
 ):

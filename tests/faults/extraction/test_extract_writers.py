@@ -18,7 +18,7 @@ def named(pair):
 @pytest.mark.parametrize(
     ("pair", "rounds"),
     [
-        pytest.param((FIRST, WHOLE), 1, id="one round"),
+        pytest.param((FIRST, WHOLE), 1, id="one round", marks=pytest.mark.faults),
         *(pytest.param(pair, 20, id=named(pair), marks=pytest.mark.faults) for pair in PAIRS),
     ],
 )
