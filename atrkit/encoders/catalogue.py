@@ -91,7 +91,7 @@ _VGGISH_LICENCE = "Apache 2.0 (its repository), Google; converted by Harri Taylo
 _VGGSOUND_LICENCE = "not stated for the weights, Honglie Chen et al."
 
 _PUBLISHER = "the publisher"
-_THIRD_PARTIES = "unrelated public projects, each of its own download"
+_THIRD_PARTIES = "third parties, each of its own download"
 
 
 def _panns(name: str, file_name: str, **facts: str | float | None) -> CheckpointSpec:
@@ -212,7 +212,7 @@ ENCODERS: dict[str, EncoderSpec] = {
         EncoderSpec("mn04", 32000, 0.32, 384, 384, 514, "ours", checkpoints={"": _MN04}),
         EncoderSpec("cnn14", 32000, 0.32, 2048, 2048, 9920, "001, 003: CNN14", _CLIP_OUTPUT, {"": _CNN14}),
         EncoderSpec("cnn14_16k", 16000, 0.32, 2048, 2048, 4960, "001, 003: CNN14", _CLIP_OUTPUT, {"": _CNN14_16K}),
-        EncoderSpec("cnn10", 32000, 0.16, 512, 512, 4800, "001: the captioner", _CLIP_OUTPUT, {"": _CNN10}),
+        EncoderSpec("cnn10", 32000, 0.16, 512, 512, 4800, "001: captioner", _CLIP_OUTPUT, {"": _CNN10}),
         EncoderSpec("resnet38", 32000, 0.32, 2048, 2048, 9920, "001: ResNet38", _CLIP_OUTPUT, {"": _RESNET38}),
         EncoderSpec(
             "convnext_tiny",

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from atrkit.encoders.wrong_files import kind_of_wrong_file
 from atrkit.errors import IntegrityError
 
 _NUMBER_KINDS = "fiu"
@@ -96,16 +97,19 @@ def read_torch_file(path: Path) -> object:
         path: of a file in either of torch's formats; tensors come to the CPU.
 
     Raises:
-        IntegrityError: it holds more than tensors, plain values and numpy's numbers, or is damaged. Nothing was run.
+        IntegrityError: it holds more than tensors, plain values and numpy's numbers, is damaged, or is another kind of
+            file, which is said where its first bytes show it. Nothing was run.
     """
     try:
         with _reading, warnings.catch_warnings(), torch.serialization.safe_globals(_STAND_INS):
             warnings.simplefilter("ignore")  # torch's remarks on odd pickles: the errors below say it in one line
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise IntegrityError(
-            f"{path} is refused: it holds more than tensors, or is damaged, and reading it could run code; "
-            "use the published file"
-        ) from error
     except Exception as error:  # a damaged file can make the reader fail in any way
+        if kind := kind_of_wrong_file(path):
+            raise IntegrityError(f"{path} cannot be read: {kind}; use the published file") from error
+        if isinstance(error, pickle.UnpicklingError):
+            raise IntegrityError(
+                f"{path} is refused: it holds more than tensors, or is damaged, and reading it could run code; "
+                "use the published file"
+            ) from error
         raise IntegrityError(f"{path} is no readable torch checkpoint; use the published file") from error

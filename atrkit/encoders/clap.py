@@ -1,7 +1,6 @@
 """The audio side of CLAP: vectors that lie beside those of captions, of any `ClapModel` of transformers."""
 
-import math
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch.nn import functional
 from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running
 from atrkit.encoders.clap_files import ClapFiles, ClapFrontEnd, find_clap, front_end_of, read_audio_weights
 from atrkit.encoders.frontends import mel_spectrogram_batch, to_decibel
+from atrkit.encoders.ten_seconds import FRAMES_PER_WINDOW, left_out_samples, of_its_own, window_starts
 from atrkit.encoders.weights import fill
 from atrkit.errors import UsageError
 
@@ -21,8 +21,6 @@ _N_FFT = 1024
 _HOP_SAMPLES = 480
 _NUM_BANDS = 64
 _WINDOW_SAMPLES = 10 * _SAMPLE_RATE_HZ
-_FRAMES_PER_WINDOW = 32
-_SAMPLES_PER_FRAME = _WINDOW_SAMPLES // _FRAMES_PER_WINDOW
 _COMPUTED_ENTRY = "relative_position_index"  # of the attention's windows: follows from their size
 
 
@@ -49,12 +47,14 @@ class ClapEncoder(Encoder):
 
     The network sees ten seconds. The original takes random ten seconds of a longer clip; here a longer clip is seen in
     windows of 10 s, and its vector is the mean of the windows' vectors, weighted by their seconds, on the sphere again.
-    A shorter clip is repeated as often as it fits whole, then zeros follow, as the original does.
+    A shorter clip, and the rest of a longer one, is repeated as often as it fits whole, then zeros follow, as the
+    original does; a rest under half a frame (0.15625 s) is left out.
 
     Args:
         checkpoint: a folder of a `ClapModel` that transformers saved, or a hub id as laion/clap-htsat-unfused. Only
             safetensors or a pickle of tensors is read; no code of the model's is run.
         running: how to run.
+        on_remark: told before a model is downloaded, and which commit of it is used.
 
     Raises:
         UsageError: no checkpoint, or a model with another front end or another length of window.
@@ -62,8 +62,8 @@ class ClapEncoder(Encoder):
         IntegrityError: the weights are damaged, unsafe, or others than the configuration says.
 
     Source: Wu et al., "Large-scale contrastive language-audio pretraining with feature fusion and keyword-to-caption
-    augmentation", ICASSP 2023; front end of transformers' ClapFeatureExtractor. Windows, frames as the mean over the 2
-    rows of frequency, and leaving out a rest under 0.01 s are our choice.
+    augmentation", ICASSP 2023; front end of transformers' ClapFeatureExtractor. Windows, and frames as the mean over
+    the 2 rows of frequency, are our choice.
     """
 
     name = "clap"
@@ -71,10 +71,12 @@ class ClapEncoder(Encoder):
     min_samples = 1
     window_samples = _WINDOW_SAMPLES
 
-    def __init__(self, checkpoint: str | Path | None, running: Running) -> None:
-        files = find_clap(checkpoint)
+    def __init__(
+        self, checkpoint: str | Path | None, running: Running, on_remark: Callable[[str], None] | None = None
+    ) -> None:
+        files = find_clap(checkpoint, on_remark)
         front_end = front_end_of(files)
-        self._start(_SAMPLES_PER_FRAME / _SAMPLE_RATE_HZ, running, _outputs(front_end))
+        self._start(_WINDOW_SAMPLES / FRAMES_PER_WINDOW / _SAMPLE_RATE_HZ, running, _outputs(front_end))
         self.checkpoint_path, self.checkpoint_sha256 = files.folder, files.sha256
         if front_end.is_assumed:
             self.checkpoint_note = (
@@ -93,14 +95,17 @@ class ClapEncoder(Encoder):
         waves = [torch.from_numpy(window_N).to(self.device) for window_N in windows]
         return mel_spectrogram_batch(waves, self._window_W, _HOP_SAMPLES, self._mel_bank_KM, to_decibel)[0]
 
+    def unheard_samples(self, num_samples: int) -> int:
+        """Samples at the end of a wave of this length that leave no trace in the output."""
+        return left_out_samples(num_samples, _WINDOW_SAMPLES)
+
     def _windows(self, wave_N: Float32Array) -> list[Float32Array]:
-        last_start = max(0, len(wave_N) - _HOP_SAMPLES)
-        starts = range(0, last_start + 1, _WINDOW_SAMPLES)
+        starts = window_starts(len(wave_N), _WINDOW_SAMPLES)
         return [_repeated(wave_N[start : start + _WINDOW_SAMPLES]) for start in starts]
 
     def _encode_windows(self, waves: list[Float32Array]) -> list[list[EncodedWindow]]:
         clips = super()._encode_windows(waves)
-        return [_of_its_own(clip, len(wave_N)) for clip, wave_N in zip(clips, waves, strict=True)]
+        return [of_its_own(clip, len(wave_N), _WINDOW_SAMPLES) for clip, wave_N in zip(clips, waves, strict=True)]
 
     def _frames_of(self, windows: list[Float32Array]) -> list[EncodedWindow]:
         mel_BTM = self.mel(windows)
@@ -125,7 +130,7 @@ def _outputs(front_end: ClapFrontEnd) -> dict[str, Any]:
         "clip": "mean of windows of norm 1, weighted by their seconds; norm 1",
         "short_audio": "repeated as often as it fits into 10 s, then zeros; 32 frames",
         "long_audio": "windows of 10 s, the last one as short audio with the frames of its own seconds; "
-        "a rest under 0.01 s is left out",
+        "a rest under 0.15625 s is left out",
     }
 
 
@@ -141,10 +146,10 @@ def _audio_tower(files: ClapFiles) -> _AudioTower:
     except Exception as error:  # whatever a configuration can say wrong
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise UsageError(f"{files.folder}: its config.json describes no CLAP network ({reason})") from error
-    if num_frames != _FRAMES_PER_WINDOW or config.num_mel_bins != _NUM_BANDS:
+    if num_frames != FRAMES_PER_WINDOW or config.num_mel_bins != _NUM_BANDS:
         raise UsageError(
             f"{files.folder}: its network makes {num_frames} frames of {config.num_mel_bins} bands, and only "
-            f"{_FRAMES_PER_WINDOW} of {_NUM_BANDS} are supported"
+            f"{FRAMES_PER_WINDOW} of {_NUM_BANDS} are supported"
         )
     computed = {key: value for key, value in network.state_dict().items() if key.endswith(_COMPUTED_ENTRY)}
     fill(network, read | computed, files.weights)
@@ -171,16 +176,6 @@ def _repeated(wave_N: Float32Array) -> Float32Array:
     """Ten seconds: whole repetitions, then zeros."""
     repeated_N = np.tile(wave_N, _WINDOW_SAMPLES // len(wave_N))
     return np.pad(repeated_N, (0, _WINDOW_SAMPLES - len(repeated_N)))
-
-
-def _of_its_own(clip: list[EncodedWindow], num_samples: int) -> list[EncodedWindow]:
-    """The windows of a clip; the last of several knows its length, and keeps the frames of its own sound."""
-    if len(clip) == 1:
-        return clip
-    *whole, last = clip
-    rest_samples = min(num_samples - len(whole) * _WINDOW_SAMPLES, _WINDOW_SAMPLES)
-    own_frames = math.ceil(rest_samples / _SAMPLES_PER_FRAME)
-    return [*whole, replace(last, frames_TF=last.frames_TF[:own_frames], samples=rest_samples)]
 
 
 def _weighted_mean(clip: list[EncodedWindow]) -> Tensor:

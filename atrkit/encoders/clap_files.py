@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from atrkit.encoders.weights import read_state_dict
+from atrkit.encoders.wrong_files import kind_of_wrong_file
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError, UsageError
 from atrkit.files import sha256_of_file
 
@@ -69,11 +70,12 @@ class ClapFrontEnd:
     is_assumed: bool
 
 
-def find_clap(source: str | Path | None) -> ClapFiles:
+def find_clap(source: str | Path | None, on_remark: Callable[[str], None] | None = None) -> ClapFiles:
     """The files of a `ClapModel` that transformers saved.
 
     Args:
         source: a folder, or a hub id as laion/clap-htsat-unfused, which is downloaded where it is not in the cache.
+        on_remark: told before a model is downloaded, and which commit of it is used.
 
     Raises:
         UsageError: no source.
@@ -86,7 +88,7 @@ def find_clap(source: str | Path | None) -> ClapFiles:
             "encoder clap has no weights of its own: give a folder of a transformers ClapModel, or a hub id as "
             "laion/clap-htsat-unfused, with --checkpoint"
         )
-    folder, is_local = _find_folder(str(source))
+    folder, is_local = _find_folder(str(source), on_remark or _say_nothing)
     weights = next((folder / name for name in WEIGHTS_NAMES if (folder / name).is_file()), None)
     if weights is None or not (folder / CONFIG_NAME).is_file():
         lacking = CONFIG_NAME if weights is not None else " or ".join(WEIGHTS_NAMES)
@@ -150,10 +152,16 @@ def read_audio_weights(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys() if key.startswith(AUDIO_PREFIXES)}  # noqa: SIM118
     except Exception as error:  # a damaged file can make the reader fail in any way
-        raise IntegrityError(f"{path} is no readable safetensors file; fetch it again") from error
+        kind = kind_of_wrong_file(path, "safetensors")
+        reason = f": {kind}" if kind else ""
+        raise IntegrityError(f"{path} is no readable safetensors file{reason}; fetch it again") from error
 
 
-def _find_folder(source: str) -> tuple[Path, bool]:
+def _say_nothing(_: str) -> None:
+    """For who did not ask to be told."""
+
+
+def _find_folder(source: str, say: Callable[[str], None]) -> tuple[Path, bool]:
     """The folder, and whether it was given as one."""
     folder = Path(source).expanduser()
     if folder.is_dir():
@@ -164,10 +172,24 @@ def _find_folder(source: str) -> tuple[Path, bool]:
             "laion/clap-htsat-unfused"
         )
     names = [CONFIG_NAME, *PREPROCESSOR_NAMES]
+    if not _is_in_cache(source):
+        say(f"fetching {source} from the Hugging Face hub into its cache (hundreds of MB)")
     snapshot = _download(source, [*names, WEIGHTS_NAMES[0]])
     if not (snapshot / WEIGHTS_NAMES[0]).is_file():
         snapshot = _download(source, [*names, WEIGHTS_NAMES[1]])
+    say(f"{source}: commit {snapshot.name}")  # the hub's cache names the folder so
     return snapshot, False
+
+
+def _is_in_cache(hub_id: str) -> bool:
+    """Whether weights that were once the newest are there; newer ones are still fetched."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return any(isinstance(try_to_load_from_cache(hub_id, name), str) for name in WEIGHTS_NAMES)
+    except HFValidationError:  # `_download` says what is wrong with the name
+        return False
 
 
 def _download(hub_id: str, names: list[str]) -> Path:

@@ -1,7 +1,6 @@
 """VGGSound's ResNet-18, the frozen audio encoder of paper 003's ResNet18 row."""
 
 import math
-from dataclasses import replace
 from importlib import resources
 from typing import Literal
 
@@ -9,22 +8,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running, frames_of_clips
+from atrkit.encoders.base import EncodedWindow, Encoder, Float32Array, Running
 from atrkit.encoders.checkpoints import Checkpoint
 from atrkit.encoders.folding import fold_batch_norms
+from atrkit.encoders.ten_seconds import (
+    FRAMES_PER_WINDOW,
+    left_out_samples,
+    mean_over_time,
+    of_its_own,
+    window_starts,
+)
 from atrkit.encoders.weights import load_weights
 from atrkit.errors import UsageError
 
 _SAMPLE_RATE_HZ = 16000
 _WINDOW_SAMPLES = 10 * _SAMPLE_RATE_HZ
-_FRAMES_PER_WINDOW = 32
-_SAMPLES_PER_FRAME = _WINDOW_SAMPLES // _FRAMES_PER_WINDOW
 _SEGMENT_SAMPLES = 512
 _HOP_SAMPLES = 159
 _TAPERED = 0.25  # of the Tukey window
 _WIDTH = 512
 _WINDOWS = {
-    "windows": "10 s each, the rest repeated up to 10 s and only its own frames kept; mean of the kept frames",
+    "windows": "10 s each; a rest under 0.15625 s is left out, a longer one repeated up to 10 s and its own frames "
+    "kept; mean of the kept frames, weighted by their seconds",
     "first": "the first 10 s only",
 }
 
@@ -83,8 +88,9 @@ class VggsoundResnet18Encoder(Encoder):
     """vggsound_resnet18: frames of 512 every 0.3125 s, their mean as clip embedding, and VGGSound's 309 classes.
 
     The network always sees ten seconds. A shorter clip is repeated up to ten seconds, as the original does, and gives
-    all 32 frames. A longer clip is seen in windows of ten seconds; its rest is repeated too, but only as many frames as
-    the rest is long are kept, so that frames keep time and every second counts alike in the clip embedding.
+    all 32 frames. A longer clip is seen in windows of ten seconds. Its rest is left out under half a frame (0.15625 s);
+    a longer one is repeated too, but only the frames that it has begun are kept, so that frames keep time. In the clip
+    embedding a frame weighs the time that is its own, so that every second that is not left out counts alike.
 
     Args:
         checkpoint: the weights.
@@ -120,7 +126,7 @@ class VggsoundResnet18Encoder(Encoder):
             "windows": _WINDOWS[long_audio],
             "short_audio": "repeated up to 10 s",
         }
-        self._start(_SAMPLES_PER_FRAME / _SAMPLE_RATE_HZ, running, settings)
+        self._start(_WINDOW_SAMPLES / FRAMES_PER_WINDOW / _SAMPLE_RATE_HZ, running, settings)
         self.checkpoint_path, self.checkpoint_sha256 = checkpoint.path, checkpoint.sha256
         self.checkpoint_note = checkpoint.note
         self.labels = vggsound_labels()
@@ -133,34 +139,32 @@ class VggsoundResnet18Encoder(Encoder):
         if running.compile:
             self._network.compile(dynamic=True)
 
+    def unheard_samples(self, num_samples: int) -> int:
+        """Samples at the end of a wave of this length that leave no trace in the output."""
+        if self._long_audio == "first":
+            return max(0, num_samples - _WINDOW_SAMPLES)
+        return left_out_samples(num_samples, _WINDOW_SAMPLES)
+
     def _windows(self, wave_N: Float32Array) -> list[Float32Array]:
-        return super()._windows(wave_N if self._long_audio == "windows" else wave_N[:_WINDOW_SAMPLES])
+        heard_N = wave_N if self._long_audio == "windows" else wave_N[:_WINDOW_SAMPLES]
+        return [heard_N[start : start + _WINDOW_SAMPLES] for start in window_starts(len(heard_N), _WINDOW_SAMPLES)]
 
     def _encode_windows(self, waves: list[Float32Array]) -> list[list[EncodedWindow]]:
-        return [
-            [*clip[:-1], own_frames(clip[-1])] if len(clip) > 1 else clip for clip in super()._encode_windows(waves)
-        ]
+        clips = super()._encode_windows(waves)
+        return [of_its_own(clip, len(wave_N), _WINDOW_SAMPLES) for clip, wave_N in zip(clips, waves, strict=True)]
 
     def _frames_of(self, windows: list[Float32Array]) -> list[EncodedWindow]:
         frames_BTF = self._network(self.spectrogram(windows))
-        return [
-            EncodedWindow(frames_TF, samples=len(window_N))
-            for frames_TF, window_N in zip(frames_BTF, windows, strict=True)
-        ]
+        return [EncodedWindow(frames_TF, samples=_WINDOW_SAMPLES) for frames_TF in frames_BTF]
 
     def _clips_of(self, clips: list[list[EncodedWindow]]) -> tuple[Tensor, Tensor]:
-        clip_emb_BD = torch.stack([frames_TF.mean(0) for frames_TF in frames_of_clips(clips)])
+        clip_emb_BD = torch.stack([mean_over_time(clip, _WINDOW_SAMPLES) for clip in clips])
         return clip_emb_BD, self._network.fc(clip_emb_BD)
 
     def spectrogram(self, waves: list[Float32Array]) -> Tensor:
         """The network's input, (B, 257 bins, 1004 frames), of waves of up to 10 s, repeated up to 10 s."""
         ten_seconds_BN = np.stack([np.resize(wave_N, _WINDOW_SAMPLES) for wave_N in waves])
         return vggsound_spectrogram(torch.from_numpy(ten_seconds_BN).to(self.device))
-
-
-def own_frames(rest: EncodedWindow) -> EncodedWindow:
-    """Without the frames that heard repetitions only."""
-    return replace(rest, frames_TF=rest.frames_TF[: math.ceil(rest.samples / _SAMPLES_PER_FRAME)])
 
 
 def vggsound_spectrogram(wave_BN: Tensor) -> Tensor:

@@ -138,6 +138,10 @@ class VggishEncoder(Encoder):
         logmel_TM = torch.log(magnitude_TK @ self._mel_bank_KM + _LOG_OFFSET)
         return logmel_TM.view(num_patches, _FRAMES_PER_PATCH, _NUM_BANDS)
 
+    def unheard_samples(self, num_samples: int) -> int:
+        """Samples at the end of a wave of this length, after its last patch, that leave no trace in the output."""
+        return max(0, num_samples - self.min_samples) % _SAMPLES_PER_PATCH
+
     def _windows(self, wave_N: Float32Array) -> list[Float32Array]:
         last_start = len(wave_N) - self.min_samples
         starts = range(0, last_start + 1, self.window_samples)

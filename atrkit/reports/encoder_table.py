@@ -4,15 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from atrkit.reports.style import RULED
 
+_SHA256_DIGITS = 64
+
 
 def encoder_view(records: Sequence[Mapping[str, Any]]) -> RenderableType:
     """What people see of `encoder_records`; reads well in 80 columns."""
-    return Group(_encoders(records), Text(), _checkpoints(records))
+    return Group(_encoders(records), *(part for record in records for part in (Text(), *_weights(record))))
 
 
 def _encoders(records: Sequence[Mapping[str, Any]]) -> Table:
@@ -28,38 +31,49 @@ def _encoders(records: Sequence[Mapping[str, Any]]) -> Table:
             f"{record['frame_period_s']:g} s",
             f"{record['frame_dim']}",
             "any" if record["clip_dim"] is None else f"{record['clip_dim']}",
-            f"{record['min_samples'] / record['sample_rate_hz']:.2f} s" if record["min_samples"] > 1 else "any",
+            _shortest(record["min_samples"], record["sample_rate_hz"]),
             record["paper"],
         )
     return table
 
 
-def _checkpoints(records: Sequence[Mapping[str, Any]]) -> Table:
-    lines = Table.grid(padding=(0, 2, 0, 0))
-    lines.add_column(no_wrap=True)
-    lines.add_column(overflow="fold")
-    for record in records:
-        label = record["name"]
-        for text in _weights_of(record):
-            lines.add_row(Text(label), Text(text))
-            label = ""
-    return lines
+def _shortest(min_samples: int, sample_rate_hz: int) -> str:
+    """Rounded up to a millisecond, so that a clip of this length is long enough."""
+    return f"{-(-1000 * min_samples // sample_rate_hz) / 1000:g} s" if min_samples > 1 else "any"
 
 
-def _weights_of(record: Mapping[str, Any]) -> Iterator[str]:
+def _weights(record: Mapping[str, Any]) -> Iterator[RenderableType]:
     if not record["checkpoints"]:
-        yield record["weights"]
+        yield Text(f"{record['name']}: {record['weights']}")
     for checkpoint in record["checkpoints"]:
-        size = f"{checkpoint['about_mb']:,.3g} MB" if checkpoint["about_mb"] else "size not stated"
-        where = "here" if checkpoint["in_cache"] else "not here yet"
-        yield f"{checkpoint['file_name']}: {size}, {checkpoint['licence']}; {where}"
+        yield _heading(record["name"], checkpoint)
         if checkpoint["variant"]:
             default = " (default)" if checkpoint["is_default"] else ""
-            yield f"  --variant {checkpoint['variant']}{default}: {checkpoint['note']}"
-        yield f"  {_digest(checkpoint)}"
+            yield _indented(f"--variant {checkpoint['variant']}{default}: {checkpoint['note']}")
+        yield from _about(checkpoint)
+    for file in record["files_of_settings"]:
+        yield _heading(f"{record['name']} --{file['setting']}", file)
+        yield from _about(file)
+        yield _indented("no option names another file; one that is put here is taken:")
+        yield _indented(file["cache_path"])
 
 
-def _digest(checkpoint: Mapping[str, Any]) -> str:
-    if checkpoint["md5"]:
-        return f"md5 {checkpoint['md5']}"
-    return f"sha256 {checkpoint['sha256']}" if checkpoint["sha256"] else "no checksum is published"
+def _heading(label: str, file: Mapping[str, Any]) -> Text:
+    size = f"{file['about_mb']:,.3g} MB" if file["about_mb"] else "size not stated"
+    return Text(f"{label}: {file['file_name']}, {size}, {'here' if file['in_cache'] else 'not here yet'}")
+
+
+def _about(file: Mapping[str, Any]) -> Iterator[RenderableType]:
+    yield _indented(f"licence: {file['licence']}")
+    if file["md5"]:
+        yield _indented(f"md5 {file['md5']}, as stated by the publisher")
+    if file["sha256"]:
+        begins = "" if len(file["sha256"]) == _SHA256_DIGITS else "begins with "
+        yield _indented(f"sha256 {begins}{file['sha256']}, as stated by {file['hash_source']}")
+    if not file["md5"] and not file["sha256"]:
+        yield _indented("no checksum is published")
+    yield _indented(file["url"])
+
+
+def _indented(text: str) -> RenderableType:
+    return Padding(Text(text, overflow="fold"), (0, 0, 0, 2), expand=False)

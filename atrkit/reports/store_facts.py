@@ -24,7 +24,7 @@ def _facts(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "holds", ", ".join(_counts(record))
     if record["parts"]:
         yield "parts", _parts(record["parts"])
-    if record["largest_cosine_loss"] is not None:
+    if record["largest_cosine_loss"]:  # 0: nothing was lost, as in float32
         yield "precision", f"cosine of a frame to its float32 at least 1 - {record['largest_cosine_loss']:.1e}"
     for action, count in record["problems_by_action"].items():
         yield "problems", f"{count:,} clips {action}"
@@ -48,8 +48,8 @@ def _counts(record: Mapping[str, Any]) -> Iterator[str]:
     yield f"{record['clips']:,} clips"
     if record["frames"] is not None:
         yield f"{record['frames']:,} frames"
-    if record.get("hours") is not None:
-        yield f"{record['hours']:,.2f} hours"
+    if record.get("frame_hours") is not None:
+        yield f"{record['frame_hours']:,.2f} hours of frames"
     if record["labels"]:
         yield f"{record['labels']:,} tags per clip"
 

@@ -1,5 +1,7 @@
 """What a store is, without reading it into memory: for `atrkit info --store`."""
 
+import mmap
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,9 @@ from atrkit.store.hdf5_file import DamagedFileError, SealedFile, open_hdf5
 from atrkit.store.merge import check_parts, join_headers
 from atrkit.store.parts import PLAN_NAME, PartFolder
 from atrkit.store.scores import SCORES_FORMAT, read_about
+
+# in the header's JSON, where no name or text can hold such quotes: they would be escaped
+_STATED_ENCODER = re.compile(rb'"encoder": "(\w+)"')
 
 
 @dataclass(frozen=True)
@@ -100,9 +105,10 @@ def inspect_store(path: Path) -> StoreFacts:
     """
     if path.is_dir():
         return _facts_of_parts(path)
-    way_out = "atrkit eval" if path.name == "scores.h5" else f"atrkit extract --encoder {path.stem} --overwrite"
+    is_scores = path.name == "scores.h5"
     if not path.is_file():
-        raise MissingPrerequisiteError(f"no store at {path}; run: {way_out.removesuffix(' --overwrite')}")
+        command = "atrkit eval" if is_scores else f"atrkit extract --encoder {path.stem}"
+        raise MissingPrerequisiteError(f"no store at {path}; run: {command}")
     try:
         with open_hdf5(path) as sealed:
             stated = sealed.hdf5.attrs.get("format")
@@ -110,7 +116,22 @@ def inspect_store(path: Path) -> StoreFacts:
                 raise DamagedFileError(f"its format is {stated!r}, which this version does not know")
             return _READERS[stated](path, sealed)
     except (DamagedFileError, KeyError) as error:
-        raise IntegrityError(f"{path} is damaged ({error}); make it again: {way_out}") from error
+        command = "atrkit eval" if is_scores else f"atrkit extract --encoder {_encoder_of(path)} --overwrite"
+        raise IntegrityError(f"{path} is damaged ({error}); make it again: {command}") from error
+
+
+def _encoder_of(damaged: Path) -> str:
+    """The encoder that its header and an attribute name, else the one that the file is called after.
+
+    HDF5 must not see a damaged file, so the bytes are searched; a name that stands there once may be what is damaged.
+    """
+    try:
+        with damaged.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            stated = _STATED_ENCODER.search(content)
+            is_confirmed = stated is not None and len(re.findall(rb"\b%s\b" % stated[1], content)) > 1
+            return stated[1].decode() if stated is not None and is_confirmed else damaged.stem
+    except (OSError, ValueError):  # an empty file cannot be mapped
+        return damaged.stem
 
 
 def _facts_of_embeddings(path: Path, sealed: SealedFile) -> StoreFacts:

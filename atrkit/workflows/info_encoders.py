@@ -4,12 +4,14 @@ from dataclasses import asdict
 from typing import Any
 
 from atrkit.encoders.cache import cache_folder
-from atrkit.encoders.catalogue import COMMON_SETTINGS, ENCODERS, CheckpointSpec, EncoderSpec
+from atrkit.encoders.catalogue import COMMON_SETTINGS, ENCODERS, VGGISH_PCA, CheckpointSpec, EncoderSpec
 
 _WITHOUT_PUBLISHED_FILE = {
     "logmel": "no weights",
     "clap": "any ClapModel of transformers: --checkpoint FOLDER, or a hub id such as laion/clap-htsat-unfused",
 }
+# what a setting needs beside the weights; there is no option for such a file: it is taken from the cache
+_FILES_OF_SETTINGS = {"vggish": {"pca": VGGISH_PCA}}
 
 
 def encoder_records() -> list[dict[str, Any]]:
@@ -17,8 +19,9 @@ def encoder_records() -> list[dict[str, Any]]:
 
     Returns:
         For each encoder what the catalogue says of it, "settings" it takes, and "checkpoints": the published files by
-        variant, each with "in_cache": its path where it has been downloaded, else null; "weights" says in words what
-        an encoder without published files needs.
+        variant, each with "cache_path": where it is downloaded to, or taken from when it was put there, and "in_cache":
+        that path where the file is there, else null; "files_of_settings": the same of files that a setting needs, by
+        "setting"; "weights" says in words what an encoder without published files needs.
     """
     return [_record(spec) for spec in ENCODERS.values()]
 
@@ -30,15 +33,17 @@ def _record(spec: EncoderSpec) -> dict[str, Any]:
         {
             "variant": variant,
             "is_default": variant == spec.default_variant,
-            **asdict(checkpoint),
-            "in_cache": _path_in_cache(checkpoint),
+            **_file(checkpoint),
         }
         for variant, checkpoint in spec.checkpoints.items()
+    ]
+    record["files_of_settings"] = [
+        {"setting": setting, **_file(file)} for setting, file in _FILES_OF_SETTINGS.get(spec.name, {}).items()
     ]
     record["weights"] = _WITHOUT_PUBLISHED_FILE.get(spec.name)
     return record
 
 
-def _path_in_cache(checkpoint: CheckpointSpec) -> str | None:
-    path = cache_folder() / checkpoint.file_name
-    return str(path) if path.is_file() else None
+def _file(file: CheckpointSpec) -> dict[str, Any]:
+    path = cache_folder() / file.file_name
+    return {**asdict(file), "cache_path": str(path), "in_cache": str(path) if path.is_file() else None}

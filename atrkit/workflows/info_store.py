@@ -17,5 +17,6 @@ def store_record(path: Path) -> dict[str, Any]:
     facts = inspect_store(path)
     record = {**asdict(facts), "path": str(facts.path)}
     if facts.frames is not None and "frame_period_s" in facts.notes:
-        record["hours"] = round(facts.frames * facts.notes["frame_period_s"] / 3600, 4)
+        # a short clip that a network hears over and over has more frames than time
+        record["frame_hours"] = round(facts.frames * facts.notes["frame_period_s"] / 3600, 4)
     return record

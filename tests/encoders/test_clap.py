@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from atrkit.encoders import load_encoder
+from atrkit.encoders.base import Running
+from atrkit.encoders.clap import ClapEncoder
 from atrkit.encoders.clap_files import find_clap, front_end_of
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError, UsageError
 
@@ -110,10 +112,21 @@ def test_a_long_clip_is_its_windows_weighted_by_their_seconds(encoder):
 
 @pytest.mark.parametrize(
     ("samples", "frames"),
-    [(1, 32), (TEN_SECONDS, 32), (TEN_SECONDS + 479, 32), (TEN_SECONDS + 480, 33), (TEN_SECONDS + 15_001, 34)],
+    [(1, 32), (TEN_SECONDS, 32), (TEN_SECONDS + 7_499, 32), (TEN_SECONDS + 7_500, 33), (TEN_SECONDS + 15_001, 34)],
 )
 def test_frames_of_a_clip(encoder, samples, frames):
     assert encoder.encode([noise(samples)]).frames[0].shape == (frames, 128)
+
+
+def test_a_rest_under_half_a_frame_costs_nothing_and_is_said_to_be_unheard(encoder, monkeypatch):
+    """AudioCaps is full of clips of 10.02 s."""
+    wave_N, seen, frames_of = noise(TEN_SECONDS + 960), [], encoder._frames_of
+    monkeypatch.setattr(encoder, "_frames_of", lambda windows: seen.extend(windows) or frames_of(windows))
+    encoded = encoder.encode([wave_N])
+    assert len(seen) == 1
+    np.testing.assert_array_equal(encoded.clip, encoder.encode([wave_N[:TEN_SECONDS]]).clip)
+    unheard = [encoder.unheard_samples(n) for n in (1, TEN_SECONDS, len(wave_N), TEN_SECONDS + 7_500)]
+    assert unheard == [0, 0, 960, 0] and "a rest under 0.15625 s is left out" in encoder.settings["long_audio"]
 
 
 def test_no_chance_is_involved(encoder):
@@ -251,3 +264,35 @@ def test_a_hub_id_without_a_network_says_at_once_what_is_needed(tmp_path, monkey
     with pytest.raises(NetworkError, match="check the name, go online, or give a folder") as caught:
         load_encoder("clap", "laion/clap-htsat-unfused")
     assert time.monotonic() - started < 2 and "\n" not in str(caught.value)
+
+
+class Hub:
+    """In the place of the hub: notes what is asked of it, and gives a folder whose name is a commit."""
+
+    def __init__(self, cache, saved):
+        self.asked, self.snapshot, self.saved = [], cache / "models--laion--clap" / "snapshots" / "0a1b2c", saved
+
+    def download(self, hub_id, allow_patterns):
+        self.asked.append((hub_id, allow_patterns))
+        shutil.copytree(self.saved, self.snapshot, dirs_exist_ok=True)
+        refs = self.snapshot.parents[1] / "refs"
+        refs.mkdir(exist_ok=True)
+        (refs / "main").write_text(self.snapshot.name)
+        return str(self.snapshot)
+
+
+def test_a_download_is_told_before_it_begins_and_its_commit_always(saved, tmp_path, monkeypatch):
+    import huggingface_hub.file_download
+
+    hub, told = Hub(tmp_path, saved()), []
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.download)
+    fetching = "fetching laion/clap from the Hugging Face hub into its cache (hundreds of MB)"
+    encoder = ClapEncoder("laion/clap", Running(), on_remark=lambda line: told.append((line, len(hub.asked))))
+    assert told == [(fetching, 0), ("laion/clap: commit 0a1b2c", 1)]
+    assert encoder.checkpoint_path == hub.snapshot
+    find_clap("laion/clap", lambda line: told.append(line))
+    assert told[2:] == ["laion/clap: commit 0a1b2c"]
+    find_clap("laion/clap")
+    find_clap(saved(), told.append)
+    assert len(told) == 3  # nothing is said of folders, nor to who does not ask

@@ -5,10 +5,8 @@ import pytest
 import torch
 
 from atrkit.encoders import load_encoder
-from atrkit.encoders.base import EncodedWindow
 from atrkit.encoders.resnet_vggsound import (
     ResNet18,
-    own_frames,
     tukey_window,
     vggsound_labels,
     vggsound_spectrogram,
@@ -104,16 +102,29 @@ def test_a_long_clip_keeps_the_frames_of_its_own_time_and_every_second_counts_al
     windows = [wave[:WINDOW_SAMPLES], wave[WINDOW_SAMPLES : 2 * WINDOW_SAMPLES], wave[2 * WINDOW_SAMPLES :]]
     alone = [encoder.encode([window]).frames[0] for window in windows]
     assert_equal(long.frames[0], np.concatenate([alone[0], alone[1], alone[2][:4]]))
-    assert_equal(long.clip[0], long.frames[0].mean(0))
+    in_time_F = np.repeat(long.frames[0].astype(np.float64), FRAME_SAMPLES, axis=0)[: len(wave)].mean(0)
+    assert_equal(long.clip[0], in_time_F)
+    assert encoder.unheard_samples(len(wave)) == 0
     with torch.inference_mode():
         logits_K = encoder._network.fc(torch.from_numpy(long.clip[0]))
     np.testing.assert_allclose(long.logits[0], logits_K, atol=1e-5)
 
 
-@pytest.mark.parametrize(("rest", "frames"), [(1, 1), (FRAME_SAMPLES, 1), (FRAME_SAMPLES + 1, 2), (159_999, 32)])
-def test_the_rest_gives_as_many_frames_as_it_has_begun(rest, frames):
-    encoded = EncodedWindow(torch.zeros(32, 512), samples=rest)
-    assert len(own_frames(encoded).frames_TF) == frames
+def test_a_rest_under_half_a_frame_costs_nothing_and_is_said_to_be_unheard(encoder, monkeypatch):
+    """AudioCaps is full of clips of 10.02 s."""
+    wave, seen, frames_of = noise(WINDOW_SAMPLES + 320), [], encoder._frames_of
+    monkeypatch.setattr(encoder, "_frames_of", lambda windows: seen.extend(windows) or frames_of(windows))
+    encoded = encoder.encode([wave])
+    assert [len(window) for window in seen] == [WINDOW_SAMPLES] and encoder.unheard_samples(len(wave)) == 320
+    np.testing.assert_array_equal(encoded.clip, encoder.encode([wave[:WINDOW_SAMPLES]]).clip)
+    assert "a rest under 0.15625 s is left out" in encoder.settings["windows"]
+
+
+@pytest.mark.parametrize(
+    ("samples", "frames"), [(FRAME_SAMPLES // 2, 33), (FRAME_SAMPLES, 33), (FRAME_SAMPLES + 1, 34)]
+)
+def test_the_rest_gives_as_many_frames_as_it_has_begun(encoder, samples, frames):
+    assert len(encoder.encode([noise(WINDOW_SAMPLES + samples)]).frames[0]) == frames
 
 
 def test_in_a_batch_as_alone(encoder):
@@ -130,6 +141,7 @@ def test_the_first_ten_seconds_only(checkpoint, encoder):
     first = load_encoder("vggsound_resnet18", checkpoint=checkpoint, long_audio="first")
     wave = noise(WINDOW_SAMPLES + 40_000)
     assert_equal(first.encode([wave]).frames[0], encoder.encode([wave[:WINDOW_SAMPLES]]).frames[0])
+    assert [first.unheard_samples(n) for n in (1, WINDOW_SAMPLES, len(wave))] == [0, 0, 40_000]
     assert first.settings["windows"] == "the first 10 s only"
     assert encoder.settings["windows"].startswith("10 s each")
     with pytest.raises(UsageError, match="long_audio: 'last' is none of windows, first"):

@@ -86,6 +86,19 @@ def test_windows_give_the_patches_of_the_whole_and_drop_the_tail(
     np.testing.assert_allclose(frames_TF, expected_TF, atol=5e-5)
 
 
+@pytest.mark.parametrize("samples", [1, SHORTEST - 1, SHORTEST, 2 * PATCH_SAMPLES, SHORTEST + PATCH_SAMPLES, 160_000])
+def test_what_is_said_to_be_unheard_and_nothing_else_is_without_a_trace(make_encoder, samples):
+    encoder, wave_N = make_encoder(), noise(samples)
+    unheard = encoder.unheard_samples(samples)
+    changed = {}
+    for name, place in {"last": samples - unheard - 2, "first unheard": samples - unheard}.items():
+        if 0 <= place < samples:  # - 2: the window of the Fourier transform is nothing at its very edges
+            other_N = wave_N.copy()
+            other_N[place:] += 1.0
+            changed[name] = not np.array_equal(encoder.encode([other_N]).clip, encoder.encode([wave_N]).clip)
+    assert not changed.get("first unheard", False) and changed.get("last", True)
+
+
 def test_memory_does_not_grow_with_the_recording(make_encoder):
     encoder, seen = make_encoder(), []
     encoder._network = lambda patches_PTM: seen.append(len(patches_PTM)) or stub(patches_PTM)

@@ -1,5 +1,6 @@
 """What a store says of itself, checked byte by byte and never read whole."""
 
+import dataclasses
 import tracemalloc
 
 import h5py
@@ -74,6 +75,34 @@ def test_damage_is_named_with_the_command(tmp_path, toy, name, command):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(IntegrityError, match=rf"{name} is damaged .*; make it again: atrkit {command}$"):
         inspect_store(tmp_path / name)
+
+
+@pytest.mark.parametrize(("kept", "command"), [(1, "toy"), (0, "bad")], ids=["altered", "empty"])
+def test_a_damaged_store_of_another_name_says_the_encoder_that_its_header_names(tmp_path, toy, kept, command):
+    path = tmp_path / "bad.h5"
+    save_embeddings(path, toy.clips(range(9)))
+    content = bytearray(path.read_bytes())
+    content[700] ^= 4
+    path.write_bytes(content[: kept * len(content)])
+    with pytest.raises(IntegrityError, match=rf"make it again: atrkit extract --encoder {command} --overwrite$"):
+        inspect_store(path)
+
+
+def test_a_name_that_is_itself_damaged_is_not_believed(tmp_path, toy):
+    path = tmp_path / "toy.h5"
+    save_embeddings(path, toy.clips(range(9)))
+    path.write_bytes(path.read_bytes().replace(b'"encoder": "toy"', b'"encoder": "tmy"'))
+    with pytest.raises(IntegrityError, match="atrkit extract --encoder toy --overwrite"):
+        inspect_store(path)
+
+
+def test_a_clip_cannot_pass_for_an_encoder(tmp_path, toy):
+    clips = dataclasses.replace(toy.clips([0]), clip_ids=('x", "encoder": "evil',))
+    save_embeddings(tmp_path / "bad.h5", clips)
+    with (tmp_path / "bad.h5").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(IntegrityError, match="atrkit extract --encoder toy --overwrite"):
+        inspect_store(tmp_path / "bad.h5")
 
 
 def test_a_damaged_part_is_named(tmp_path, toy):
