@@ -91,14 +91,14 @@ def find_checkpoint(
     if file is not None:
         return _given_checkpoint(spec, file)
     path = cache_folder() / spec.file_name
-    place = f"put it at {path}{f' (md5 {spec.md5})' if spec.md5 else ''}"
+    place = f"put it at {path}{_stated_hash(spec)}"
     way_out = f"give it with {spec.option} FILE, or {place}" if spec.option else place
     is_there = path.is_file()  # then it is hashed below, once; what is fetched is proven before it gets its name
     whole_sha256 = spec.sha256 if _is_whole(spec.sha256) else None
     fetched = fetch(
         spec.url,
         path,
-        what=f"the weights of encoder {spec.name}",
+        what=f"{spec.file_name}, the weights of encoder {spec.name}",
         sha256=None if is_there else whole_sha256,
         md5=None if is_there else spec.md5,
         size_bytes=spec.size_bytes,
@@ -110,6 +110,14 @@ def find_checkpoint(
     news = f"downloaded {spec.file_name} ({spec.licence}) to {path.parent}" if fetched.transferred_bytes else None
     notes = [note for note in (news, _unproven(spec, path, sha256)) if note]
     return Checkpoint(path, sha256, "; ".join(notes) or None, is_published=True)
+
+
+def _stated_hash(spec: CheckpointSpec) -> str:
+    if spec.md5:
+        return f" (md5 {spec.md5})"
+    if spec.sha256:
+        return f" (sha256 {spec.sha256})" if _is_whole(spec.sha256) else f" (its sha256 begins with {spec.sha256})"
+    return ""
 
 
 def _given_checkpoint(spec: CheckpointSpec, file: Path) -> Checkpoint:

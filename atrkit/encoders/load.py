@@ -62,7 +62,7 @@ def build_encoder(
             from atrkit.encoders.clap import ClapEncoder
 
             assert not isinstance(checkpoint, Checkpoint)
-            encoder = ClapEncoder(checkpoint, running)
+            encoder = ClapEncoder(checkpoint, running, on_remark)
         case _:
             raise UsageError(f"encoder {name!r} cannot be built")
     # as they can be said, so that a recipe's word and a store's can be compared

@@ -93,7 +93,13 @@ def make_parts(
                 advance(count, audio_s, balance.bottleneck)
 
             encoded_parts = encode_parts(
-                dataset, clips_of.items(), encoder, decoders=options.decoders, on_clips=on_clips, balance=balance
+                dataset,
+                clips_of.items(),
+                encoder,
+                decoders=options.decoders,
+                on_clips=on_clips,
+                on_remark=session.say,
+                balance=balance,
             )
             with closing(encoded_parts):
                 for part, encoded in encoded_parts:

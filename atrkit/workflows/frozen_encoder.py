@@ -101,8 +101,12 @@ def warn_of_flattering_figures(session: Session, dataset: Dataset, encoder: "Enc
 
 
 def say_what_is_not_heard(session: Session, dataset: Dataset, encoder: "Encoder") -> None:
-    """Count the clips of which only the beginning is used."""
-    if encoder.settings.get("long_audio") == "first":
-        heard_s = encoder.window_samples / encoder.sample_rate_hz
-        longer = sum(clip.duration_s > heard_s for clip in dataset.clips)
-        session.say(f"{longer:,} of {len(dataset.clips):,} clips are longer than {heard_s:g} s: the rest is not heard")
+    """Count the clips whose end leaves no trace in their embeddings, by the manifest's durations."""
+    unheard = [encoder.unheard_samples(round(clip.duration_s * encoder.sample_rate_hz)) for clip in dataset.clips]
+    count, unheard_s = sum(samples > 0 for samples in unheard), sum(unheard) / encoder.sample_rate_hz
+    if unheard_s >= 1.0:
+        total_s = sum(clip.duration_s for clip in dataset.clips)
+        session.say(
+            f"{encoder.name} does not hear the end of {count:,} of {len(dataset.clips):,} clips: "
+            f"{unheard_s:,.0f} of {total_s:,.0f} s"
+        )

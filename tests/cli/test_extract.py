@@ -325,7 +325,7 @@ def test_info_describes_a_store_and_unfinished_parts(mine):
     mine.extract(code=7)
     record = json.loads(mine("info", "--store", mine.store, "--json").stdout)
     assert (record["kind"], record["clips"], record["problems_by_action"]) == ("embeddings", 10, {"padded": 1})
-    assert record["provenance"]["encoder"] == "cnn10" and record["hours"] > 0
+    assert record["provenance"]["encoder"] == "cnn10" and record["frame_hours"] > 0
     table = " ".join(mine("info", "--store", mine.store).stdout.split())
     assert "frames: " in table and "x 512 float16" in table and "(as it was written)" in table
     content = bytearray(mine.store.read_bytes())

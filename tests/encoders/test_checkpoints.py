@@ -156,7 +156,7 @@ def test_whatever_the_publisher_states_is_checked_on_download_and_in_the_cache(c
     assert "\n" not in str(caught.value) and names_in(cache) == ["mn00.pt.rejected"]
     mirror.publish("/releases/v1/mn00.pt", CONTENT)
     assert find_checkpoint(spec).sha256 == SHA256
-    assert find_checkpoint(spec) == Checkpoint(cache / "mn00.pt", SHA256, None)
+    assert find_checkpoint(spec) == Checkpoint(cache / "mn00.pt", SHA256, None, is_published=True)
     (cache / "mn00.pt").write_bytes(wrong)
     with pytest.raises(IntegrityError, match=r"expected, [0-9a-f]+ found"):
         find_checkpoint(spec)
@@ -167,7 +167,7 @@ def test_whatever_the_publisher_states_is_checked_on_download_and_in_the_cache(c
 def test_whatever_the_publisher_states_tells_a_given_file_from_the_published(tmp_path, stated):
     spec, own = spec_with(**STATED[stated]), tmp_path / "own.pt"
     own.write_bytes(CONTENT)
-    assert find_checkpoint(spec, own) == Checkpoint(own, SHA256, None)
+    assert find_checkpoint(spec, own) == Checkpoint(own, SHA256, None, is_published=True)
     own.write_bytes(b"mine")
     assert "own.pt is not the published mn00.pt" in find_checkpoint(spec, own).note
 

@@ -68,14 +68,16 @@ def test_embeddings_are_described_with_what_was_skipped_and_padded(tmp_path):
     path.write_bytes(bytes(2_500_000))
     facts = SimpleNamespace(
         clip_ids=("a", "b"),
-        frames_NF=np.zeros((1234, 64)),
+        frames_NF=np.zeros((1234, 64), np.float16),
+        largest_cosine_loss=1.26e-7,
         provenance={"encoder": "toy"},
         problems=({"action": "skipped"}, {"action": "padded"}, {"action": "skipped"}),
     )
     record = extraction_record("mine", path, facts, was_there=False)
     assert record["problems"] == {"padded": 1, "skipped": 2}
     assert extraction_sentence(record) == (
-        f"toy embeddings of mine are made: 2 clips, 1,234 frames of 64 numbers, 2.5 MB, 1 padded, 2 skipped ({path})"
+        "toy embeddings of mine are made: 2 clips, 1,234 frames of 64 numbers (float16, cosine to float32 at least "
+        f"1 - 1.3e-07), 2.5 MB, 1 padded, 2 skipped ({path})"
     )
     there = extraction_record("mine", path, facts, was_there=True)
     assert "were there and are up to date" in extraction_sentence(there)
