@@ -49,7 +49,7 @@ def extract(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Weights (clap: folder or hub id; default: the cache, else the official download).",
+            help="Weights; clap: folder or hub id (default: as before, else the cache, else the official download).",
             rich_help_panel=_OF_NETWORK,
         ),
     ] = None,
