@@ -282,4 +282,5 @@ def _checked(wave: Float32Array, index: int) -> Float32Array:
 
 
 def _pad_end(wave_N: Float32Array, min_samples: int) -> Float32Array:
-    return np.pad(wave_N, (0, max(0, min_samples - len(wave_N))))
+    missing = min_samples - len(wave_N)
+    return np.pad(wave_N, (0, missing)) if missing > 0 else wave_N  # no copy: an hour is half a gigabyte

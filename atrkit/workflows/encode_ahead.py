@@ -114,7 +114,9 @@ def _room_samples(parts: Sequence[Part], encoder: "Encoder", threads: int, decod
     Groups being encoded or ready, and two tasks per decoder, are minutes of audio: 45 MB on two cores and 32 kHz,
     0.3 GB with batches of 32 and 14 decoders. Each thread and each decoder may have one of the longest clips besides,
     as long as these are not more than `LONG_CLIPS_AHEAD_S` together; of longer ones there may be two, so that one is
-    decoded while the other is encoded (0.9 GB with recordings of an hour at 32 kHz).
+    decoded while the other is encoded (0.9 GB with recordings of an hour at 32 kHz). A thread needs about as much again
+    for a wave that it encodes, and results come on top (`RESULTS_AHEAD_S`): recordings of ten minutes on two cores take
+    1 GB more than the encoder itself, of which a third is this (our measurement, logmel).
     """
     from atrkit.encoders.batching import SECONDS_PER_ITEM
 
