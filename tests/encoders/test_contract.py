@@ -204,7 +204,9 @@ def assert_frames_keep_time(encoder, duration_s: float) -> None:
     # a network that always sees ten seconds is shown a shorter sound several times
     is_repeated = "repeated" in encoder.settings.get("short_audio", "")
     expected_s = max(duration_s, 10.0) if is_repeated else duration_s
-    assert abs(len(frames_TF) - expected_s / encoder.frame_period_s) <= 1
+    # a frame may need a little more sound than its period: a patch of VGGish 0.975 s for its 0.96
+    overlap_s = max(0.0, encoder.min_samples / encoder.sample_rate_hz - encoder.frame_period_s)
+    assert abs(len(frames_TF) - expected_s / encoder.frame_period_s) <= 1 + overlap_s / encoder.frame_period_s
 
 
 @pytest.mark.parametrize("duration_s", [0.05, 0.31, 0.33, 1.0, 3.3, 10.0, 12.6])
