@@ -206,8 +206,5 @@ def test_extraction_takes_little_more_than_the_network(dataset, checkpoint, atrk
     }
     keep_figures(NAME, figures)
     assert over_network <= 1.15
-    published = faster["a loop, as published"]
-    if published < LOOP_GOAL:  # with two cores torch fills both at batch one, and the network is most of the loop
-        pytest.xfail(
-            f"{over_network:.3f} of the network's time; goal {LOOP_GOAL} times a loop is missed: {published:.2f}"
-        )
+    # missed where torch fills all cores at batch one, as with two of them: then the network is most of the loop
+    assert faster["a loop, as published"] >= LOOP_GOAL
