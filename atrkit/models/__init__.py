@@ -1,20 +1,26 @@
-"""Retrieval models that map frozen embeddings and captions into one space."""
+"""Models on top of frozen embeddings: those that map clips and captions into one space, and captioners."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from atrkit.models.audio_tower import AudioTower
+    from atrkit.models.captioner import Captioner
     from atrkit.models.dual_encoder import DualEncoder, seeded_initialisation
+    from atrkit.models.gru_decoder import GruDecoder
     from atrkit.models.ragged import Ragged
     from atrkit.models.ridge_retriever import RidgeRetriever
     from atrkit.models.text_towers import TransformerTower, WordTower
+    from atrkit.models.transformer_decoder import TransformerDecoder
 
 __all__ = [
     "AudioTower",
+    "Captioner",
     "DualEncoder",
+    "GruDecoder",
     "Ragged",
     "RidgeRetriever",
+    "TransformerDecoder",
     "TransformerTower",
     "WordTower",
     "seeded_initialisation",
@@ -22,9 +28,12 @@ __all__ = [
 
 _MODULE_OF_NAME = {
     "AudioTower": "audio_tower",
+    "Captioner": "captioner",
     "DualEncoder": "dual_encoder",
+    "GruDecoder": "gru_decoder",
     "Ragged": "ragged",
     "RidgeRetriever": "ridge_retriever",
+    "TransformerDecoder": "transformer_decoder",
     "TransformerTower": "text_towers",
     "WordTower": "text_towers",
     "seeded_initialisation": "dual_encoder",

@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from atrkit.errors import DivergedError, UsageError
+from atrkit.errors import UsageError
 from atrkit.models.gating import EmbeddingHead
 from atrkit.models.pooling import PoolingName, make_pooling
-
-_CHUNK_FRAMES = 1 << 16
+from atrkit.models.standardisation import mean_and_std
 
 
 class AudioTower(nn.Module):
@@ -82,16 +81,10 @@ class AudioTower(nn.Module):
             DivergedError: a feature is NaN or infinite.
         """
         self._require_frame_dim(frames_NF)
-        chunks = frames_NF.split(_CHUNK_FRAMES)  # float64 copies of all frames at once would not fit
-        mean_F = sum(chunk.double().sum(dim=0) for chunk in chunks) / len(frames_NF)
-        variance_F = sum((chunk.double() - mean_F).square().sum(dim=0) for chunk in chunks) / len(frames_NF)
-        if not (mean_F.isfinite().all() and variance_F.isfinite().all()):
-            raise DivergedError("training frames hold NaN or infinity: extract the embeddings again")
-        # rounding leaves a constant feature with a variance that is tiny beside its mean, not zero
-        is_constant_F = variance_F <= (1e-6 * mean_F).square()
+        mean_F, std_F, constant = mean_and_std(frames_NF)
         self.frame_mean_F.copy_(mean_F)
-        self.frame_std_F.copy_(torch.where(is_constant_F, 1.0, variance_F.sqrt()))
-        return int(is_constant_F.sum())
+        self.frame_std_F.copy_(std_F)
+        return constant
 
     def forward(self, frames_BTF: Tensor, lengths_B: Tensor) -> Tensor:
         """Embed padded clips.

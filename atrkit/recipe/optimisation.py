@@ -6,7 +6,9 @@ from pydantic import Field
 
 from atrkit.recipe.part import Count, Fraction, NotNegative, Part, Positive
 
-KeepBest = Literal["val_loss", "text_to_audio.R@1", "text_to_audio.R@10", "text_to_audio.mAP@10", "mean_R@1", "last"]
+KeepBest = Literal[
+    "val_loss", "fense", "text_to_audio.R@1", "text_to_audio.R@10", "text_to_audio.mAP@10", "mean_R@1", "last"
+]
 
 
 class NtXentSettings(Part):
@@ -23,7 +25,26 @@ class MaxMarginSettings(Part):
     margin: Positive = Field(0.2, description="how far a true pair must score above every false one")
 
 
-LossSettings = Annotated[NtXentSettings | MaxMarginSettings, Field(discriminator="name")]
+class CrossEntropySettings(Part):
+    """Cross-entropy of every next word of a caption (paper 004, section 2.2)."""
+
+    name: Literal["cross_entropy"] = "cross_entropy"
+    label_smoothing: Fraction = Field(0.0, description="share of the target that is spread over all words")
+
+
+LossSettings = Annotated[NtXentSettings | MaxMarginSettings | CrossEntropySettings, Field(discriminator="name")]
+
+
+class AugmentSettings(Part):
+    """How a captioner's training clips and captions are varied (paper 004, section 2.2)."""
+
+    mixup_alpha: NotNegative = Field(
+        0.0, description="frames and input words are mixed with another pair's by Beta(alpha, alpha); 0: never"
+    )
+    feature_stripes: Annotated[int, Field(ge=0, le=10**6)] = Field(
+        0, description="SpecAugment: bands of features set to zero in each clip"
+    )
+    stripe_width: Count = Field(2, description="largest width of a band")
 
 
 class AdamWSettings(Part):
@@ -53,3 +74,7 @@ class TrainingSettings(Part):
     batch_size: Annotated[int, Field(ge=2, le=10**9)] = Field(128, description="clips per step; a loss needs negatives")
     clip_grad_norm: Positive | None = Field(None, description="gradients are scaled down to this norm; null: never")
     keep_best: KeepBest = Field("val_loss", description="epoch that is kept: by a figure on data.val, or the last")
+    bucket_batches: Count = Field(
+        1, description="batches are cut from pools of so many, sorted by length: less padding; 1: at random"
+    )
+    validate_every: Count = Field(1, description="epochs between two validations; the last one is always validated")

@@ -8,7 +8,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from atrkit.recipe.schema import Recipe, misfits_of_sections
+from atrkit.recipe.schema import Recipe
+from atrkit.recipe.sections import misfits_of_sections
 from atrkit.recipe.yaml_reader import Place, shown
 
 _LONGEST_KEY = 40
@@ -59,10 +60,8 @@ def mistakes_in(raw: Mapping[str, Any], error: ValidationError) -> list[Mistake]
         raw: the recipe as it was read, before validation.
         error: what pydantic said.
     """
-    model = raw.get("model")
-    model_name = model.get("name") if isinstance(model, Mapping) else None
-    between = [Mistake((section,), text) for section, text in misfits_of_sections(model_name, raw)]
-    judged_as_a_whole = {mistake.place[0] for mistake in between}
+    between = [Mistake(place, text) for place, text in misfits_of_sections(raw)]
+    judged_as_a_whole = {mistake.place[0] for mistake in between if len(mistake.place) == 1}
     within = [_mistake(raw, details) for details in error.errors(include_url=False) if details["loc"]]
     return [mistake for mistake in within if mistake.place[0] not in judged_as_a_whole] + between
 

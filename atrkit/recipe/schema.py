@@ -5,23 +5,18 @@ are unions chosen by `name:`. Rules between sections are checked here too, so th
 mistake.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from atrkit.recipe.encoders import EncoderSettings
 from atrkit.recipe.models import ModelSettings
-from atrkit.recipe.optimisation import LossSettings, OptimizerSettings, TrainingSettings
-from atrkit.recipe.part import Name, Part
+from atrkit.recipe.optimisation import AugmentSettings, LossSettings, OptimizerSettings, TrainingSettings
+from atrkit.recipe.part import Count, Name, Part
+from atrkit.recipe.sections import misfits_of_sections
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-
-TRAINED_SECTIONS = {
-    "loss": "loss: {name: nt_xent, temperature: 0.07}",
-    "optimizer": "optimizer: {name: adamw, lr: 1e-3}",
-    "training": "training: {epochs: 40, batch_size: 128}",
-}
+ColumnScaling = Literal["none", "minmax", "minmax-calib", "pmi"]
 
 
 class Target(Part):
@@ -48,8 +43,30 @@ class DataSettings(Part):
 class RetrievalSettings(Part):
     """How scores are made when the model is used."""
 
-    score: Literal["cosine"] = Field("cosine", description="score of a clip and a caption")
-    column_scaling: Literal["none"] = Field("none", description="scaling of each caption's scores")
+    score: Literal["cosine", "cross_entropy"] | None = Field(
+        None, description="score of a clip and a caption; null: the model's own (a captioner's is cross_entropy)"
+    )
+    column_scaling: ColumnScaling = Field("none", description="scaling of each caption's losses over clips")
+    calibration_clips: Count = Field(
+        500, description="training clips that minmax-calib and pmi compare with; fewer where there are fewer"
+    )
+
+
+class DecodingSettings(Part):
+    """How a captioner writes captions: beam search."""
+
+    beam_size: Count = Field(3, description="captions that are followed at once; 1: greedy")
+    min_tokens: Annotated[int, Field(ge=0, le=10**6)] = Field(3, description="least number of words")
+    max_tokens: Count = Field(20, description="greatest number of words")
+    forbid_repeats: Literal["content_words", "all_words", "none"] = Field(
+        "content_words", description="words that may not come twice: all, or all but stop words"
+    )
+
+    @model_validator(mode="after")
+    def _least_below_greatest(self) -> Self:
+        if self.min_tokens > self.max_tokens:
+            raise ValueError(f"min_tokens {self.min_tokens} is more than max_tokens {self.max_tokens}")
+        return self
 
 
 class Recipe(Part):
@@ -60,6 +77,7 @@ class Recipe(Part):
         target: the published row it reproduces, where there is one.
         seeds: one run each.
         loss, optimizer, training: of models that are trained by steps; a ridge has none of them.
+        augment, decoding: of captioners.
     """
 
     source: Annotated[str, Field(pattern=r"\S")] = Field(description="paper, section, and every departure from it")
@@ -71,6 +89,8 @@ class Recipe(Part):
     loss: LossSettings | None = Field(None, description="what is minimised")
     optimizer: OptimizerSettings | None = Field(None, description="how it is minimised")
     training: TrainingSettings | None = Field(None, description="for how long, and which epoch is kept")
+    augment: AugmentSettings | None = Field(None, description="how a captioner's training data are varied")
+    decoding: DecodingSettings | None = Field(None, description="how a captioner writes captions; null: the defaults")
     retrieval: RetrievalSettings = Field(RetrievalSettings(), description="how scores are made")
 
     @field_validator("seeds")
@@ -84,37 +104,7 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _sections_fit_model(self) -> Self:
-        given = {name: getattr(self, name) for name in TRAINED_SECTIONS}
-        misfits = misfits_of_sections(self.model.name, given)
+        misfits = misfits_of_sections(self.model_dump())
         if misfits:
-            raise ValueError("; ".join(f"{section}: {problem}" for section, problem in misfits))
+            raise ValueError("; ".join(f"{'.'.join(place)}: {problem}" for place, problem in misfits))
         return self
-
-
-def misfits_of_sections(model_name: object, sections: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Sections that the model needs and lacks, or that say nothing to it.
-
-    Args:
-        model_name: what `model.name` is, valid or not.
-        sections: the recipe's sections by name; a missing one may be absent or None.
-
-    Returns:
-        Pairs of section and problem.
-
-    Example:
-        >>> misfits_of_sections("ridge", {"training": {"epochs": 3}})
-        [('training', 'a ridge is solved in closed form and has no training: remove this section')]
-    """
-    if model_name == "ridge":
-        return [
-            (section, f"a ridge is solved in closed form and has no {section}: remove this section")
-            for section in TRAINED_SECTIONS
-            if sections.get(section) is not None
-        ]
-    if model_name == "dual_encoder":
-        return [
-            (section, f"model dual_encoder needs this section, for example `{example}`")
-            for section, example in TRAINED_SECTIONS.items()
-            if sections.get(section) is None
-        ]
-    return []

@@ -4,14 +4,19 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar, Self
 
 from atrkit.errors import IntegrityError, UsageError
 from atrkit.text.normalise import words_of
 
 PAD = "<pad>"
 UNK = "<unk>"
+BOS = "<bos>"
+EOS = "<eos>"
 PAD_ID = 0
 UNK_ID = 1
+BOS_ID = 2  # of a CaptionVocabulary
+EOS_ID = 3
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,18 @@ class Vocabulary:
 
     words: tuple[str, ...]
 
+    specials: ClassVar[tuple[str, ...]] = (PAD, UNK)
+
     def __post_init__(self) -> None:
-        if self.words[:2] != (PAD, UNK):
-            raise IntegrityError(f"a vocabulary starts with {PAD} and {UNK}, this one with {self.words[:2]}")
+        there = self.words[: len(self.specials)]
+        if there != self.specials:
+            raise IntegrityError(f"a vocabulary starts with {' '.join(self.specials)}, this one with {' '.join(there)}")
         if len(set(self.words)) != len(self.words):
             twice = next(word for word, count in Counter(self.words).items() if count > 1)
             raise IntegrityError(f"the word {twice!r} occurs more than once in the vocabulary")
 
     @classmethod
-    def from_captions(cls, captions: Iterable[str], *, min_count: int = 1) -> "Vocabulary":
+    def from_captions(cls, captions: Iterable[str], *, min_count: int = 1) -> Self:
         """Collect the words of training captions.
 
         Args:
@@ -61,7 +69,7 @@ class Vocabulary:
         frequent = [word for word, count in counts.items() if count >= min_count]
         if not frequent:
             raise UsageError(f"no word occurs at least {min_count} times in the training captions")
-        return cls((PAD, UNK, *sorted(frequent, key=lambda word: (-counts[word], word))))
+        return cls((*cls.specials, *sorted(frequent, key=lambda word: (-counts[word], word))))
 
     def __len__(self) -> int:
         """Number of ids, the special ones counted."""
@@ -79,3 +87,21 @@ class Vocabulary:
     def unknown_words(self, captions: Sequence[str]) -> Counter[str]:
         """Count the words of `captions` that are encoded as `<unk>`, each by its number of occurrences."""
         return Counter(word for caption in captions for word in words_of(caption) if word not in self.id_of_word)
+
+
+class CaptionVocabulary(Vocabulary):
+    """Words of a model that writes captions: `<pad>` 0, `<unk>` 1, `<bos>` 2, `<eos>` 3, then words.
+
+    Example:
+        >>> vocabulary = CaptionVocabulary.from_captions(["rain falls", "rain"])
+        >>> vocabulary.words
+        ('<pad>', '<unk>', '<bos>', '<eos>', 'rain', 'falls')
+        >>> vocabulary.decode(vocabulary.encode("Rain falls loudly."))
+        'rain falls <unk>'
+    """
+
+    specials: ClassVar[tuple[str, ...]] = (PAD, UNK, BOS, EOS)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The words of ids, joined; `<pad>`, `<bos>` and `<eos>` are left out."""
+        return " ".join(self.words[word_id] for word_id in ids if word_id not in (PAD_ID, BOS_ID, EOS_ID))

@@ -45,7 +45,7 @@ def test_a_minimal_ridge_takes_every_default():
     assert recipe.model == RidgeSettings(ridge_lambda=1.0, label_prior=True, sentence_encoder=None)
     assert recipe.seeds == (1,)
     assert (recipe.data.dataset, recipe.data.caption_choice) == (None, "random")
-    assert (recipe.retrieval.score, recipe.retrieval.column_scaling) == ("cosine", "none")
+    assert (recipe.retrieval.score, recipe.retrieval.column_scaling) == (None, "none")
     assert recipe.loss is recipe.optimizer is recipe.training is None
 
 

@@ -1,0 +1,85 @@
+"""Which sections of a recipe belong to which model: rules between sections, said in words."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Misfit = tuple[tuple[str, ...], str]
+
+CAPTIONERS = ("transformer_captioner", "gru_captioner")
+CONTRASTIVE_LOSSES = ("nt_xent", "max_margin")
+
+_TRAINED_SECTIONS = {
+    "loss": "loss: {name: nt_xent, temperature: 0.07}",
+    "optimizer": "optimizer: {name: adamw, lr: 1e-3}",
+    "training": "training: {epochs: 40, batch_size: 128}",
+}
+_CAPTIONER_LOSS = "loss: {name: cross_entropy, label_smoothing: 0.2}"
+_CAPTIONER_KEEPS = ("val_loss", "fense", "last")
+
+
+def misfits_of_sections(recipe: Mapping[str, Any]) -> list[Misfit]:
+    """Sections that the model needs and lacks, or that say nothing to it.
+
+    Args:
+        recipe: sections by name, valid or not; a missing one may be absent or None.
+
+    Returns:
+        Pairs of place and problem.
+
+    Example:
+        >>> misfits_of_sections({"model": {"name": "ridge"}, "training": {"epochs": 3}})
+        [(('training',), 'a ridge is solved in closed form and has no training: remove this section')]
+    """
+    model_name = _at(recipe, "model", "name")
+    if model_name == "ridge":
+        return [*_sections_of_a_ridge(recipe), *_captioners_only(recipe)]
+    if model_name == "dual_encoder":
+        return [*_missing(recipe, "dual_encoder", _TRAINED_SECTIONS), *_dual_encoder(recipe), *_captioners_only(recipe)]
+    if model_name in CAPTIONERS:
+        sections = {**_TRAINED_SECTIONS, "loss": _CAPTIONER_LOSS}
+        return [*_missing(recipe, str(model_name), sections), *_captioner(recipe)]
+    return []
+
+
+def _sections_of_a_ridge(recipe: Mapping[str, Any]) -> Iterator[Misfit]:
+    for section in _TRAINED_SECTIONS:
+        if recipe.get(section) is not None:
+            yield (section,), f"a ridge is solved in closed form and has no {section}: remove this section"
+
+
+def _missing(recipe: Mapping[str, Any], model_name: str, examples: Mapping[str, str]) -> Iterator[Misfit]:
+    for section, example in examples.items():
+        if recipe.get(section) is None:
+            yield (section,), f"model {model_name} needs this section, for example `{example}`"
+
+
+def _dual_encoder(recipe: Mapping[str, Any]) -> Iterator[Misfit]:
+    if _at(recipe, "loss", "name") == "cross_entropy":
+        yield ("loss", "name"), f"a dual encoder has no words to predict: choose {' or '.join(CONTRASTIVE_LOSSES)}"
+    if _at(recipe, "training", "keep_best") == "fense":
+        yield ("training", "keep_best"), "a dual encoder writes no captions: choose another figure, or last"
+    if (_at(recipe, "training", "bucket_batches") or 1) != 1:
+        yield ("training", "bucket_batches"), "is of captioners: who shares a batch is what a contrastive loss is about"
+
+
+def _captioners_only(recipe: Mapping[str, Any]) -> Iterator[Misfit]:
+    for section in ("augment", "decoding"):
+        if recipe.get(section) is not None:
+            yield (section,), "is of captioners: remove this section"
+    if _at(recipe, "retrieval", "score") == "cross_entropy":
+        yield ("retrieval", "score"), "only a captioner has a cross-entropy: cosine, or leave it out"
+
+
+def _captioner(recipe: Mapping[str, Any]) -> Iterator[Misfit]:
+    if _at(recipe, "loss", "name") in CONTRASTIVE_LOSSES:
+        yield ("loss", "name"), f"a captioner learns words: `{_CAPTIONER_LOSS}`"
+    keep_best = _at(recipe, "training", "keep_best")
+    if keep_best is not None and keep_best not in _CAPTIONER_KEEPS:
+        yield ("training", "keep_best"), f"a captioner's epochs are chosen by {', '.join(_CAPTIONER_KEEPS)}"
+    if _at(recipe, "retrieval", "score") == "cosine":
+        yield ("retrieval", "score"), "a captioner has no cosine: cross_entropy, or leave it out"
+
+
+def _at(recipe: Mapping[str, Any], section: str, key: str) -> Any:
+    part = recipe.get(section)
+    return part.get(key) if isinstance(part, Mapping) else None
