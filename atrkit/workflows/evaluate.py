@@ -16,18 +16,20 @@ from atrkit.metrics.ranking import evaluate as ranking_figures
 from atrkit.metrics.ranking import tie_bounds
 from atrkit.metrics.tie_blocks import audio_to_text_blocks, text_to_audio_blocks
 from atrkit.metrics.twin_order import TwinOrder, twin_order
-from atrkit.recipe.models import DualEncoderSettings, RidgeSettings
+from atrkit.recipe.models import (
+    CaptionerPart,
+    DualEncoderSettings,
+    GruCaptionerSettings,
+    RidgeSettings,
+    TransformerCaptionerSettings,
+)
 from atrkit.recipe.schema import Recipe
-from atrkit.recipe.starter import TEST_SPLIT_NAMES
 from atrkit.score_matrix import ScoreMatrix
 from atrkit.scoring.cosine import cosine_scores
-from atrkit.store.embeddings import Embeddings
 from atrkit.store.scores import load_scores, save_scores
-from atrkit.workflows.build import encoder_arguments
-from atrkit.workflows.captioned import CaptionedClips, captioned_clips
-from atrkit.workflows.embeddings import embeddings_for
-from atrkit.workflows.run_folder import RunFolder
+from atrkit.workflows.captioned import CaptionedClips
 from atrkit.workflows.session import Session
+from atrkit.workflows.trained_run import TrainedRun, choose_split, clips_as_trained, open_run
 
 SCORES_NAME = "scores.h5"
 RESULTS_NAME = "results.json"
@@ -72,28 +74,22 @@ def evaluate_run(session: Session, options: EvaluateOptions) -> Evaluation:
         IntegrityError: embeddings were made with other settings than the run's.
         DivergedError: a score is NaN.
     """
-    folder = session.workspace.find_run(options.run)
-    run, run_name = RunFolder(folder), session.workspace.run_name(folder)
-    if options.run is None:
-        session.say(f"run: {run_name} (the newest finished one)")
-    recipe, inputs, finished = run.recipe(), run.inputs(), run.finished_record()
-    dataset = session.workspace.load_dataset(options.dataset or finished["dataset"])
-    split = _choose_split(session, dataset, options.split, finished)
-    own = dataset.name == finished["dataset"] and split == finished["test_split"]
-    output = folder if own else folder / "evaluations" / f"{dataset.name}-{split}"
-
-    embeddings = _embeddings_as_trained(session, run, recipe, dataset, options)
-    clips = captioned_clips(session, dataset, split, embeddings)
-    trained_on = _count_trained_on(inputs, clips)
+    trained = open_run(session, options.run)
+    recipe = trained.recipe
+    dataset = session.workspace.load_dataset(options.dataset or trained.finished["dataset"])
+    split = choose_split(session, trained, dataset, options.split)
+    output = trained.output_folder(dataset, split)
+    clips = clips_as_trained(session, trained, dataset, split, may_extract=options.may_extract)
+    trained_on = _count_trained_on(trained.inputs, clips)
     about = {
-        "run": run_name,
+        "run": trained.name,
         "dataset": dataset.name,
         "split": split,
-        "scoring": recipe.retrieval.score,
+        "scoring": scoring_of(recipe),
         "column_scaling": recipe.retrieval.column_scaling,
     }
     with single_writer(output / SCORES_NAME):
-        matrix = score_run(recipe, folder, clips)
+        matrix = score_run(recipe, trained.folder, clips)
         (output / RESULTS_NAME).unlink(missing_ok=True)  # so that a kill cannot leave it beside other scores
         save_scores(output / SCORES_NAME, matrix, about)
         # the figures are those of the file: whoever reads it again finds the same
@@ -103,48 +99,19 @@ def evaluate_run(session: Session, options: EvaluateOptions) -> Evaluation:
             "pool_id": matrix.pool_id,
             **_figures(matrix),
             **_beside_recall(matrix, clips),
-            "target": recipe.target.model_dump(mode="json") if recipe.target and own else None,
+            "target": recipe.target.model_dump(mode="json")
+            if recipe.target and trained.is_own(dataset, split)
+            else None,
             "clips_trained_on": trained_on,
         }
         write_json_atomic(output / RESULTS_NAME, result)
     return Evaluation(result, output)
 
 
-def _choose_split(session: Session, dataset: Dataset, wanted: str | None, finished: dict[str, Any]) -> str:
-    if wanted is not None:
-        dataset.split(wanted)
-        return wanted
-    usual = (finished["test_split"], *TEST_SPLIT_NAMES)
-    found: str | None = next((split for split in usual if split in dataset.splits), None)
-    if found is None and len(dataset.splits) == 1:
-        found = dataset.splits[0]
-    if found is None:
-        raise UsageError(
-            f"dataset {dataset.name!r} has the splits {', '.join(dataset.splits)}: say which one with --split"
-        )
-    session.say(f"evaluating {dataset.name}/{found}")
-    return found
-
-
-def _embeddings_as_trained(
-    session: Session, run: RunFolder, recipe: Recipe, dataset: Dataset, options: EvaluateOptions
-) -> Embeddings:
-    """Embeddings made exactly as those that the model was trained on, with the same weights where they still lie."""
-    trained = run.inputs()["embeddings"]
-    checkpoint, settings = encoder_arguments(recipe.encoder)
-    used: str | None = run.finished_record()["checkpoint"]
-    if checkpoint is None and used is not None and Path(used).is_file():
-        checkpoint = used
-    return embeddings_for(
-        session,
-        dataset,
-        recipe.encoder.name,
-        checkpoint=checkpoint,
-        settings=settings,
-        frame_dtype=trained["frame_dtype"],
-        same_as=trained,
-        may_extract=options.may_extract,
-    )
+def _target(trained: TrainedRun, dataset: Dataset, split: str) -> dict[str, Any] | None:
+    """The published row, where it is the run's own test split that was measured."""
+    target = trained.recipe.target
+    return target.model_dump(mode="json") if target and trained.is_own(dataset, split) else None
 
 
 def _beside_recall(matrix: ScoreMatrix, clips: CaptionedClips) -> dict[str, Any]:
@@ -172,6 +139,11 @@ def _count_trained_on(inputs: dict[str, Any], clips: CaptionedClips) -> int:
     """Clips whose very audio the run was trained on, under whatever name: recall on them measures memory."""
     known = set(inputs["clips"].values())
     return sum(clip.sha256 in known for clip in clips.clips)
+
+
+def scoring_of(recipe: Recipe) -> str:
+    """What the scores of a recipe's model are: its own kind where the recipe leaves it open."""
+    return "cross_entropy" if isinstance(recipe.model, CaptionerPart) else "cosine"
 
 
 def score_run(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreMatrix:
@@ -208,6 +180,8 @@ def score_run(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreMatri
                 model.embed_clips(frames, ids=embeddings.clip_ids),
                 model.embed_captions(clips.all_captions, ids=clips.caption_ids),
             )
+        case TransformerCaptionerSettings() | GruCaptionerSettings():
+            raise NotImplementedError
         case _:
             assert_never(recipe.model)
     return ScoreMatrix(scores_AC, embeddings.clip_ids, clips.caption_ids, clips.clip_of_caption)

@@ -1,0 +1,130 @@
+"""A finished run and what it is to be used on: the dataset, the split, and embeddings made as those it learned from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from atrkit.datasets.manifest import Dataset
+from atrkit.errors import UsageError
+from atrkit.recipe.schema import Recipe
+from atrkit.recipe.starter import TEST_SPLIT_NAMES
+from atrkit.store.embeddings import Embeddings
+from atrkit.workflows.build import encoder_arguments
+from atrkit.workflows.captioned import CaptionedClips, captioned_clips
+from atrkit.workflows.embeddings import embeddings_for
+from atrkit.workflows.run_folder import RunFolder
+from atrkit.workflows.session import Session
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """One finished run.
+
+    Args:
+        folder: with the model, the recipe as it ran, and the records.
+        name: how tables call it.
+    """
+
+    folder: Path
+    name: str
+
+    @cached_property
+    def run(self) -> RunFolder:
+        """The folder as a run."""
+        return RunFolder(self.folder)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe as it ran."""
+        return self.run.recipe()
+
+    @cached_property
+    def finished(self) -> dict[str, Any]:
+        """What the training said at its end."""
+        return self.run.finished_record()
+
+    @cached_property
+    def inputs(self) -> dict[str, Any]:
+        """What the training was given."""
+        return self.run.inputs()
+
+    def is_own(self, dataset: Dataset, split: str) -> bool:
+        """Whether this is the run's own test split."""
+        return dataset.name == self.finished["dataset"] and split == self.finished["test_split"]
+
+    def output_folder(self, dataset: Dataset, split: str) -> Path:
+        """Where what is computed on a split is kept: the run's folder for its own test split, else one below it."""
+        own = self.is_own(dataset, split)
+        return self.folder if own else self.folder / "evaluations" / f"{dataset.name}-{split}"
+
+
+def open_run(session: Session, named: str | None) -> TrainedRun:
+    """A run by folder or name, or the newest finished one.
+
+    Raises:
+        MissingPrerequisiteError: there is no finished run; says the command that makes one.
+        UsageError: no finished run has that name.
+        IntegrityError: a record of the run is damaged.
+    """
+    folder = session.workspace.find_run(named)
+    trained = TrainedRun(folder, session.workspace.run_name(folder))
+    if named is None:
+        session.say(f"run: {trained.name} (the newest finished one)")
+    return trained
+
+
+def choose_split(session: Session, trained: TrainedRun, dataset: Dataset, wanted: str | None) -> str:
+    """The split that is asked for, or the run's test split, or the only one there is.
+
+    Raises:
+        UsageError: there is no such split; lists the choices.
+    """
+    if wanted is not None:
+        dataset.split(wanted)
+        return wanted
+    usual = (trained.finished["test_split"], *TEST_SPLIT_NAMES)
+    found: str | None = next((split for split in usual if split in dataset.splits), None)
+    if found is None and len(dataset.splits) == 1:
+        found = dataset.splits[0]
+    if found is None:
+        raise UsageError(
+            f"dataset {dataset.name!r} has the splits {', '.join(dataset.splits)}: say which one with --split"
+        )
+    session.say(f"split: {dataset.name}/{found}")
+    return found
+
+
+def embeddings_as_trained(
+    session: Session, trained: TrainedRun, dataset: Dataset, *, may_extract: bool = True
+) -> Embeddings:
+    """Embeddings made exactly as those that the model was trained on, with the same weights where they still lie.
+
+    Raises:
+        MissingPrerequisiteError: they are missing and may not be made.
+        IntegrityError: those there were made with other settings or of other audio.
+    """
+    needed = trained.inputs["embeddings"]
+    encoder = trained.recipe.encoder
+    checkpoint, settings = encoder_arguments(encoder)
+    used: str | None = trained.finished["checkpoint"]
+    if checkpoint is None and used is not None and Path(used).is_file():
+        checkpoint = used
+    return embeddings_for(
+        session,
+        dataset,
+        encoder.name,
+        checkpoint=checkpoint,
+        settings=settings,
+        frame_dtype=needed["frame_dtype"],
+        same_as=needed,
+        may_extract=may_extract,
+    )
+
+
+def clips_as_trained(
+    session: Session, trained: TrainedRun, dataset: Dataset, split: str, *, may_extract: bool = True
+) -> CaptionedClips:
+    """The usable clips of a split, with captions and embeddings; see `embeddings_as_trained`."""
+    embeddings = embeddings_as_trained(session, trained, dataset, may_extract=may_extract)
+    return captioned_clips(session, dataset, split, embeddings)
