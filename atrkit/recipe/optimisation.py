@@ -32,6 +32,7 @@ class CrossEntropySettings(Part):
     label_smoothing: Fraction = Field(0.0, description="share of the target that is spread over all words")
 
 
+ContrastiveLossSettings = NtXentSettings | MaxMarginSettings
 LossSettings = Annotated[NtXentSettings | MaxMarginSettings | CrossEntropySettings, Field(discriminator="name")]
 
 

@@ -5,21 +5,26 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from atrkit.recipe.encoders import ConvNextSettings, EncoderSettings
 from atrkit.recipe.models import (
+    CaptionerSettings,
     DualEncoderSettings,
+    GruCaptionerSettings,
     LstmPoolingSettings,
     MaxPoolingSettings,
     MeanPoolingSettings,
     PoolingSettings,
     RidgeSettings,
     TextTowerSettings,
+    TransformerCaptionerSettings,
     TransformersSettings,
     WordEmbeddingsSettings,
 )
-from atrkit.recipe.optimisation import LossSettings, MaxMarginSettings, NtXentSettings, OptimizerSettings
+from atrkit.recipe.optimisation import ContrastiveLossSettings, MaxMarginSettings, NtXentSettings, OptimizerSettings
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from atrkit.models.caption_decoder import CaptionDecoder
+    from atrkit.models.captioner import Captioner
     from atrkit.models.dual_encoder import DualEncoder
     from atrkit.models.text_embedding import TextEmbedding
     from atrkit.models.text_towers import TextTower
@@ -101,7 +106,53 @@ def pooling_arguments(pooling: PoolingSettings) -> dict[str, Any]:
             assert_never(pooling)
 
 
-def build_loss(settings: LossSettings) -> "nn.Module":
+def build_captioner(settings: CaptionerSettings, *, frame_dim: int, captions: Sequence[str], seed: int) -> "Captioner":
+    """A captioner with weights drawn from `seed`.
+
+    Args:
+        settings: of the recipe.
+        frame_dim: width of the frozen frames.
+        captions: training captions, from which the vocabulary is made.
+        seed: of the initial weights.
+    """
+    from atrkit.models.captioner import Captioner
+    from atrkit.models.dual_encoder import seeded_initialisation
+    from atrkit.text.vocabulary import CaptionVocabulary
+
+    words = CaptionVocabulary.from_captions(captions, min_count=settings.min_word_count).words
+    with seeded_initialisation(seed):
+        return Captioner(
+            frame_dim,
+            words,
+            _build_caption_decoder(settings, len(words)),
+            projection_dropout=settings.projection_dropout,
+            audio_positions=settings.audio_positions,
+            standardise=settings.standardise,
+        )
+
+
+def _build_caption_decoder(settings: CaptionerSettings, vocab_size: int) -> "CaptionDecoder":
+    from atrkit.models.gru_decoder import GruDecoder
+    from atrkit.models.transformer_decoder import TransformerDecoder
+
+    match settings:
+        case TransformerCaptionerSettings():
+            return TransformerDecoder(
+                vocab_size,
+                dim=settings.d_model,
+                num_layers=settings.num_layers,
+                num_heads=settings.num_heads,
+                ff_dim=settings.d_ff,
+                dropout=settings.dropout,
+                activation=settings.activation,
+            )
+        case GruCaptionerSettings():
+            return GruDecoder(vocab_size, dim=settings.d_model, dropout=settings.dropout)
+        case _:
+            assert_never(settings)
+
+
+def build_loss(settings: ContrastiveLossSettings) -> "nn.Module":
     """The loss of a contrastive training."""
     from atrkit.losses import MaxMargin, NtXent
 

@@ -14,7 +14,12 @@ from atrkit.files import single_writer
 from atrkit.models.folder import read_model_folder
 from atrkit.recipe.find import find_recipe, shipped_recipe_folder
 from atrkit.recipe.load import load_recipe
-from atrkit.recipe.models import DualEncoderSettings, RidgeSettings
+from atrkit.recipe.models import (
+    DualEncoderSettings,
+    GruCaptionerSettings,
+    RidgeSettings,
+    TransformerCaptionerSettings,
+)
 from atrkit.recipe.overrides import parse_overrides
 from atrkit.recipe.schema import Recipe
 from atrkit.store.embeddings import Embeddings
@@ -22,6 +27,7 @@ from atrkit.workflows.build import build_ridge_text, encoder_arguments
 from atrkit.workflows.captioned import CaptionedClips, captioned_clips
 from atrkit.workflows.embeddings import embeddings_for
 from atrkit.workflows.initialise import DEFAULT_RECIPE, write_starter_recipe
+from atrkit.workflows.keep_best import choose_keep_best
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 from atrkit.workflows.splits import Splits, choose_splits
@@ -161,6 +167,9 @@ def _train_seed(
         "seed": seed,
     }
     with single_writer(folder):
+        chosen_by = choose_keep_best(session, recipe, run, afresh=options.overwrite)
+        if chosen_by is not None and chosen_by.is_recorded:
+            inputs["keep_best"] = chosen_by.keep_best
         if options.overwrite:
             run.clear()
         run.start(recipe, inputs)
@@ -179,6 +188,12 @@ def _train_seed(
 
                 val = captioned_clips(session, dataset, splits.val, embeddings) if splits.val else None
                 facts = train_dual_encoder_run(session, run, recipe, clips, val, seed, run_name)
+            case TransformerCaptionerSettings() | GruCaptionerSettings():
+                from atrkit.workflows.train_captioner import train_captioner_run
+
+                assert chosen_by is not None
+                val = captioned_clips(session, dataset, splits.val, embeddings) if splits.val else None
+                facts = train_captioner_run(session, run, recipe, clips, val, seed, run_name, chosen_by)
             case _:
                 assert_never(recipe.model)
         record = {

@@ -1,26 +1,20 @@
 """The dual encoder's part of `atrkit train`: objects from the recipe, the loop, and its interruption."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from atrkit.errors import TerminatedError
-from atrkit.models.ragged import Ragged
 from atrkit.recipe.models import DualEncoderSettings
+from atrkit.recipe.optimisation import CrossEntropySettings
 from atrkit.recipe.schema import Recipe
 from atrkit.training.data import TrainingData
 from atrkit.training.dual_encoder import train_dual_encoder
 from atrkit.workflows.build import build_dual_encoder, build_loss, build_optimizer_settings
-from atrkit.workflows.memory import available_memory_bytes, fits_in_memory
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
+from atrkit.workflows.stopping import stop_between_steps
+from atrkit.workflows.training_data import choose_memory, training_data
 
 if TYPE_CHECKING:
     from atrkit.models.dual_encoder import DualEncoder
-    from atrkit.training.settings import StopRequested
     from atrkit.workflows.captioned import CaptionedClips
 
 
@@ -41,7 +35,8 @@ def train_dual_encoder_run(
     settings, training = recipe.model, recipe.training
     # the schema has seen to it; this tells mypy
     assert isinstance(settings, DualEncoderSettings) and training and recipe.optimizer and recipe.loss
-    in_memory = _choose_memory(session, clips, *([] if val is None else [val]))
+    assert training.keep_best != "fense" and not isinstance(recipe.loss, CrossEntropySettings)
+    in_memory = choose_memory(session, clips, *([] if val is None else [val]))
     train_data = training_data(clips, in_memory=in_memory)
     model = build_dual_encoder(
         settings,
@@ -86,34 +81,6 @@ def train_dual_encoder_run(
     }
 
 
-def _choose_memory(session: Session, *splits: "CaptionedClips") -> bool:
-    """Whether frames that lie mapped on the disk are copied into memory; says when they are not."""
-    mapped = [split.embeddings.frames_NF for split in splits if isinstance(split.embeddings.frames_NF, np.memmap)]
-    size_bytes = sum(frames_NF.nbytes for frames_NF in mapped)
-    fits = fits_in_memory(size_bytes)
-    if not fits:
-        session.say(
-            f"{size_bytes / 1e6:,.0f} MB of frames, and {available_memory_bytes() / 1e6:,.0f} MB of memory are free: "
-            "frames are read from the disk as they are needed"
-        )
-    return fits
-
-
-def training_data(clips: "CaptionedClips", *, in_memory: bool = True) -> TrainingData:
-    """The clips' frames as they were stored, once: float16 stays float16, and batches are what becomes float32.
-
-    Args:
-        clips: with embeddings that are in memory already, or mapped from the store.
-        in_memory: copy mapped frames into memory; otherwise they stay on the disk, and the operating system keeps
-            those in memory that it has room for.
-    """
-    embeddings = clips.embeddings
-    frames_NF = embeddings.frames_NF
-    if in_memory and isinstance(frames_NF, np.memmap):
-        frames_NF = np.array(frames_NF)
-    return TrainingData(Ragged.from_rows(frames_NF, embeddings.offsets), embeddings.clip_ids, clips.captions)
-
-
 def _say_unknown(session: Session, model: "DualEncoder", val_data: TrainingData) -> None:
     unknown = model.count_unknown_words(val_data.all_captions)
     if unknown:
@@ -128,24 +95,3 @@ def _say_cut(session: Session, model: "DualEncoder", data: TrainingData, which: 
     cut = model.count_cut_captions(data.all_captions)
     if cut:
         session.say(f"{cut} {which} captions are longer than max_tokens: their ends are not read")
-
-
-@contextmanager
-def stop_between_steps() -> Iterator["StopRequested"]:
-    """Turn the first Ctrl-C or SIGTERM into a wish that the loop meets after its step; a second one ends at once."""
-    wish: list[type[BaseException]] = []
-
-    def handle(signum: int, frame: Any) -> None:
-        wish.append(KeyboardInterrupt if signum == signal.SIGINT else TerminatedError)
-        for number in before:
-            signal.signal(number, signal.SIG_DFL)
-
-    heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, handle) for number in heeded}
-    try:
-        yield lambda: wish[0] if wish else None
-        if wish:  # it came after the last step: no other seed is begun
-            raise wish[0]
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

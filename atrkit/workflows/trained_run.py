@@ -51,7 +51,8 @@ class TrainedRun:
 
     def is_own(self, dataset: Dataset, split: str) -> bool:
         """Whether this is the run's own test split."""
-        return dataset.name == self.finished["dataset"] and split == self.finished["test_split"]
+        own = (self.finished["dataset"], self.finished["test_split"])
+        return (dataset.name, split) == own
 
     def output_folder(self, dataset: Dataset, split: str) -> Path:
         """Where what is computed on a split is kept: the run's folder for its own test split, else one below it."""

@@ -13,9 +13,9 @@ from atrkit.store.embeddings import gather_embeddings, load_embeddings, save_emb
 from atrkit.text.vocabulary import Vocabulary
 from atrkit.training import OptimizerSettings, TrainingData, train_dual_encoder
 from atrkit.workflows import memory
-from atrkit.workflows import train_dual_encoder as workflow
+from atrkit.workflows import training_data as workflow
 from atrkit.workflows.captioned import CaptionedClips
-from atrkit.workflows.train_dual_encoder import training_data
+from atrkit.workflows.training_data import training_data
 
 CLIPS = 24
 
