@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 
@@ -16,18 +16,10 @@ from atrkit.metrics.ranking import evaluate as ranking_figures
 from atrkit.metrics.ranking import tie_bounds
 from atrkit.metrics.tie_blocks import audio_to_text_blocks, text_to_audio_blocks
 from atrkit.metrics.twin_order import TwinOrder, twin_order
-from atrkit.recipe.models import (
-    CaptionerPart,
-    DualEncoderSettings,
-    GruCaptionerSettings,
-    RidgeSettings,
-    TransformerCaptionerSettings,
-)
-from atrkit.recipe.schema import Recipe
 from atrkit.score_matrix import ScoreMatrix
-from atrkit.scoring.cosine import cosine_scores
 from atrkit.store.scores import load_scores, save_scores
 from atrkit.workflows.captioned import CaptionedClips
+from atrkit.workflows.score_models import score_run, scoring_of
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import TrainedRun, choose_split, clips_as_trained, open_run
 
@@ -139,52 +131,6 @@ def _count_trained_on(inputs: dict[str, Any], clips: CaptionedClips) -> int:
     """Clips whose very audio the run was trained on, under whatever name: recall on them measures memory."""
     known = set(inputs["clips"].values())
     return sum(clip.sha256 in known for clip in clips.clips)
-
-
-def scoring_of(recipe: Recipe) -> str:
-    """What the scores of a recipe's model are: its own kind where the recipe leaves it open."""
-    return "cross_entropy" if isinstance(recipe.model, CaptionerPart) else "cosine"
-
-
-def score_run(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreMatrix:
-    """Open the run's model and score every pair.
-
-    Args:
-        recipe: as the run was trained.
-        folder: with the trained model.
-        clips: A clips with their captions.
-
-    Returns:
-        Cosines of all clips and captions.
-
-    Raises:
-        DivergedError: an embedding or a score is not finite.
-    """
-    embeddings = clips.embeddings
-    match recipe.model:
-        case RidgeSettings():
-            from atrkit.models.ridge_retriever import RidgeRetriever
-
-            ridge = RidgeRetriever.from_pretrained(folder)
-            scores_AC = cosine_scores(
-                ridge.embed_clips(embeddings.clip_emb_AD, embeddings.tag_probs_AK),
-                ridge.embed_captions(clips.all_captions),
-            )
-        case DualEncoderSettings():
-            from atrkit.models import Ragged
-            from atrkit.models.dual_encoder import DualEncoder
-
-            model = DualEncoder.from_pretrained(folder)
-            frames = Ragged.from_rows(embeddings.frames_NF, embeddings.offsets)
-            scores_AC = cosine_scores(
-                model.embed_clips(frames, ids=embeddings.clip_ids),
-                model.embed_captions(clips.all_captions, ids=clips.caption_ids),
-            )
-        case TransformerCaptionerSettings() | GruCaptionerSettings():
-            raise NotImplementedError
-        case _:
-            assert_never(recipe.model)
-    return ScoreMatrix(scores_AC, embeddings.clip_ids, clips.caption_ids, clips.clip_of_caption)
 
 
 def _twin_order(clips: CaptionedClips, matrix: ScoreMatrix) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from atrkit.models.dual_encoder import DualEncoder
 from atrkit.store import embeddings as store
 from atrkit.training.dual_encoder import DualEncoderTask
 from atrkit.workflows import embeddings as embeddings_workflow
-from atrkit.workflows import evaluate
+from atrkit.workflows import score_models
 
 RIDGE = """\
 source: ours
@@ -135,8 +135,8 @@ def test_nan_in_the_scores_is_refused_and_changes_no_file(trained, monkeypatch, 
         for name in names:
             (folder / name).unlink()
     before = {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
-    honest = evaluate.cosine_scores
-    monkeypatch.setattr(evaluate, "cosine_scores", score)
+    honest = score_models.cosine_scores
+    monkeypatch.setattr(score_models, "cosine_scores", score)
     message = trained.error("eval", code=8)
     assert "NaN" in message and "17.wav" in message
     assert {name: (folder / name).read_bytes() for name in names if (folder / name).exists()} == before
