@@ -1,17 +1,20 @@
-"""Contrastive losses over a batch of clip-caption pairs.
+"""Losses over a batch of clip-caption pairs: two contrastive ones, and a captioner's cross-entropy.
 
-Both read a similarity matrix `similarity_BB`: row i is clip i, column j is caption j, the diagonal holds the pairs that
-belong together, and higher is more similar. When several captions of one clip are in a batch (`caption_choice="all"`),
-they are positives too and must not be pushed away: `clip_index_B` says which pair belongs to which clip, and entries
-off the diagonal with equal index are left out of the loss (our choice; the papers draw one caption per clip).
+The contrastive ones read a similarity matrix `similarity_BB`: row i is clip i, column j is caption j, the diagonal
+holds the pairs that belong together, and higher is more similar. When several captions of one clip are in a batch
+(`caption_choice="all"`), they are positives too and must not be pushed away: `clip_index_B` says which pair belongs to
+which clip, and entries off the diagonal with equal index are left out of the loss (our choice; the papers draw one
+caption per clip).
 """
 
 from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from atrkit.errors import UsageError
+from atrkit.text.vocabulary import PAD_ID
 
 
 class NtXent(nn.Module):
@@ -108,6 +111,54 @@ class MaxMargin(nn.Module):
         if clip_index_B is not None:
             ignored_BB = ignored_BB | _same_clip_off_diagonal(clip_index_B)
         return (wrong_caption_BB + wrong_clip_BB).masked_fill(ignored_BB, 0).sum() / len(positive_B)
+
+
+class CaptionCrossEntropy(nn.Module):
+    """Cross-entropy of the next word: of every word of the captions, and of their ends.
+
+    All tokens of a batch count alike, so that long captions weigh more than short ones. Computed in float32.
+
+    Args:
+        label_smoothing: share of the target that is spread over all words of the vocabulary; 0.2 in paper 004.
+
+    Raises:
+        UsageError: the share is not in [0, 1).
+
+    Source: paper 004, sections 2.2 and 3.3. Spreading over the whole vocabulary, special words and the right word
+    included, is what Szegedy et al. 2016 and torch do; the mean over tokens is our choice.
+
+    Example:
+        >>> logits_BLV = torch.zeros(1, 3, 8)  # all eight words are as likely
+        >>> round(CaptionCrossEntropy()(logits_BLV, torch.tensor([[5, 3, 0]])).item(), 4)  # ln 8
+        2.0794
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise UsageError(f"label_smoothing is {label_smoothing}, and must be from 0 up to but not 1")
+        self.label_smoothing: Final = label_smoothing
+
+    def extra_repr(self) -> str:
+        """Settings, for repr."""
+        return f"label_smoothing={self.label_smoothing}"
+
+    def forward(self, logits_BLV: Tensor, targets_BL: Tensor) -> Tensor:
+        """Mean loss per token, in nats.
+
+        Args:
+            logits_BLV: of the next word at every position.
+            targets_BL: the word that comes, `<eos>` last; `<pad>`, 0, is left out.
+
+        Returns:
+            A scalar, 0 or more.
+        """
+        return F.cross_entropy(
+            _at_least_float32(logits_BLV).flatten(0, 1),
+            targets_BL.flatten(),
+            ignore_index=PAD_ID,
+            label_smoothing=self.label_smoothing,
+        )
 
 
 def _same_clip_off_diagonal(clip_index_B: Tensor) -> Tensor:

@@ -30,8 +30,8 @@ class TrainingState:
         fingerprint: settings and digests of what it started from; a resumed training must have the same.
         epoch: the one under way, counted from 1; one more than the last when all are done.
         step: steps of it that are done.
-        loss_sum: of its steps, each times its number of pairs.
-        pairs: that the sum is over.
+        loss_sum: of its steps, each times the terms that its loss is the mean of.
+        terms: that the sum is over: pairs, or tokens.
         best_epoch: that is kept; 0 before the first is done.
         best_value: of the metric that chooses it, higher is better.
         best_weights: of that epoch; None when it is the last one that ended.
@@ -45,7 +45,7 @@ class TrainingState:
     epoch: int = 1
     step: int = 0
     loss_sum: float = 0.0
-    pairs: int = 0
+    terms: int = 0
     best_epoch: int = 0
     best_value: float = 0.0
     best_weights: dict[str, Tensor] | None = None

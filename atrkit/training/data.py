@@ -1,4 +1,4 @@
-"""Training data in memory, and which pairs each epoch shows in which order."""
+"""Training data in memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from atrkit.errors import DivergedError, UsageError
 from atrkit.models import Ragged
+from atrkit.text.normalise import words_of
 
 CaptionChoice = Literal["random", "all"]
 _CHUNK_FRAMES = 1 << 12
@@ -84,6 +85,11 @@ class TrainingData:
         return np.repeat(np.arange(len(self)), self.captions_per_clip_A)
 
     @cached_property
+    def words_of_caption_C(self) -> IntArray:
+        """How many words each of `all_captions` has, (C,)."""
+        return np.array([len(words_of(caption)) for caption in self.all_captions], dtype=np.int64)
+
+    @cached_property
     def sha256(self) -> str:
         """Digest of ids, captions and frames: says whether a resumed training sees the same data.
 
@@ -100,82 +106,6 @@ class TrainingData:
 
     def _ids(self, index: Tensor) -> list[str]:
         return [self.clip_ids[a] for a in index.tolist()]
-
-
-@dataclass(frozen=True, eq=False)
-class PairBatch:
-    """Clip-caption pairs of one step, by position in the training data.
-
-    Args:
-        clip_index_B: into the clips.
-        caption_index_B: into `all_captions`.
-    """
-
-    clip_index_B: Tensor
-    caption_index_B: Tensor
-
-    def __len__(self) -> int:
-        """Number of pairs, B."""
-        return len(self.clip_index_B)
-
-
-def pairs_of_epoch(
-    data: TrainingData, *, batch_size: int, caption_choice: CaptionChoice, seed: int, epoch: int
-) -> list[PairBatch]:
-    """Draw the pairs of an epoch and their order.
-
-    The draw depends on the seed and the epoch alone, so that a resumed training continues in the middle of an epoch
-    without replaying the ones before.
-
-    Args:
-        data: clips and captions.
-        batch_size: pairs per step. A last batch of one pair, which has no negative, joins the batch before.
-        caption_choice: "random" pairs each clip with one of its captions; "all" shows every caption once.
-        seed: of the training.
-        epoch: counted from 1.
-
-    Returns:
-        Batches in order.
-
-    Raises:
-        UsageError: unknown caption choice.
-    """
-    rng = np.random.default_rng([seed, epoch])
-    match caption_choice:
-        case "random":
-            clip_index_N = rng.permutation(len(data))
-            drawn_A = data.first_caption_A + rng.integers(0, data.captions_per_clip_A)
-            caption_index_N = drawn_A[clip_index_N]
-        case "all":
-            caption_index_N = rng.permutation(len(data.all_captions))
-            clip_index_N = data.clip_index_of_caption_C[caption_index_N]
-        case unknown:
-            raise UsageError(f"no caption choice is called {unknown!r}: choose random or all")
-    return cut_into_batches(clip_index_N, caption_index_N, batch_size)
-
-
-def pairs_of_validation(data: TrainingData, *, batch_size: int) -> list[PairBatch]:
-    """Every pair once, in a fixed order: first captions of all clips, then second ones, and so on.
-
-    A contrastive loss depends on what shares a batch; this order keeps the captions of one clip apart.
-    """
-    rank_within_clip_C = np.arange(len(data.all_captions)) - data.first_caption_A[data.clip_index_of_caption_C]
-    caption_index_N = np.argsort(rank_within_clip_C, kind="stable")
-    return cut_into_batches(data.clip_index_of_caption_C[caption_index_N], caption_index_N, batch_size)
-
-
-def cut_into_batches(
-    clip_index_N: IntArray,
-    caption_index_N: IntArray,
-    batch_size: int,
-) -> list[PairBatch]:
-    """Cut pairs into consecutive batches; a remainder of one joins the batch before."""
-    starts = list(range(0, len(clip_index_N), batch_size))
-    if len(starts) > 1 and len(clip_index_N) - starts[-1] == 1:
-        starts.pop()
-    stops = [*starts[1:], len(clip_index_N)]
-    clips, captions = torch.from_numpy(clip_index_N), torch.from_numpy(caption_index_N)
-    return [PairBatch(clips[a:b], captions[a:b]) for a, b in zip(starts, stops, strict=True)]
 
 
 def named(clip_ids: Sequence[str], at_most: int = 5) -> str:

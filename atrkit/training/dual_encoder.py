@@ -1,7 +1,7 @@
 """Training a dual encoder on frozen frame embeddings."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,12 +13,29 @@ from torch import Tensor, nn
 
 from atrkit.errors import UsageError
 from atrkit.models import DualEncoder, Ragged
-from atrkit.training.data import CaptionChoice, PairBatch, TrainingData, pairs_of_validation
+from atrkit.training.batches import PairBatch, pairs_in_turn
+from atrkit.training.data import CaptionChoice, TrainingData
 from atrkit.training.device import make_accelerator
 from atrkit.training.loop import Trainer
 from atrkit.training.optimisation import OptimizerSettings
-from atrkit.training.settings import Hooks, KeepBest, LoopSettings, Precision, StopRequested, TrainingResult
+from atrkit.training.settings import (
+    Hooks,
+    KeepBest,
+    LoopSettings,
+    Precision,
+    StopRequested,
+    TrainingResult,
+    require_choice,
+)
 
+_KEEP_BEST: tuple[KeepBest, ...] = (
+    "val_loss",
+    "text_to_audio.R@1",
+    "text_to_audio.R@10",
+    "text_to_audio.mAP@10",
+    "mean_R@1",
+    "last",
+)
 _VALIDATION_FIGURES = ("R@1", "R@5", "R@10", "mAP@10")
 
 
@@ -88,8 +105,9 @@ def train_dual_encoder(
         precision=precision,
         checkpoint_every_s=checkpoint_every_s,
     )
-    if val is None and keep_best != "last":
-        raise UsageError(f"keep_best is {keep_best!r}, but there is no validation split: name one, or keep the last")
+    require_choice(keep_best, _KEEP_BEST, has_validation=val is not None)
+    if batch_size < 2:
+        raise UsageError(f"batch_size {batch_size} leaves a contrastive loss without negatives: the least is 2")
     accelerator = make_accelerator(precision)
     constant_features = model.audio.fit_standardisation(train.frames.values)
     model.to(accelerator.device)
@@ -137,6 +155,10 @@ class DualEncoderTask:
         clip_index_B = batch.clip_index_B.to(self._device) if self._settings.caption_choice == "all" else None
         return self._loss(audio_emb_BD @ text_emb_BD.T, clip_index_B)  # type: ignore[no-any-return]
 
+    def terms(self, batch: PairBatch) -> int:
+        """Pairs."""
+        return len(batch)
+
     @torch.no_grad()
     def broken_clips(self, batch: PairBatch) -> list[str]:
         """Ids of the clips with an embedding, of sound or caption, that is not finite."""
@@ -152,6 +174,10 @@ class DualEncoderTask:
         text_emb_CD = self.model.embed_captions(self._val_texts)
         val_loss = self._validation_loss(torch.from_numpy(audio_emb_AD), torch.from_numpy(text_emb_CD))
         return {"val_loss": val_loss, **_retrieval_figures(audio_emb_AD, text_emb_CD, self._val)}
+
+    def figures(self, batches: Sequence[PairBatch]) -> dict[str, float]:
+        """None."""
+        return {}
 
     def fingerprint(self) -> dict[str, Any]:
         """Model, loss and data."""
@@ -175,7 +201,7 @@ class DualEncoderTask:
     def _validation_loss(self, audio_emb_AD: Tensor, text_emb_CD: Tensor) -> float:
         assert self._val is not None
         total = 0.0
-        for batch in pairs_of_validation(self._val, batch_size=self._settings.batch_size):
+        for batch in pairs_in_turn(self._val, batch_size=self._settings.batch_size):
             similarity_BB = audio_emb_AD[batch.clip_index_B] @ text_emb_CD[batch.caption_index_B].T
             total += self._loss(similarity_BB, batch.clip_index_B).item() * len(batch)
         return total / len(self._val.all_captions)

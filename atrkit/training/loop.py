@@ -7,6 +7,7 @@ a training continues.
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 
 from atrkit.errors import DivergedError
 from atrkit.files import write_atomic
+from atrkit.training.batches import PairBatch, pairs_of_epoch
 from atrkit.training.checkpoint import CHECKPOINT_NAME, TrainingState, load_state, save_state
-from atrkit.training.data import PairBatch, TrainingData, named, pairs_of_epoch
+from atrkit.training.data import TrainingData, named
 from atrkit.training.device import deterministic
 from atrkit.training.optimisation import learning_rate, make_optimizer
 from atrkit.training.settings import Hooks, LoopSettings, TrainingResult
@@ -34,13 +36,19 @@ class Task(Protocol):
         """On its device."""
 
     def loss(self, batch: PairBatch) -> Tensor:
-        """Mean loss per pair, a scalar to go backward from."""
+        """Mean loss per term, a scalar to go backward from."""
+
+    def terms(self, batch: PairBatch) -> int:
+        """How many terms, pairs or tokens, the loss of a batch is the mean of."""
 
     def broken_clips(self, batch: PairBatch) -> list[str]:
         """Ids of the clips of a batch whose outputs are not finite."""
 
     def validate(self) -> dict[str, float]:
         """Validation metrics by name; empty without validation data."""
+
+    def figures(self, batches: Sequence[PairBatch]) -> dict[str, float]:
+        """What else is worth noting of an epoch's batches, by name: a function of them alone."""
 
     def fingerprint(self) -> dict[str, Any]:
         """What the training starts from, in short: model, loss, data."""
@@ -88,8 +96,9 @@ class Trainer:
         with torch.random.fork_rng([device] if device.type == "cuda" else []), deterministic(device):
             self._start_or_resume()
             while self._state.epoch <= self.settings.epochs:
-                self._run_steps()
-                self._end_epoch()
+                batches = self._batches_of_epoch()
+                self._run_steps(batches)
+                self._end_epoch(batches)
         state, keep_best = self._state, self.settings.keep_best
         if state.best_weights is not None:
             self._model.load_state_dict(state.best_weights, strict=False)
@@ -114,21 +123,26 @@ class Trainer:
             torch.cuda.set_rng_state(saved.rng["cuda"], self.accelerator.device)
         self._write_metrics()  # the kill may have come between checkpoint and metrics
 
-    def _run_steps(self) -> None:
-        settings, state = self.settings, self._state
-        batches = pairs_of_epoch(
+    def _batches_of_epoch(self) -> list[PairBatch]:
+        settings = self.settings
+        return pairs_of_epoch(
             self.data,
             batch_size=settings.batch_size,
             caption_choice=settings.caption_choice,
             seed=settings.seed,
-            epoch=state.epoch,
+            epoch=self._state.epoch,
+            bucket_batches=settings.bucket_batches,
         )
+
+    def _run_steps(self, batches: Sequence[PairBatch]) -> None:
+        state = self._state
         self._model.train()
         for batch in batches[state.step :]:
             step = (state.epoch - 1) * len(batches) + state.step
             self._set_learning_rate(step, len(batches))
-            state.loss_sum += self._step(batch) * len(batch)
-            state.pairs += len(batch)
+            terms = self.task.terms(batch)
+            state.loss_sum += self._step(batch) * terms
+            state.terms += terms
             state.step += 1
             self._save_if_due()
 
@@ -175,25 +189,27 @@ class Trainer:
                 f"stopped in epoch {self._state.epoch} after step {self._state.step}: the same command continues there"
             )
 
-    def _end_epoch(self) -> None:
-        state, keep_best = self._state, self.settings.keep_best
+    def _end_epoch(self, batches: Sequence[PairBatch]) -> None:
+        state, settings, keep_best = self._state, self.settings, self.settings.keep_best
+        is_validated = state.epoch % settings.validate_every == 0 or state.epoch == settings.epochs
         entry = {
             "epoch": state.epoch,
             "lr": self._optimizer.param_groups[0]["lr"],
-            "train_loss": state.loss_sum / state.pairs,
-            **self.task.validate(),
+            "train_loss": state.loss_sum / state.terms,
+            **self.task.figures(batches),
+            **(self.task.validate() if is_validated else {}),
         }
         if not all(math.isfinite(value) for value in entry.values()):
             raise DivergedError(f"a validation metric of epoch {state.epoch} is not finite: {entry}")
         state.weights = self._weights()
         if keep_best == "last":
             state.best_epoch = state.epoch
-        else:
+        elif is_validated:
             value = -entry[keep_best] if keep_best == "val_loss" else entry[keep_best]
             if state.best_epoch == 0 or value > state.best_value:
                 state.best_epoch, state.best_value, state.best_weights = state.epoch, value, state.weights
         state.metrics.append(entry)
-        state.epoch, state.step, state.loss_sum, state.pairs = state.epoch + 1, 0, 0.0, 0
+        state.epoch, state.step, state.loss_sum, state.terms = state.epoch + 1, 0, 0.0, 0
         self._save()
         self._write_metrics()
         if self.hooks.on_epoch is not None:

@@ -1,15 +1,17 @@
 """What a training is told, and what it tells."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from atrkit.errors import UsageError
 from atrkit.training.data import CaptionChoice
 from atrkit.training.optimisation import OptimizerSettings
 
-KeepBest = Literal["val_loss", "text_to_audio.R@1", "text_to_audio.R@10", "text_to_audio.mAP@10", "mean_R@1", "last"]
+KeepBest = Literal[
+    "val_loss", "fense", "text_to_audio.R@1", "text_to_audio.R@10", "text_to_audio.mAP@10", "mean_R@1", "last"
+]
 Precision = Literal["float32", "bfloat16"]
 StopRequested = Callable[[], type[BaseException] | None]
 
@@ -28,6 +30,8 @@ class LoopSettings:
         seed: of the order, the captions drawn and dropout.
         precision: of the forward pass.
         checkpoint_every_s: a checkpoint is also written when the last one is older; None: at epoch ends only.
+        bucket_batches: batches are cut from pools of so many, sorted by length; 1: drawn at random.
+        validate_every: epochs from one validation to the next; the last epoch is always validated.
     """
 
     epochs: int
@@ -39,15 +43,25 @@ class LoopSettings:
     seed: int = 0
     precision: Precision = "float32"
     checkpoint_every_s: float | None = 60.0
+    bucket_batches: int = 1
+    validate_every: int = 1
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 2:
-            raise UsageError(
-                f"epochs is {self.epochs} and batch_size {self.batch_size}: the least are 1 and, as a loss needs "
-                "negatives, 2"
-            )
-        if self.keep_best not in get_args(KeepBest):
-            raise UsageError(f"no epoch is kept by {self.keep_best!r}: choose {', '.join(get_args(KeepBest))}")
+        for name in ("epochs", "batch_size", "bucket_batches", "validate_every"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, and must be 1 or more")
+
+
+def require_choice(keep_best: KeepBest, choices: Sequence[KeepBest], *, has_validation: bool) -> None:
+    """Refuse a way to choose the epoch that this kind of training does not have.
+
+    Raises:
+        UsageError: unknown, or of a figure on validation clips that are not there.
+    """
+    if keep_best not in choices:
+        raise UsageError(f"no epoch is kept by {keep_best!r}: choose {', '.join(choices)}")
+    if keep_best != "last" and not has_validation:
+        raise UsageError(f"keep_best is {keep_best!r}, but there is no validation split: name one, or keep the last")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from atrkit.losses import MaxMargin, NtXent
 from atrkit.models import AudioTower, DualEncoder, Ragged, WordTower, seeded_initialisation
 from atrkit.text.vocabulary import Vocabulary
 from atrkit.training import OptimizerSettings, TrainingData, TrainingResult, train_dual_encoder
+from atrkit.training.batches import pairs_of_epoch
 from atrkit.training.checkpoint import CHECKPOINT_NAME
-from atrkit.training.data import CaptionChoice, pairs_of_epoch
+from atrkit.training.data import CaptionChoice
 from atrkit.training.loop import Trainer
 from atrkit.training.settings import Hooks
 
@@ -390,7 +391,13 @@ def test_several_processes_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"epochs": 0}, "epochs is 0"), ({"batch_size": 1}, "batch_size 1"), ({"keep_best": "R@1"}, "choose val_loss")],
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 1}, "batch_size 1 leaves a contrastive loss without negatives"),
+        ({"keep_best": "R@1"}, "choose val_loss"),
+        ({"keep_best": "fense"}, "choose val_loss"),
+    ],
 )
 def test_settings_that_make_no_training_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
