@@ -99,7 +99,7 @@ def perturb(caption: str, set_name: str, kind: Kind, generator: np.random.Genera
 
     Returns:
         The perturbed caption, or None when there is none: no word of the set, nothing on one of its sides to swap, or
-        both sides equal.
+        the same caption after swapping.
 
     Raises:
         UsageError: the kind has no such set.
