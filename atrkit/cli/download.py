@@ -76,13 +76,17 @@ StrictOption = Annotated[
 def synthetic(
     terminal: Terminal,
     clips: Annotated[int, typer.Option(min=30, help="Training clips; val and eval grow with them.")] = 1200,
+    val_clips: Annotated[int | None, typer.Option(min=12, help="Clips of val (default: a tenth of --clips).")] = None,
+    eval_clips: Annotated[int | None, typer.Option(min=12, help="Clips of eval (default: a fifth of --clips).")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another dataset.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
 ) -> None:
     """The embedded dataset: rendered on the spot, no network."""
+    from atrkit.datasets.synthetic import sizes_for
     from atrkit.workflows.download.synthetic import download_synthetic
 
-    _show(terminal, download_synthetic(terminal.session, clips=clips, seed=seed, workers=workers))
+    sizes = sizes_for(clips, val=val_clips, evaluation=eval_clips)
+    _show(terminal, download_synthetic(terminal.session, sizes, seed=seed, workers=workers))
 
 
 @app.command()

@@ -72,22 +72,30 @@ class SyntheticSizes:
         return min(math.ceil(PAIR_SHARE[split] * size / 3), size // 3)
 
 
-def sizes_for(clips: int) -> SyntheticSizes:
-    """Sizes in the proportions of 1,200 / 120 / 240 for so many dev clips.
+def sizes_for(clips: int, *, val: int | None = None, evaluation: int | None = None) -> SyntheticSizes:
+    """Sizes for so many dev clips.
+
+    Args:
+        clips: of dev.
+        val: clips of val; None: in the proportions of 1,200 / 120 / 240.
+        evaluation: clips of eval; None: likewise. The number of candidates moves recall: data sets of different sizes
+            are compared with the same one.
 
     Raises:
-        UsageError: fewer than 12 clips.
+        UsageError: fewer than 12 clips in a split.
 
     Example:
         >>> sizes_for(1200)
         SyntheticSizes(dev=1200, val=120, eval=240)
         >>> sizes_for(40)
         SyntheticSizes(dev=40, val=12, eval=12)
+        >>> sizes_for(3000, val=120, evaluation=240)
+        SyntheticSizes(dev=3000, val=120, eval=240)
     """
     return SyntheticSizes(
         dev=clips,
-        val=max(SMALLEST_HELD_OUT, round(clips / 10)),
-        eval=max(SMALLEST_HELD_OUT, 3 * round(clips / 15)),
+        val=max(SMALLEST_HELD_OUT, round(clips / 10)) if val is None else val,
+        eval=max(SMALLEST_HELD_OUT, 3 * round(clips / 15)) if evaluation is None else evaluation,
     )
 
 

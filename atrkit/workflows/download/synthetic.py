@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from atrkit.datasets.manifest import DATASET_NAME, MANIFEST_NAME, PROBLEMS_NAME, Dataset, save_dataset
-from atrkit.datasets.synthetic import AUDIO_FOLDER, EVENTS_NAME, generate, sizes_for
+from atrkit.datasets.synthetic import AUDIO_FOLDER, EVENTS_NAME, SyntheticSizes, generate
 from atrkit.errors import UsageError
 from atrkit.files import require_free_space, single_writer
 from atrkit.workflows.session import Session
@@ -15,19 +15,17 @@ from atrkit.workflows.session import Session
 BYTES_PER_CLIP = 150_000
 
 
-def download_synthetic(session: Session, *, clips: int, seed: int, workers: int) -> Dataset:
+def download_synthetic(session: Session, sizes: SyntheticSizes, *, seed: int, workers: int) -> Dataset:
     """Make the embedded dataset, beside the one that may be there, and put it in its place when it is whole."""
-    sizes = sizes_for(clips)
     folder = session.workspace.dataset_folder("synthetic")
-    total = sizes.dev + sizes.val + sizes.eval
-    require_free_space(folder, total * BYTES_PER_CLIP, f"rendering {total} clips")
+    require_free_space(folder, sizes.total * BYTES_PER_CLIP, f"rendering {sizes.total} clips")
     making = folder.parent / ".making" / folder.name  # a level deeper, where nothing is taken for a dataset
     with single_writer(folder):
         _refuse_foreign_files(folder)
         if folder.is_dir():
             session.say(f"{folder} is there: it is replaced when the new one is whole")
         shutil.rmtree(making, ignore_errors=True)
-        with session.open_progress("rendering synthetic", total, "clips") as advance:
+        with session.open_progress("rendering synthetic", sizes.total, "clips") as advance:
             dataset = generate(making, sizes, seed, workers, advance)
         save_dataset(dataset)
         _put_in_place(making, folder)
