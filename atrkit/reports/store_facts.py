@@ -7,7 +7,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-_KINDS = {"embeddings": "embeddings", "parts": "unfinished embeddings", "scores": "scores"}
+_KINDS = {
+    "embeddings": "embeddings",
+    "parts": "unfinished embeddings",
+    "scores": "scores",
+    "score parts": "unfinished scores",
+}
 
 
 def store_view(record: Mapping[str, Any]) -> RenderableType:

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from atrkit.store.scores import load_scores, load_scores_about, save_scores
+    from atrkit.store.scores import Calibration, load_calibration, load_scores, load_scores_about, save_scores
 
-__all__ = ["load_scores", "load_scores_about", "save_scores"]
+__all__ = ["Calibration", "load_calibration", "load_scores", "load_scores_about", "save_scores"]
 
 
 def __getattr__(name: str) -> Any:

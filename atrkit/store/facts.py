@@ -13,8 +13,11 @@ from atrkit.errors import IntegrityError, MissingPrerequisiteError
 from atrkit.store.embeddings import EMBEDDINGS_FORMAT, ROW_ARRAYS, StoreHeader, read_header
 from atrkit.store.hdf5_file import DamagedFileError, SealedFile, open_hdf5
 from atrkit.store.merge import check_parts, join_headers
+from atrkit.store.part_plan import PartPlan
 from atrkit.store.parts import PLAN_NAME, PartFolder
-from atrkit.store.scores import SCORES_FORMAT, read_about
+from atrkit.store.plan_folder import PlanFolder
+from atrkit.store.score_parts import ScoreParts
+from atrkit.store.scores import SCORE_ARRAYS, SCORES_FORMAT, SCORES_NAME, read_about
 
 # in the header's JSON, where no name or text can hold such quotes: they would be escaped
 _STATED_ENCODER = re.compile(rb'"encoder": "(\w+)"')
@@ -62,7 +65,7 @@ class StoreFacts:
 
     Args:
         path: the file or folder.
-        kind: a file of embeddings or of scores, or a folder of unfinished parts of embeddings.
+        kind: a file of embeddings or of scores, or a folder of unfinished parts of embeddings or of scores.
         size_bytes: on the disk.
         sha256: of everything behind the first 512 bytes, as the file states it and as it was found; None for parts.
         provenance: everything that changes the numbers.
@@ -78,7 +81,7 @@ class StoreFacts:
     """
 
     path: Path
-    kind: Literal["embeddings", "parts", "scores"]
+    kind: Literal["embeddings", "parts", "scores", "score parts"]
     size_bytes: int
     sha256: str | None
     provenance: dict[str, Any]
@@ -97,15 +100,16 @@ def inspect_store(path: Path) -> StoreFacts:
     """Check every byte of a store and say what it holds, with memory for its ids alone.
 
     Args:
-        path: an embedding file, a score file, or a folder of unfinished parts (`<encoder>.parts`).
+        path: an embedding file, a score file, or a folder of unfinished parts (`<encoder>.parts`, `scores.parts`).
 
     Raises:
         MissingPrerequisiteError: there is no such store.
         IntegrityError: a file is damaged; names it and the command that makes it again.
     """
     if path.is_dir():
-        return _facts_of_parts(path)
-    is_scores = path.name == "scores.h5"
+        is_of_scores = path.with_suffix(".h5").name == SCORES_NAME
+        return _facts_of_score_parts(path) if is_of_scores else _facts_of_parts(path)
+    is_scores = path.name == SCORES_NAME
     if not path.is_file():
         command = "atrkit eval" if is_scores else f"atrkit extract --encoder {path.stem}"
         raise MissingPrerequisiteError(f"no store at {path}; run: {command}")
@@ -141,7 +145,8 @@ def _facts_of_embeddings(path: Path, sealed: SealedFile) -> StoreFacts:
 
 
 def _facts_of_scores(path: Path, sealed: SealedFile) -> StoreFacts:
-    scores = _array_facts(sealed.hdf5["scores"])
+    arrays = {name: _array_facts(sealed.hdf5[name]) for name in SCORE_ARRAYS if name in sealed.hdf5}
+    scores = arrays["scores"]
     return StoreFacts(
         path=path,
         kind="scores",
@@ -152,7 +157,7 @@ def _facts_of_scores(path: Path, sealed: SealedFile) -> StoreFacts:
         clips=scores.shape[0],
         frames=None,
         labels=0,
-        arrays={"scores": scores},
+        arrays=arrays,
     )
 
 
@@ -173,16 +178,41 @@ def _facts_of_parts(folder: Path) -> StoreFacts:
     for name, (width, dtype) in outlines[0].layout.items() if outlines else ():
         rows = sum(outline.rows[name] for outline in outlines)
         arrays[name] = ArrayFacts((rows, width), str(dtype), rows * width * dtype.itemsize)
-    facts = PartsFacts(
+    facts = _parts_facts(parts, plan)
+    size_bytes = sum(file.path.stat().st_size for file in files)
+    return _of_header(folder, "parts", header, arrays, size_bytes, None, facts)
+
+
+def _facts_of_score_parts(folder: Path) -> StoreFacts:
+    parts = ScoreParts(folder.with_suffix(".h5"), "atrkit score")
+    plan = parts.plan()
+    facts = _parts_facts(parts, plan)
+    rows = sum(len(parts.load(part, plan)) for part in facts.finished)
+    captions = plan.provenance["captions"]
+    return StoreFacts(
+        path=folder,
+        kind="score parts",
+        size_bytes=sum(parts.part_path(part, facts.total).stat().st_size for part in facts.finished),
+        sha256=None,
+        provenance=plan.provenance,
+        notes={},
+        clips=rows,
+        frames=None,
+        labels=0,
+        arrays={"losses": ArrayFacts((rows, captions), "float32", rows * captions * 4)},
+        parts=facts,
+    )
+
+
+def _parts_facts(parts: PlanFolder, plan: PartPlan) -> PartsFacts:
+    return PartsFacts(
         total=len(plan.parts),
         clips=len(plan.clip_ids),
         part_clips=plan.part_clips,
-        finished=finished,
+        finished=tuple(sorted(parts.finished(plan))),
         missing=parts.missing(plan),
         unfinished_shards=parts.unfinished_shards(plan),
     )
-    size_bytes = sum(file.path.stat().st_size for file in files)
-    return _of_header(folder, "parts", header, arrays, size_bytes, None, facts)
 
 
 def _of_header(

@@ -2,21 +2,86 @@
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.score_matrix import ScoreMatrix
 from atrkit.store.hdf5_file import DamagedFileError, open_hdf5, write_hdf5
 
 SCORES_FORMAT = "atrkit scores 1"
+SCORES_NAME = "scores.h5"
+SCORE_ARRAYS = ("scores", "calibration_losses")
 _REBUILD = "make it again: atrkit eval"
 
 
-def save_scores(path: str | os.PathLike[str], matrix: ScoreMatrix, about: dict[str, Any] | None = None) -> None:
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Losses of training clips with the captions of a score matrix: what column scaling can compare with.
+
+    A test clip's loss says more beside those that clips which have nothing to do with the caption get. Training clips
+    serve as such, so that no test clip needs to be known in advance.
+
+    Args:
+        loss_KC: (K calibration clips, C captions) float32, lower is better, finite.
+        clip_ids: K unique ids, of the training set.
+
+    Raises:
+        UsageError: shapes that disagree, or an id that occurs twice.
+        DivergedError: a loss is NaN or infinite; names the clips.
+
+    Source: `minmax-calib` and `pmi` of PROTOCOL.md; ours.
+
+    Example:
+        >>> Calibration(np.array([[1.5, 2.0]], dtype=np.float32), ["rain.wav"]).loss_KC.mean(axis=0).tolist()
+        [1.5, 2.0]
+    """
+
+    loss_KC: npt.NDArray[np.float32]
+    clip_ids: tuple[str, ...]
+
+    def __init__(self, loss_KC: npt.ArrayLike, clip_ids: Sequence[str]) -> None:
+        with np.errstate(over="ignore"):
+            object.__setattr__(self, "loss_KC", np.asarray(loss_KC).astype(np.float32, copy=False))
+        object.__setattr__(self, "clip_ids", tuple(clip_ids))
+        if self.loss_KC.ndim != 2 or len(self.loss_KC) != len(self.clip_ids) or not self.loss_KC.size:
+            raise UsageError(
+                f"calibration losses have shape {self.loss_KC.shape}, and there are {len(self.clip_ids)} clip ids: "
+                "rows are clips, columns are captions, at least one of each"
+            )
+        if len(set(self.clip_ids)) != len(self.clip_ids):
+            raise UsageError("calibration clip ids must be unique, and one occurs more than once")
+        if not np.isfinite(self.loss_KC.sum(dtype=np.float64)):
+            rows = np.flatnonzero(~np.isfinite(self.loss_KC).all(axis=1))
+            first = ", ".join(repr(self.clip_ids[k]) for k in rows[:3])
+            raise DivergedError(
+                f"{len(rows)} calibration clips have losses that are NaN or infinite, the first {first}: "
+                "nothing can be compared with them; the model that made them has diverged"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class StoredScores:
+    """All that a score file holds; see `save_scores`."""
+
+    matrix: ScoreMatrix
+    about: dict[str, Any]
+    calibration: Calibration | None
+
+
+def save_scores(
+    path: str | os.PathLike[str],
+    matrix: ScoreMatrix,
+    about: dict[str, Any] | None = None,
+    *,
+    calibration: Calibration | None = None,
+) -> None:
     """Write a score matrix with its ids and pool id, atomically; the same content gives the same bytes.
 
     Scores are kept as float32. A float64 matrix is rounded to it, which can make ties: evaluate what `load_scores`
@@ -26,10 +91,11 @@ def save_scores(path: str | os.PathLike[str], matrix: ScoreMatrix, about: dict[s
         path: the file, usually `scores.h5` of a run.
         matrix: higher is better.
         about: what made the scores (run, dataset, split, scoring), as JSON values.
+        calibration: losses of training clips with the matrix's captions, in its order of captions.
 
     Raises:
         DivergedError: a finite score is too large for float32.
-        UsageError: an id holds a NUL character.
+        UsageError: an id holds a NUL character, or the calibration is of another number of captions.
         ResourceError: the disk is full or cannot be written; what was there stays.
     """
     with np.errstate(over="ignore"):
@@ -37,6 +103,11 @@ def save_scores(path: str | os.PathLike[str], matrix: ScoreMatrix, about: dict[s
     overflows = int(np.count_nonzero(np.isinf(scores_AC) & np.isfinite(matrix.scores_AC)))
     if overflows:
         raise DivergedError(f"{overflows} scores are too large for float32, so {path} was not written: scale them down")
+
+    if calibration is not None and calibration.loss_KC.shape[1] != len(matrix.caption_ids):
+        raise UsageError(
+            f"calibration losses of {calibration.loss_KC.shape[1]} captions beside scores of {len(matrix.caption_ids)}"
+        )
 
     def fill(file: h5py.File) -> None:
         file.attrs["format"] = SCORES_FORMAT
@@ -46,6 +117,9 @@ def save_scores(path: str | os.PathLike[str], matrix: ScoreMatrix, about: dict[s
         _write_texts(file, "caption_ids", matrix.caption_ids)
         _write_texts(file, "clip_of_caption", matrix.clip_of_caption)
         _write_texts(file, "about", (json.dumps(about or {}, allow_nan=False, sort_keys=True),))
+        if calibration is not None:
+            file.create_dataset("calibration_losses", data=calibration.loss_KC, track_times=False)
+            _write_texts(file, "calibration_clip_ids", calibration.clip_ids)
 
     write_hdf5(Path(path), fill)
 
@@ -58,7 +132,7 @@ def load_scores(path: str | os.PathLike[str]) -> ScoreMatrix:
         IntegrityError: it is truncated, altered or no score file; names it and the command that makes it again
             (exit code 5).
     """
-    return _read(Path(path))[0]
+    return load_stored_scores(path).matrix
 
 
 def load_scores_about(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -68,10 +142,27 @@ def load_scores_about(path: str | os.PathLike[str]) -> dict[str, Any]:
         MissingPrerequisiteError: there is no such file (exit code 3).
         IntegrityError: as for `load_scores` (exit code 5).
     """
-    return _read(Path(path))[1]
+    return load_stored_scores(path).about
 
 
-def _read(path: Path) -> tuple[ScoreMatrix, dict[str, Any]]:
+def load_calibration(path: str | os.PathLike[str]) -> Calibration | None:
+    """Read the calibration losses of a score file; None where it has none, as files of the first versions.
+
+    Raises:
+        MissingPrerequisiteError: there is no such file (exit code 3).
+        IntegrityError: as for `load_scores` (exit code 5).
+    """
+    return load_stored_scores(path).calibration
+
+
+def load_stored_scores(path: str | os.PathLike[str]) -> StoredScores:
+    """Read all that a score file holds, after every byte of it was checked once.
+
+    Raises:
+        MissingPrerequisiteError: there is no such file (exit code 3).
+        IntegrityError: as for `load_scores` (exit code 5).
+    """
+    path = Path(path)
     if not path.is_file():
         raise MissingPrerequisiteError(f"no scores at {path}; run: atrkit eval")
     try:
@@ -83,13 +174,17 @@ def _read(path: Path) -> tuple[ScoreMatrix, dict[str, Any]]:
                 _read_texts(file, "caption_ids"),
                 _read_texts(file, "clip_of_caption"),
             )
-            about = read_about(file)
+            calibration = (
+                Calibration(file["calibration_losses"][()], _read_texts(file, "calibration_clip_ids"))
+                if "calibration_losses" in file
+                else None
+            )
+            return StoredScores(matrix, read_about(file), calibration)
     except DamagedFileError as error:
         raise IntegrityError(f"{path} is damaged, or not written by atrkit ({error}); {_REBUILD}") from error
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise IntegrityError(f"{path} is no score file of this version ({reason}); {_REBUILD}") from error
-    return matrix, about
 
 
 def read_about(file: h5py.File) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from atrkit import ScoreMatrix
 from atrkit.errors import AtrkitError, DivergedError, IntegrityError, MissingPrerequisiteError, UsageError
-from atrkit.store.scores import load_scores, load_scores_about, save_scores
+from atrkit.store.facts import ArrayFacts, inspect_store
+from atrkit.store.scores import Calibration, load_calibration, load_scores, load_scores_about, save_scores
 
 ABOUT = {"run": "runs/ridge/seed-1", "dataset": "own", "split": "eval", "scoring": "cosine", "seeds": [1, 2]}
 
@@ -23,10 +24,15 @@ def make_matrix(dtype=np.float32):
     return ScoreMatrix(scores_AC, clips, captions, [clips[c % 5] for c in range(20)])
 
 
-@pytest.fixture
-def path(tmp_path):
+def make_calibration(clips=4):
+    loss_KC = np.random.default_rng(1).uniform(0, 9, size=(clips, 20)).astype(np.float32)
+    return Calibration(loss_KC, [f"train/{number} ü.wav" for number in range(clips)])
+
+
+@pytest.fixture(params=[False, True], ids=["scores", "with calibration"])
+def path(tmp_path, request):
     file = tmp_path / "run" / "scores.h5"
-    save_scores(file, make_matrix(), ABOUT)
+    save_scores(file, make_matrix(), ABOUT, calibration=make_calibration() if request.param else None)
     return file
 
 
@@ -48,7 +54,8 @@ def test_any_hdf5_tool_reads_it(path):
 
 
 def test_the_same_content_gives_the_same_bytes(path, tmp_path):
-    save_scores(tmp_path / "again.h5", make_matrix(), dict(reversed(ABOUT.items())))
+    about = dict(reversed(ABOUT.items()))
+    save_scores(tmp_path / "again.h5", make_matrix(), about, calibration=load_calibration(path))
     assert (tmp_path / "again.h5").read_bytes() == path.read_bytes()
 
 
@@ -81,8 +88,50 @@ def test_no_scores_yet(tmp_path):
         load_scores(tmp_path / "none.h5")
 
 
+def test_the_calibration_comes_back(tmp_path):
+    save_scores(tmp_path / "scores.h5", make_matrix(), ABOUT, calibration=make_calibration())
+    calibration = load_calibration(tmp_path / "scores.h5")
+    np.testing.assert_array_equal(calibration.loss_KC, make_calibration().loss_KC)
+    assert calibration.loss_KC.dtype == np.float32
+    assert calibration.clip_ids == make_calibration().clip_ids
+    np.testing.assert_array_equal(load_scores(tmp_path / "scores.h5").scores_AC, make_matrix().scores_AC)
+    assert inspect_store(tmp_path / "scores.h5").arrays == {
+        "scores": ArrayFacts((6, 20), "float32", 480),
+        "calibration_losses": ArrayFacts((4, 20), "float32", 320),
+    }
+
+
+def test_a_file_without_one_has_the_bytes_it_always_had(tmp_path):
+    """As written before there was any calibration: what is read today was written then, and stays readable."""
+    save_scores(tmp_path / "scores.h5", make_matrix(), ABOUT)
+    assert load_calibration(tmp_path / "scores.h5") is None
+    with h5py.File(tmp_path / "scores.h5", "r") as file:
+        assert sorted(file) == ["about", "caption_ids", "clip_ids", "clip_of_caption", "scores"]
+        assert file.attrs["format"] == "atrkit scores 1"
+
+
+def test_a_calibration_of_other_captions_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="calibration losses of 3 captions beside scores of 20"):
+        save_scores(tmp_path / "s.h5", make_matrix(), {}, calibration=Calibration(np.zeros((2, 3)), ["a", "b"]))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_calibration_that_is_not_finite_names_the_clips(value):
+    loss_KC = np.zeros((3, 2))
+    loss_KC[1, 0] = value
+    with pytest.raises(DivergedError, match="1 calibration clips have losses that are NaN or infinite, the first 'b'"):
+        Calibration(loss_KC, ["a", "b", "c"])
+
+
+@pytest.mark.parametrize(("shape", "ids"), [((2, 3), "a"), ((3,), "abc"), ((0, 3), ""), ((2, 0), "ab"), ((2, 3), "aa")])
+def test_a_calibration_whose_rows_are_no_clips_is_refused(shape, ids):
+    with pytest.raises(UsageError, match="clip ids"):
+        Calibration(np.zeros(shape), tuple(ids))
+
+
 def assert_refused(path):
-    for load in (load_scores, load_scores_about):
+    for load in (load_scores, load_scores_about, load_calibration):
         with pytest.raises(IntegrityError, match=r"scores\.h5 is .*; make it again: atrkit eval") as error:
             load(path)
         assert error.value.exit_code == 5
