@@ -1,6 +1,7 @@
 """Perturbation accuracy against a loop over captions, and its interval."""
 
 from dataclasses import asdict
+from itertools import product
 
 import numpy as np
 import pytest
@@ -101,12 +102,17 @@ def test_the_interval_takes_the_captions_of_a_clip_together():
 
 
 def test_clips_with_more_captions_weigh_more():
-    """Two clips, one with 9 hits of 9 and one with 0 of 1: resamples give 0, 9/10 or 1, and never the mean 1/2."""
-    low, high = ratio_interval([9, 0], [9, 1], np.random.default_rng(0))
-    assert (low, high) == (0, 1)
     clips = ["a"] * 9 + ["b"]
     result = the_set(accuracies_of(in_one_set(10), [1.0] * 9 + [0.0], [0.5] * 10, clips))
     assert (result.accuracy, result.clips) == (0.9, 2)
+
+
+def test_the_interval_is_that_of_every_way_to_draw_the_groups():
+    hits, comparisons = np.array([9, 0, 3.5, 1, 2, 0]), np.array([9, 1, 5, 4, 2, 3])
+    every_draw = np.array(list(product(range(6), repeat=6)))
+    ratios = hits[every_draw].sum(axis=1) / comparisons[every_draw].sum(axis=1)
+    interval = ratio_interval(hits, comparisons, np.random.default_rng(0), resamples=20_000)
+    assert interval == pytest.approx(np.quantile(ratios, [0.025, 0.975]), abs=0.01)
 
 
 def test_order_of_captions_changes_nothing():
@@ -141,7 +147,8 @@ def test_same_seed_same_interval_and_other_seed_another():
 @pytest.mark.parametrize("where", ["original", "perturbed"])
 def test_nan_names_the_caption_and_gives_no_figure(where):
     scores = {"original": [1.0, 1.0, 1.0], "perturbed": [0.0, 0.0, 0.0]}
-    scores[where][1] = np.nan
-    with pytest.raises(DivergedError, match=r"1 of 3 .* first is caption 'b#1'") as error:
-        accuracies_of(in_one_set(3), **scores)
+    scores[where][0] = np.nan
+    backwards = in_one_set(3)[::-1]
+    with pytest.raises(DivergedError, match=r"1 of 3 .* first is caption 'c#2'") as error:
+        accuracies_of(backwards, **scores)
     assert error.value.exit_code == 8

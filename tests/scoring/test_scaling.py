@@ -140,7 +140,10 @@ def test_a_constant_calibration_column_is_last_for_every_clip_whatever_its_losse
 
 
 def test_pmi_subtracts_the_mean_over_calibration_clips():
-    np.testing.assert_array_equal(scale_columns([[1.0, 9.0, 8.5]], "pmi", CALIBRATION), [[-1.0, 1.0, 0.5]])
+    calibration_KC = [[1.0, 9.0], [1.0, 6.0], [4.0, 6.0]]
+    np.testing.assert_array_equal(
+        scale_columns([[1.0, 9.0], [2.5, 6.5]], "pmi", calibration_KC), [[-1, 2], [0.5, -0.5]]
+    )
 
 
 def test_pmi_takes_the_hub_away_from_the_papers_example():

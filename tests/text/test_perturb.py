@@ -208,6 +208,14 @@ def test_counts_by_reason():
     }
 
 
+def test_several_words_are_counted_only_where_one_was_taken():
+    """Of these, "and then" is one word, and the second caption is left out of invert."""
+    captions_given = ["rain falls and then a dog barks", "then rain falls after a dog barks"]
+    counts = {(each.kind, each.set_name): each for each in perturbations_of(captions_given)[1]}
+    assert (counts["replace", "seq2sup"].perturbed, counts["replace", "seq2sup"].several_words) == (2, 1)
+    assert (counts["invert", "seq"].perturbed, counts["invert", "seq"].several_words) == (1, 0)
+
+
 def test_a_draw_does_not_depend_on_the_other_captions():
     given_captions = [f"sound {number} while rain falls" for number in range(40)]
     together = {each.original: each.perturbed for each in perturbations_of(given_captions, seed=3)[0]}
