@@ -1,8 +1,10 @@
 """Perturbed captions: the paper's own example, every word of its table 4, and an oracle by regular expression."""
 
+import csv
 import re
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from atrkit.datasets.synthetic.captions import (
 from atrkit.errors import UsageError
 from atrkit.text.normalise import normalise_caption
 from atrkit.text.perturb import PERTURBATION_SETS, perturb, perturbations_of
+
+CLOTHO = Path(__file__).resolve().parents[3] / "shared" / "data" / "csv" / "clotho" / "clotho_captions_evaluation.csv"
 
 SEQUENCE = ["followed by", "and then", "then", "before", "after"]
 SUPERPOSITION = ["as", "while"]
@@ -163,6 +167,17 @@ def test_every_perturbation_is_one_that_a_search_in_the_text_finds(caption):
             each = made[kind, set_name]
             assert each.perturbed in expected
             assert each.perturbed == normalise_caption(each.perturbed) != each.original == caption
+
+
+def test_real_captions_are_perturbed_as_a_search_in_the_text_says():
+    if not CLOTHO.is_file():
+        pytest.skip(f"needs ../shared: {CLOTHO} is not there")
+    with CLOTHO.open(encoding="utf-8", newline="") as file:
+        texts = [normalise_caption(row[f"caption_{n}"]) for row in csv.DictReader(file) for n in range(1, 6)]
+    expected = {(*test, index) for test in TABLE_4 for index, text in enumerate(texts) if possible(text, *test)}
+    perturbations, _ = perturbations_of(texts)
+    assert {(each.kind, each.set_name, each.index) for each in perturbations} == expected
+    assert all(each.perturbed in possible(each.original, each.kind, each.set_name) for each in perturbations)
 
 
 @settings(max_examples=50, deadline=None)

@@ -12,14 +12,19 @@ from atrkit.workflows.perturbation import perturbation_result
 
 
 class Clips:
-    """Two clips, three captions each; the same caption twice, and one without a relation word."""
+    """Two clips with two captions and four; the same caption on both, and one without a relation word."""
 
     captions = (
-        ("rain falls then a dog barks", "a dog barks after rain falls", "rain and a dog"),
-        ("a bell rings while wind blows", "rain falls then a dog barks", "a bell rings while wind blows"),
+        ("rain falls then a dog barks", "a dog barks after rain falls"),
+        (
+            "a bell rings while wind blows",
+            "rain falls then a dog barks",
+            "wind and a bell",
+            "a bell rings while wind blows",
+        ),
     )
-    caption_ids = ("rain, dog#1", "rain, dog#2", "rain, dog#3", "bell#1", "bell#2", "bell#3")
-    clip_of_caption = ("rain, dog", "rain, dog", "rain, dog", "bell", "bell", "bell")
+    caption_ids = ("rain, dog#1", "rain, dog#2", "bell#1", "bell#2", "bell#3", "bell#4")
+    clip_of_caption = ("rain, dog", "rain, dog", "bell", "bell", "bell", "bell")
 
 
 class Scorer:
@@ -76,7 +81,7 @@ def test_every_pair_is_scored_once_in_one_call(tmp_path):
     (pairs,) = scorer.calls
     assert len(pairs) == len(set(pairs))
     originals = {(clip, caption) for clip, captions in enumerate(Clips.captions) for caption in captions}
-    assert set(pairs) & originals == originals - {(0, "rain and a dog")}
+    assert set(pairs) & originals == originals - {(1, "wind and a bell")}
 
 
 def test_the_table_says_what_was_compared(tmp_path):
@@ -118,6 +123,14 @@ def test_same_seed_same_result_and_same_bytes(tmp_path):
     results = [run(Scorer(knows_originals), folder, seed=5)[0] for folder in (first, second)]
     assert results[0] == results[1]
     assert (first / "perturbed_captions.csv").read_bytes() == (second / "perturbed_captions.csv").read_bytes()
+
+
+def test_the_seed_draws_the_words_that_are_put_in(tmp_path):
+    drawn = set()
+    for seed in range(20):
+        _, rows = run(Scorer(knows_originals), tmp_path, seed=seed)
+        drawn |= {row["perturbed"] for row in rows if (row["set"], row["caption_id"]) == ("sup2seq", "bell#1")}
+    assert len(drawn) == 5
 
 
 def test_captions_without_any_relation_word_need_no_scores(tmp_path):
