@@ -1,0 +1,189 @@
+"""`atrkit doctor`: what is installed, found and missing on this machine, each with the fix."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from packaging.requirements import Requirement
+
+from atrkit import __version__
+from atrkit.datasets.audiocaps.tools import FFMPEG_VARIABLE, YTDLP_VARIABLE
+from atrkit.encoders.cache import CACHE_VARIABLE, cache_folder
+from atrkit.metrics.captioning.catalogue import CAPTION_METRICS, NEEDS, Lack
+from atrkit.metrics.captioning.tools import MetricTools
+from atrkit.processes import available_cores
+from atrkit.workflows.gpus import find_gpus
+from atrkit.workflows.memory import available_memory_bytes
+from atrkit.workflows.session import Session
+
+State = Literal["ok", "missing", "wrong"]
+
+_REINSTALL = "pip install --upgrade --force-reinstall atrkit"
+_LITTLE_BYTES = 5 * 10**9
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Args:
+        name: short and stable.
+        state: "ok"; "missing": it is not there, and something optional does not work; "wrong": it must be mended.
+        detail: what was found.
+        fix: the command or place that mends it; None: nothing to mend.
+    """
+
+    name: str
+    state: State
+    detail: str
+    fix: str | None = None
+
+
+def examine(session: Session) -> dict[str, Any]:
+    """Look at everything that atrkit uses; nothing heavy is imported and no network is asked.
+
+    Args:
+        session: knows the workspace.
+
+    Returns:
+        For JSON: "atrkit" (version) and "checks", each with name, state, detail and fix.
+    """
+    tools = MetricTools()
+    groups: tuple[Callable[[], list[Check]], ...] = (
+        _python,
+        _packages,
+        _devices,
+        _memory,
+        lambda: _disks(session.workspace.root),
+        _programs,
+        lambda: _metric_files(tools),
+        lambda: _metrics(tools),
+    )
+    return {"atrkit": __version__, "checks": [asdict(check) for group in groups for check in group()]}
+
+
+def _python() -> list[Check]:
+    detail = f"{platform.python_version()} ({sys.executable})"
+    return [Check("python", "ok", detail)]
+
+
+def _packages() -> list[Check]:
+    """Installed releases against the ranges that atrkit declares; those that fit are counted in one line."""
+    try:
+        stated = metadata.requires("atrkit") or []
+    except metadata.PackageNotFoundError:
+        return [Check("packages", "wrong", "atrkit is run from its source and is not installed", "pip install -e .")]
+    required = [entry for entry in map(Requirement, stated) if entry.marker is None or entry.marker.evaluate()]
+    unfit = [check for entry in required if (check := _unfit(entry)) is not None]
+    fitting = f"{len(required) - len(unfit)} of {len(required)} are there in a release that fits"
+    return [Check("packages", "ok" if not unfit else "wrong", fitting, _REINSTALL if unfit else None), *unfit]
+
+
+def _unfit(entry: Requirement) -> Check | None:
+    install = f"pip install '{entry.name}{entry.specifier}'"
+    try:
+        found = metadata.version(entry.name)
+    except metadata.PackageNotFoundError:
+        return Check(entry.name, "wrong", f"not installed; {entry.specifier or 'any release'} is needed", install)
+    if entry.specifier.contains(found, prereleases=True):
+        return None
+    return Check(entry.name, "wrong", f"{found} is installed; {entry.specifier} is needed", install)
+
+
+def _devices() -> list[Check]:
+    """torch without importing it: its release says for what it was built, and the driver names the GPUs."""
+    try:
+        torch = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return []  # said among the packages
+    gpus = find_gpus()
+    cores = f"{available_cores()} cores of a CPU"
+    if not gpus:
+        device = Check("device", "ok", f"{cores}; no GPU that CUDA finds")
+    elif torch.endswith("+cpu"):
+        detail = f"{', '.join(gpus)}, which torch {torch} cannot use"
+        device = Check("device", "wrong", detail, "pip install --force-reinstall torch torchaudio")
+    else:
+        device = Check("device", "ok", f"{', '.join(gpus)}; {cores}")
+    return [Check("torch", "ok", torch), device]
+
+
+def _memory() -> list[Check]:
+    return [Check("memory", "ok", f"{_gigabytes(available_memory_bytes())} available")]
+
+
+def _disks(workspace: Path) -> list[Check]:
+    places = (
+        ("workspace", workspace.absolute(), "--workspace or $ATRKIT_WORKSPACE"),
+        ("cache", cache_folder().parent, f"${CACHE_VARIABLE}"),
+    )
+    return [_disk(name, folder, variable) for name, folder, variable in places]
+
+
+def _disk(name: str, folder: Path, elsewhere: str) -> Check:
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        return Check(name, "wrong", f"{folder} cannot be written", f"choose another folder with {elsewhere}")
+    free_bytes = shutil.disk_usage(existing).free
+    detail = f"{folder}, {_gigabytes(free_bytes)} free"
+    if free_bytes < _LITTLE_BYTES:
+        return Check(name, "wrong", detail, f"free some space, or choose another folder with {elsewhere}")
+    return Check(name, "ok", detail)
+
+
+def _programs() -> list[Check]:
+    beside = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{Path(sys.executable).parent}"
+    install_ffmpeg = "apt install ffmpeg, brew install ffmpeg, or conda install -c conda-forge ffmpeg"
+    return [
+        _program("ffmpeg", FFMPEG_VARIABLE, None, install_ffmpeg),
+        _program("yt-dlp", YTDLP_VARIABLE, beside, "pip install 'atrkit[audiocaps]'"),
+    ]
+
+
+def _program(name: str, variable: str, path: str | None, install: str) -> Check:
+    named = os.environ.get(variable)
+    found = shutil.which(named or name, path=path)
+    if found is not None:
+        return Check(name, "ok", found)
+    if named:
+        return Check(name, "wrong", f"${variable} names {named}, which is no program", f"correct or unset ${variable}")
+    return Check(name, "missing", "not found; AudioCaps cannot be fetched from YouTube without it", install)
+
+
+def _metric_files(tools: MetricTools) -> list[Check]:
+    java = tools.java
+    checks = [
+        Check("java", "missing", java.what, java.fix)
+        if isinstance(java, Lack)
+        else Check("java", "ok", f"{java.version} ({java.path})")
+    ]
+    for name, need in NEEDS.items():
+        lack = tools.lack_of(name)
+        here = Check(f"{name} files", "ok", f"{need.what} in {tools.cache / need.folder}")
+        checks.append(here if lack is None else Check(f"{name} files", "missing", lack.what, lack.fix))
+    return checks
+
+
+def _metrics(tools: MetricTools) -> list[Check]:
+    lack = tools.lack_of_ptb
+    tokens = "captions are split by the PTB tokenizer, as for published figures"
+    checks = [
+        Check("tokenizer", "ok", tokens)
+        if lack is None
+        else Check("tokenizer", "missing", f"captions are split at spaces: {lack.what}", lack.fix)
+    ]
+    for metric in CAPTION_METRICS:
+        lacks = tools.lacks(metric)
+        what, fix = "; ".join(lack.what for lack in lacks), "; ".join(dict.fromkeys(lack.fix for lack in lacks))
+        checks.append(Check(f"metric {metric}", "missing" if lacks else "ok", what or "runs", fix or None))
+    return checks
+
+
+def _gigabytes(count_bytes: int) -> str:
+    return f"{count_bytes / 1e9:,.1f} GB"
