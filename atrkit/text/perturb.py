@@ -88,8 +88,8 @@ class PerturbationCounts:
 def perturb(caption: str, set_name: str, kind: Kind, generator: np.random.Generator) -> str | None:
     """Perturb a caption at the first word of a set.
 
-    Words match whole ("as" is not in "fast"), and "and then" is one word. Whatever else the words of a set can mean
-    stays unseen, as in the paper: "as" also matches in "as well as".
+    Words match whole ("as" is not in "fast"), and "and then" is one word. The words are all that is looked at: "as"
+    also matches in "as well as".
 
     Args:
         caption: is normalised first.
