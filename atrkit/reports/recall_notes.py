@@ -30,9 +30,10 @@ def _twin_order(twins: Mapping[str, Any] | None) -> Iterator[str]:
 def _hubness(hubness: Mapping[str, Any] | None) -> Iterator[str]:
     if hubness:
         clips, captions = hubness["text_to_audio"], hubness["audio_to_text"]
+        raw = hubness.get("audio_to_text_raw")
         yield (
             f"distinct at rank 1: {_count(clips)} of {clips['candidates']:,} clips, "
-            f"{_count(captions)} of {captions['candidates']:,} captions"
+            f"{_count(captions)} of {captions['candidates']:,} captions" + (f" ({_count(raw)} unscaled)" if raw else "")
         )
 
 

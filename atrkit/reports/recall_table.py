@@ -4,7 +4,7 @@ Takes the JSON objects of `atrkit eval --json` (or a run's results.json), so tha
 computing anything. Reads well in 80 columns and without colour.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -23,7 +23,8 @@ def recall_table(results: Sequence[Mapping[str, Any]], *, show_tie_bounds: bool 
 
     Args:
         results: objects as in DESIGN.md, section 9 (fractions in [0, 1], ranks 1-based). "target", "twin_order",
-            "hubness", "duplicate_captions" and "clips_trained_on" are shown when they are there.
+            "hubness", "duplicate_captions" and "clips_trained_on" are shown when they are there, and so is
+            "audio_to_text_raw": what unscaled losses give where columns are scaled.
         show_tie_bounds: rows for ties that all fall out well, or badly.
 
     Returns:
@@ -56,13 +57,14 @@ def _table(result: Mapping[str, Any], show_tie_bounds: bool) -> Table:
     for direction, name in _DIRECTIONS.items():
         figures = result[direction]
         table.add_row(name, *(_measured(figures, column) for column in columns), style="bold")
+        raw = result.get(f"{direction}_raw")
+        if raw:
+            table.add_row("  unscaled", *(_measured(raw, column) for column in columns))
         table.add_row("  chance", *(_measured(figures, f"chance_{column}") for column in columns), style="dim")
         bounds = figures.get("tie_bounds", {}) if show_tie_bounds else {}
         for bound, bounded in bounds.items():
             table.add_row(f"  {bound}", *(_measured(bounded, column) for column in columns))
-        published = _published(result, direction)
-        if published:
-            label = f"  paper {result['target']['paper']}"
+        for label, published in _published(result, direction):
             table.add_row(label, *(_as_published(published, column) for column in columns))
         table.add_section()
     return table
@@ -80,9 +82,15 @@ def _measured(figures: Mapping[str, Any], name: str) -> str:
     return f"{value:,.1f}" if name.endswith(_RANK_COLUMNS) else as_percent(value)
 
 
-def _published(result: Mapping[str, Any], direction: str) -> Mapping[str, float]:
+def _published(result: Mapping[str, Any], direction: str) -> Iterator[tuple[str, Mapping[str, float]]]:
+    """Rows of the paper, those of unscaled losses beside unscaled losses."""
     target = result.get("target") or {}
-    return (target.get("values") or {}).get(direction) or {}
+    values = target.get("values") or {}
+    is_scaled = f"{direction}_raw" in result
+    if values.get(direction) and (is_scaled or f"{direction}_raw" not in values):
+        yield f"  paper {target['paper']}", values[direction]
+    if values.get(f"{direction}_raw"):
+        yield "  paper, unscaled", values[f"{direction}_raw"]
 
 
 def _as_published(published: Mapping[str, float], column: str) -> str:

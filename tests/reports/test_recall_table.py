@@ -110,6 +110,41 @@ the recipe aims at paper 004, table 2, row CL CNext-trans
 NOTE: trained on 5 of these clips: recall on them is no measure of retrieval
 """
 
+SCALED_RESULT = {
+    **PLAIN_RESULT,
+    "scoring": "cross_entropy",
+    "column_scaling": "minmax",
+    "audio_to_text_raw": {**TO_TEXT, "R@1": 0.3},
+    "hubness": {
+        "text_to_audio": {"distinct_at_rank_1": 201.0, "queries": 1200, "candidates": 240},
+        "audio_to_text": {"distinct_at_rank_1": 237.0, "queries": 240, "candidates": 1200},
+        "audio_to_text_raw": {"distinct_at_rank_1": 143.0, "queries": 240, "candidates": 1200},
+    },
+    "target": {
+        "paper": "004",
+        "values": {"audio_to_text": {"R@1": 14.8}, "audio_to_text_raw": {"R@1": 3.8}},
+    },
+}
+
+SCALED_GOLDEN = """\
+synthetic/retrieval/seed-1 on synthetic/eval
+1,200 captions, 240 clips, pool 1a2b3c4d; scores: cross_entropy, column scaling
+minmax; R@k, mAP in %
+                     R@1    R@5   R@10   mAP@10    MedR     MnR
+---------------------------------------------------------------
+text to audio       42.0   79.3   90.0     58.3     2.0     6.2
+  chance             0.4    2.1    4.2      1.2   120.5   120.5
+
+audio to text       52.1   79.3   90.0     58.3     1.5     6.2
+  unscaled          30.0   79.3   90.0     58.3     1.5     6.2
+  chance            <0.1    2.1    4.2      1.2   120.5   120.5
+  paper 004         14.8
+  paper, unscaled    3.8
+
+distinct at rank 1: 201 of 240 clips, 237 of 1,200 captions (143 unscaled)
+the recipe aims at paper 004
+"""
+
 
 def rendering_of(results, width=80, **options):
     """What a console prints, without the blanks at the ends of lines."""
@@ -124,6 +159,16 @@ def test_a_result_with_nothing_special():
 
 def test_a_result_with_everything():
     assert rendering_of([FULL_RESULT]) == FULL_GOLDEN
+
+
+def test_scaled_and_unscaled_columns_stand_side_by_side_each_with_its_published_row():
+    assert rendering_of([SCALED_RESULT]) == SCALED_GOLDEN
+
+
+def test_what_is_published_of_scaled_columns_is_no_row_beside_unscaled_ones():
+    unscaled = {key: value for key, value in SCALED_RESULT.items() if key != "audio_to_text_raw"}
+    rendering = rendering_of([unscaled | {"column_scaling": "none", "hubness": None}])
+    assert "3.8" in rendering and "14.8" not in rendering
 
 
 def test_several_results_stand_below_each_other():

@@ -1,0 +1,34 @@
+"""`atrkit eval --metric perturbation`: paper 004's tests with changed captions, for any trained run."""
+
+from typing import Any
+
+from atrkit.files import single_writer, write_json_atomic
+from atrkit.workflows.evaluate import Evaluated, EvaluateOptions
+from atrkit.workflows.paired_scores import paired_scores
+from atrkit.workflows.perturbation import PERTURBED_CAPTIONS_NAME, perturbation_result
+from atrkit.workflows.score_models import scoring_of
+from atrkit.workflows.session import Session
+from atrkit.workflows.trained_run import clips_as_trained
+
+RESULTS_NAME = "perturbation_results.json"
+SEED = 0  # of the words that are put in: the same for every run, so that runs are asked the same
+
+
+def evaluate_perturbations(session: Session, evaluated: Evaluated, options: EvaluateOptions) -> dict[str, Any]:
+    """Change the captions of the split, and see whether each clip prefers its own; all of it is written down."""
+    trained = evaluated.trained
+    clips = clips_as_trained(session, trained, evaluated.dataset, evaluated.split, may_extract=options.may_extract)
+    score = paired_scores(trained.recipe, trained.folder, clips)
+    with single_writer(evaluated.folder / RESULTS_NAME):
+        (evaluated.folder / RESULTS_NAME).unlink(missing_ok=True)  # not beside captions that are others
+        perturbed_csv = evaluated.folder / PERTURBED_CAPTIONS_NAME
+        result = {
+            "metric": "perturbation",
+            **evaluated.about,
+            "scoring": scoring_of(trained.recipe),
+            "perturbation": perturbation_result(clips, score, seed=SEED, csv_path=perturbed_csv),
+            "target": evaluated.target,
+        }
+        write_json_atomic(evaluated.folder / RESULTS_NAME, result)
+    session.say(f"perturbed captions: {perturbed_csv}")
+    return result

@@ -1,0 +1,111 @@
+"""`atrkit eval --metric recall`: scores of every pair, and what they retrieve, for each column scaling."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from atrkit.files import single_writer, write_json_atomic
+from atrkit.metrics.duplicates import duplicate_captions
+from atrkit.metrics.hubness import audio_to_text_hubness, text_to_audio_hubness
+from atrkit.metrics.ranking import evaluate as ranking_figures
+from atrkit.metrics.ranking import tie_bounds
+from atrkit.metrics.tie_blocks import audio_to_text_blocks, text_to_audio_blocks
+from atrkit.metrics.twin_order import TwinOrder, twin_order
+from atrkit.recipe.schema import ColumnScaling
+from atrkit.score_matrix import ScoreMatrix
+from atrkit.scoring.scaling import audio_to_text_matrix
+from atrkit.workflows.captioned import CaptionedClips
+from atrkit.workflows.evaluate import Evaluated, EvaluateOptions
+from atrkit.workflows.score import RESULTS_NAME, Scores, make_scores, score_inputs
+from atrkit.workflows.session import Session
+from atrkit.workflows.trained_run import clips_as_trained
+
+_NEED_CALIBRATION = ("minmax-calib", "pmi")
+
+
+def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOptions) -> list[dict[str, Any]]:
+    """Score every clip of the split with every caption, and compute every figure from the file of scores.
+
+    Returns:
+        The JSON object of DESIGN.md section 9, and what else was found, for each column scaling.
+    """
+    trained, retrieval = evaluated.trained, evaluated.trained.recipe.retrieval
+    clips = clips_as_trained(session, trained, evaluated.dataset, evaluated.split, may_extract=options.may_extract)
+    scalings = options.scalings or (retrieval.column_scaling,)
+    needs_calibration = any(scaling in _NEED_CALIBRATION for scaling in scalings)
+    inputs = score_inputs(
+        session,
+        trained,
+        evaluated.dataset,
+        evaluated.split,
+        clips,
+        precision=options.precision,
+        calibration_clips=options.calibration_clips or (retrieval.calibration_clips if needs_calibration else None),
+        may_extract=options.may_extract,
+    )
+    trained_on = _count_trained_on(trained.inputs, clips)
+    with single_writer(inputs.path):
+        scores = make_scores(session, inputs)
+        results = [
+            {
+                "metric": "recall",
+                **evaluated.about,
+                "scoring": scores.about["scoring"],
+                "precision": options.precision,
+                "column_scaling": scaling,
+                "pool_id": scores.matrix.pool_id,
+                **_figures(scores, scaling),
+                "duplicate_captions": asdict(duplicate_captions(scores.matrix, clips.all_captions)),
+                "twin_order": _twin_order(clips, scores.matrix),
+                "target": evaluated.target,
+                "clips_trained_on": trained_on,
+            }
+            for scaling in scalings
+        ]
+        write_json_atomic(evaluated.folder / RESULTS_NAME, results[0] if len(results) == 1 else results)
+    return results
+
+
+def _figures(scores: Scores, scaling: ColumnScaling) -> dict[str, Any]:
+    """Both directions and their hubs; where columns are scaled, audio-to-text without scaling as well.
+
+    Scaling a column does not change the order of clips in it: text-to-audio is ranked by the raw scores.
+    """
+    raw = scores.matrix
+    figures = {"text_to_audio": _direction(raw, "text_to_audio"), "audio_to_text": _direction(raw, "audio_to_text")}
+    hubs = {"text_to_audio": text_to_audio_hubness(raw), "audio_to_text": audio_to_text_hubness(raw)}
+    if scaling != "none":
+        scaled = audio_to_text_matrix(raw, scaling, None if scores.calibration is None else scores.calibration.loss_KC)
+        figures |= {"audio_to_text": _direction(scaled, "audio_to_text"), "audio_to_text_raw": figures["audio_to_text"]}
+        hubs |= {"audio_to_text": audio_to_text_hubness(scaled), "audio_to_text_raw": hubs["audio_to_text"]}
+    calibration = {} if scores.calibration is None else {"calibration_clips": len(scores.calibration.clip_ids)}
+    return {**figures, "hubness": {name: asdict(hubness) for name, hubness in hubs.items()}, **calibration}
+
+
+def _direction(matrix: ScoreMatrix, direction: str) -> dict[str, Any]:
+    """Figures of one direction, with those that ties could make at best and at worst where there are any."""
+    figures: dict[str, Any] = ranking_figures(matrix)[direction]
+    if figures["tied_queries"]:
+        blocks_of = {"text_to_audio": text_to_audio_blocks, "audio_to_text": audio_to_text_blocks}[direction]
+        figures["tie_bounds"] = tie_bounds(blocks_of(matrix))
+    return figures
+
+
+def _count_trained_on(inputs: dict[str, Any], clips: CaptionedClips) -> int:
+    """Clips whose very audio the run was trained on, under whatever name: recall on them measures memory."""
+    known = set(inputs["clips"].values())
+    return sum(clip.sha256 in known for clip in clips.clips)
+
+
+def _twin_order(clips: CaptionedClips, matrix: ScoreMatrix) -> dict[str, Any] | None:
+    twins = {clip.id: clip.twin for clip in clips.clips if clip.twin is not None}
+    if not twins:
+        return None
+    figure: TwinOrder | None = twin_order(
+        matrix,
+        {clip_id: twin.group for clip_id, twin in twins.items()},
+        {clip_id: twin.relation for clip_id, twin in twins.items()},
+        np.random.default_rng(0),  # of the resamples: the interval is the same whoever computes it
+    )
+    return asdict(figure) if figure else None

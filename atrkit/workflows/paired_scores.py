@@ -1,0 +1,68 @@
+"""Scores of listed pairs by any trained run: for tests that compare a clip's own caption with a changed one."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from atrkit.recipe.models import DualEncoderSettings, GruCaptionerSettings, RidgeSettings, TransformerCaptionerSettings
+from atrkit.recipe.schema import Recipe
+from atrkit.scoring.cosine import directions
+from atrkit.workflows.captioned import CaptionedClips
+
+COSINE_DECIMALS = 6
+PairedScores = Callable[[npt.NDArray[np.int64], Sequence[str]], npt.NDArray[np.float32]]
+
+
+def paired_scores(recipe: Recipe, folder: Path, clips: CaptionedClips) -> PairedScores:
+    """Open the run's model for scoring pairs.
+
+    Args:
+        recipe: as the run was trained.
+        folder: with the trained model.
+        clips: whose embeddings the pairs refer to.
+
+    Returns:
+        A function of clip indices (N,) and N captions to N scores, higher is better.
+    """
+    embeddings = clips.embeddings
+    match recipe.model:
+        case RidgeSettings():
+            from atrkit.models.ridge_retriever import RidgeRetriever
+
+            ridge = RidgeRetriever.from_pretrained(folder)
+            audio_emb_AD = ridge.embed_clips(embeddings.clip_emb_AD, embeddings.tag_probs_AK)
+            return _cosines(audio_emb_AD, ridge.embed_captions)
+        case DualEncoderSettings():
+            from atrkit.models import Ragged
+            from atrkit.models.dual_encoder import DualEncoder
+
+            model = DualEncoder.from_pretrained(folder)
+            frames = Ragged.from_rows(embeddings.frames_NF, embeddings.offsets)
+            return _cosines(model.embed_clips(frames, ids=embeddings.clip_ids), model.embed_captions)
+        case TransformerCaptionerSettings() | GruCaptionerSettings():
+            from atrkit.models import Captioner, Ragged
+            from atrkit.scoring.cross_entropy import paired_cross_entropy
+
+            captioner = Captioner.from_pretrained(folder)
+            frames = Ragged.from_rows(embeddings.frames_NF, embeddings.offsets)
+            return lambda clip_index_N, captions: -paired_cross_entropy(captioner, frames, clip_index_N, captions)
+        case _:
+            assert_never(recipe.model)
+
+
+def _cosines(audio_emb_AD: npt.ArrayLike, embed_captions: Callable[[list[str]], npt.ArrayLike]) -> PairedScores:
+    direction_AD = directions(audio_emb_AD)
+
+    def score(clip_index_N: npt.NDArray[np.int64], captions: Sequence[str]) -> npt.NDArray[np.float32]:
+        distinct = sorted(set(captions))
+        direction_UD = directions(embed_captions(distinct))
+        row_of_caption = {caption: row for row, caption in enumerate(distinct)}
+        rows_N = [row_of_caption[caption] for caption in captions]
+        cosine_N = np.einsum("nd,nd->n", direction_AD[clip_index_N], direction_UD[rows_N])
+        # a network that sums words in another order differs in the last bits: a bag of words must tie, not toss a coin
+        return cosine_N.round(COSINE_DECIMALS).astype(np.float32)
+
+    return score
