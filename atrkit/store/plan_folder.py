@@ -36,6 +36,11 @@ class PlanFolder:
         self.folder = final_path.with_suffix(".parts")
         self._plan_path = self.folder / PLAN_NAME
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a plan was fixed and its parts were not joined yet."""
+        return self._plan_path.is_file()
+
     def part_path(self, part: int, parts: int) -> Path:
         """File of one finished part."""
         return self.folder / f"part-{part:05d}-of-{parts:05d}.h5"
@@ -53,7 +58,7 @@ class PlanFolder:
             ResourceError: the folder cannot be written.
         """
         with one_at_a_time(self.final_path):
-            if not self._plan_path.is_file():
+            if not self.is_under_way:
                 self.clear()  # parts without a plan are what a killed `clear` left: nobody knows what they are of
                 write_json_atomic(self._plan_path, plan.as_record())
             difference = self.difference(plan)
@@ -71,7 +76,7 @@ class PlanFolder:
 
     def difference(self, plan: PartPlan) -> str | None:
         """In words, how the plan under way differs from this one; None when it is the same or there is none."""
-        if not self._plan_path.is_file():
+        if not self.is_under_way:
             return None
         try:
             there = json.loads(self._plan_path.read_bytes())
@@ -91,7 +96,7 @@ class PlanFolder:
             MissingPrerequisiteError: there is none.
             IntegrityError: it is damaged; says how to start afresh.
         """
-        if not self._plan_path.is_file():
+        if not self.is_under_way:
             raise MissingPrerequisiteError(f"no unfinished {self.noun} in {self.folder}; run: {self.command}")
         try:
             record = json.loads(self._plan_path.read_bytes())

@@ -1,7 +1,11 @@
 """From a finished run to scores: which model it is, and how its kind scores clips and captions."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
+
+import numpy as np
+import numpy.typing as npt
 
 from atrkit.recipe.models import (
     CaptionerPart,
@@ -13,16 +17,29 @@ from atrkit.recipe.models import (
 from atrkit.recipe.schema import Recipe
 from atrkit.score_matrix import ScoreMatrix
 from atrkit.scoring.cosine import cosine_scores
+from atrkit.store.embeddings import Embeddings
 from atrkit.workflows.captioned import CaptionedClips
+
+if TYPE_CHECKING:
+    from atrkit.scoring.cross_entropy import CrossEntropyScorer
+
+Precision = Literal["fp32", "fp16", "bf16"]
+Float32Array = npt.NDArray[np.float32]
+ScoreClips = Callable[[Embeddings], Float32Array]
 
 
 def scoring_of(recipe: Recipe) -> str:
     """What the scores of a recipe's model are: its own kind where the recipe leaves it open."""
-    return "cross_entropy" if isinstance(recipe.model, CaptionerPart) else "cosine"
+    return "cross_entropy" if is_captioner(recipe) else "cosine"
+
+
+def is_captioner(recipe: Recipe) -> bool:
+    """Whether the scores are losses of captions, which take long, rather than cosines."""
+    return isinstance(recipe.model, CaptionerPart)
 
 
 def score_run(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreMatrix:
-    """Open the run's model and score every pair.
+    """Open the run's model and score every pair in one go.
 
     Args:
         recipe: as the run was trained.
@@ -30,33 +47,61 @@ def score_run(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreMatri
         clips: A clips with their captions.
 
     Returns:
-        Cosines of all clips and captions.
+        Cosines of all clips and captions; of a captioner, its losses negated.
 
     Raises:
         DivergedError: an embedding or a score is not finite.
     """
     embeddings = clips.embeddings
+    scores_AC = open_scorer(recipe, folder, clips)(embeddings)
+    return ScoreMatrix(scores_AC, embeddings.clip_ids, clips.caption_ids, clips.clip_of_caption)
+
+
+def open_scorer(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreClips:
+    """Open the run's model and prepare the captions; what comes back scores any clips with them.
+
+    Raises:
+        DivergedError: a caption's embedding is not finite; and later, a clip's.
+    """
     match recipe.model:
         case RidgeSettings():
             from atrkit.models.ridge_retriever import RidgeRetriever
 
             ridge = RidgeRetriever.from_pretrained(folder)
-            scores_AC = cosine_scores(
-                ridge.embed_clips(embeddings.clip_emb_AD, embeddings.tag_probs_AK),
-                ridge.embed_captions(clips.all_captions),
-            )
+            ridge_captions_CD = ridge.embed_captions(clips.all_captions)
+            return lambda some: cosine_scores(ridge.embed_clips(some.clip_emb_AD, some.tag_probs_AK), ridge_captions_CD)
         case DualEncoderSettings():
             from atrkit.models import Ragged
             from atrkit.models.dual_encoder import DualEncoder
 
             model = DualEncoder.from_pretrained(folder)
-            frames = Ragged.from_rows(embeddings.frames_NF, embeddings.offsets)
-            scores_AC = cosine_scores(
-                model.embed_clips(frames, ids=embeddings.clip_ids),
-                model.embed_captions(clips.all_captions, ids=clips.caption_ids),
-            )
+            captions_CD = model.embed_captions(clips.all_captions, ids=clips.caption_ids)
+
+            def score(some: Embeddings) -> Float32Array:
+                frames = Ragged.from_rows(some.frames_NF, some.offsets)
+                return cosine_scores(model.embed_clips(frames, ids=some.clip_ids), captions_CD)
+
+            return score
         case TransformerCaptionerSettings() | GruCaptionerSettings():
-            raise NotImplementedError
+            from atrkit.models import Ragged
+
+            scorer = open_cross_entropy(folder, clips.all_captions)
+            return lambda some: -scorer.losses_of(Ragged.from_rows(some.frames_NF, some.offsets))
         case _:
             assert_never(recipe.model)
-    return ScoreMatrix(scores_AC, embeddings.clip_ids, clips.caption_ids, clips.clip_of_caption)
+
+
+def open_cross_entropy(folder: Path, captions: Sequence[str], *, precision: Precision = "fp32") -> "CrossEntropyScorer":
+    """Open a captioner, on a GPU where there is one, and prepare the captions for it."""
+    from atrkit.models import Captioner
+    from atrkit.scoring.cross_entropy import CrossEntropyScorer
+
+    captioner = Captioner.from_pretrained(folder).to(scoring_device())
+    return CrossEntropyScorer(captioner, captions, precision=precision)
+
+
+def scoring_device() -> str:
+    """Where a captioner computes: a GPU where there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

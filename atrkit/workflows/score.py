@@ -1,0 +1,125 @@
+"""`atrkit score`: scores of every clip of a split with every caption, in parts where they take long."""
+
+import time
+
+from atrkit.datasets.manifest import Dataset
+from atrkit.files import single_writer
+from atrkit.store.score_parts import ScoreParts
+from atrkit.store.scores import Calibration, StoredScores, load_stored_scores
+from atrkit.workflows.captioned import CaptionedClips
+from atrkit.workflows.score_file import RESULTS_NAME, Scores, fitting_scores, join_parts, save_split
+from atrkit.workflows.score_inputs import ScoreInputs, say_unknown_words, score_inputs
+from atrkit.workflows.score_models import Precision, open_scorer, score_run, scoring_of
+from atrkit.workflows.score_rows import make_rows, plan_rows, require_room, rows_needed
+from atrkit.workflows.score_shards import score_shard
+from atrkit.workflows.session import Session
+from atrkit.workflows.trained_run import TrainedRun
+
+__all__ = ["RESULTS_NAME", "Scores", "make_scores", "score_inputs", "score_run", "score_split", "scoring_of"]
+
+
+def score_split(
+    session: Session,
+    trained: TrainedRun,
+    dataset: Dataset,
+    split: str,
+    clips: CaptionedClips,
+    *,
+    precision: Precision = "fp32",
+    calibration_clips: int | None = None,
+    shard: tuple[int, int] | None = None,
+    overwrite: bool = False,
+    may_extract: bool = True,
+) -> Scores | None:
+    """Score every clip of a split with every caption, or take the scores that are there.
+
+    A captioner's scores take minutes to hours: they are made in parts, finished by the same command after whatever
+    stopped it, and used again as long as nothing that decides them has changed. Cosines take seconds, and are made
+    anew each time.
+
+    Args:
+        session: where to speak.
+        trained: the run.
+        dataset: that the split is of.
+        split: its name.
+        clips: of the split, with captions and embeddings.
+        precision: arithmetic of a captioner.
+        calibration_clips: score so many training clips, too, for column scaling; None: none.
+        shard: make the parts of one shard only, (i, n), from 1.
+        overwrite: make all of it anew, whatever is there.
+        may_extract: make missing embeddings of the training clips.
+
+    Returns:
+        What is in the file; None where only a shard was made.
+
+    Raises:
+        UsageError: precision or shard with a model that makes cosines; a shard that is to overwrite.
+        MissingPrerequisiteError: another process scores this split, or no calibration clip is left.
+        IntegrityError: scores of other input are under way, or a part or the model is damaged.
+        ResourceError: the disk would be too small, or cannot be written.
+        DivergedError: a loss or score is not finite; names the clips.
+    """
+    inputs = score_inputs(
+        session,
+        trained,
+        dataset,
+        split,
+        clips,
+        precision=precision,
+        calibration_clips=calibration_clips,
+        may_extract=may_extract,
+    )
+    if shard is not None:
+        score_shard(session, inputs, shard, overwrite=overwrite)
+        return None
+    with single_writer(inputs.path):
+        return make_scores(session, inputs, overwrite=overwrite)
+
+
+def make_scores(session: Session, inputs: ScoreInputs, *, overwrite: bool = False) -> Scores:
+    """Do as `score_split` for a caller that holds `single_writer(inputs.path)`, and writes beside the scores."""
+    unknown_words = say_unknown_words(session, inputs)
+    there = None if overwrite else fitting_scores(session, inputs)
+    if inputs.is_captioner and there is not None and inputs.calibration_difference(there) is None:
+        ScoreParts(inputs.path, inputs.command).clear()  # those that a kill left after they were joined
+        session.say(f"scores: {inputs.path} (made before)")
+        return Scores(inputs.path, there.matrix, there.calibration, there.about, unknown_words=unknown_words)
+    started_s = time.perf_counter()
+    pairs = _make_losses(session, inputs, there, overwrite=overwrite) if inputs.is_captioner else _make_cosines(inputs)
+    seconds = time.perf_counter() - started_s
+    # whoever reads the file again finds the same
+    made = load_stored_scores(inputs.path)
+    return Scores(
+        inputs.path,
+        made.matrix,
+        made.calibration,
+        made.about,
+        was_there=False,
+        pairs_made=pairs,
+        seconds=seconds,
+        unknown_words=unknown_words,
+    )
+
+
+def _make_losses(session: Session, inputs: ScoreInputs, there: StoredScores | None, *, overwrite: bool) -> int:
+    if there is not None:
+        session.say(f"scores: {inputs.path} (made before); {inputs.calibration_difference(there)}: making that")
+    sources = rows_needed(inputs, there)
+    plan = plan_rows(inputs, sources)
+    parts = ScoreParts(inputs.path, inputs.command)
+    # with --overwrite parts of this very plan stay: the same command continues after a kill
+    if overwrite and parts.difference(plan):
+        parts.clear()
+    require_room(inputs, plan)
+    parts.start(plan)
+    made = make_rows(session, inputs, sources, plan, parts, range(len(plan.parts)))
+    join_parts(inputs, there, plan, parts)
+    return sum(len(plan.parts[part]) for part in made) * len(inputs.clips.caption_ids)
+
+
+def _make_cosines(inputs: ScoreInputs) -> int:
+    score = open_scorer(inputs.trained.recipe, inputs.trained.folder, inputs.clips)
+    scores_AC, drawn = score(inputs.clips.embeddings), inputs.calibration
+    calibration = Calibration(-score(drawn.embeddings.select(drawn.clip_ids)), drawn.clip_ids) if drawn else None
+    save_split(inputs, scores_AC, calibration)
+    return scores_AC.size + (calibration.loss_KC.size if calibration else 0)

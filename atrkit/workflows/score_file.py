@@ -1,0 +1,83 @@
+"""The score file of a split: whether what is there fits, and how it is written."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from atrkit.errors import IntegrityError
+from atrkit.score_matrix import ScoreMatrix
+from atrkit.store.part_plan import PartPlan
+from atrkit.store.score_parts import ScoreParts
+from atrkit.store.scores import Calibration, StoredScores, load_stored_scores, save_scores
+from atrkit.workflows.score_inputs import ScoreInputs
+from atrkit.workflows.score_models import Float32Array
+from atrkit.workflows.session import Session
+
+RESULTS_NAME = "results.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of a split, as they are in their file.
+
+    Args:
+        path: the file.
+        matrix: higher is better; of a captioner, the losses negated.
+        calibration: losses of training clips with the same captions, or None.
+        about: what made them.
+        was_there: nothing had to be computed.
+        pairs_made: clips times captions that this call computed.
+        seconds: that it took.
+        unknown_words: of the captions, that a captioner reads as `<unk>`.
+    """
+
+    path: Path
+    matrix: ScoreMatrix
+    calibration: Calibration | None
+    about: dict[str, Any]
+    was_there: bool = True
+    pairs_made: int = 0
+    seconds: float = 0.0
+    unknown_words: Counter[str] = field(default_factory=Counter)
+
+
+def fitting_scores(session: Session, inputs: ScoreInputs) -> StoredScores | None:
+    """The scores that are there, where they are those of the inputs, calibration aside; says why they are not."""
+    if not inputs.path.is_file():
+        return None
+    try:
+        there = load_stored_scores(inputs.path)
+    except IntegrityError:
+        session.say(f"{inputs.path} is damaged, or of another version: making it anew")
+        return None
+    difference = inputs.difference(there)
+    if difference:
+        session.say(f"{inputs.path} was made with other input: {difference}; making it anew")
+        return None
+    return there
+
+
+def join_parts(inputs: ScoreInputs, there: StoredScores | None, plan: PartPlan, parts: ScoreParts) -> None:
+    """Write the score file from all parts, and remove them.
+
+    Raises:
+        MissingPrerequisiteError: parts are missing; says the command.
+        IntegrityError: a part is damaged, or of another plan; names it and the way out.
+        ResourceError: the disk is full or cannot be written; the parts stay.
+    """
+    losses_NC = parts.gather(plan)
+    tested = 0 if there else len(inputs.clips.clips)
+    scores_AC = there.matrix.scores_AC if there else -losses_NC[:tested]
+    calibration = Calibration(losses_NC[tested:], inputs.calibration.clip_ids) if inputs.calibration else None
+    save_split(inputs, scores_AC, calibration)
+    parts.clear()
+
+
+def save_split(inputs: ScoreInputs, scores_AC: Float32Array, calibration: Calibration | None) -> None:
+    """Write the scores of a split; the results that lie beside older ones are removed."""
+    clips = inputs.clips
+    matrix = ScoreMatrix(scores_AC, clips.embeddings.clip_ids, clips.caption_ids, clips.clip_of_caption)
+    # first, so that a kill cannot leave it beside other scores
+    inputs.path.with_name(RESULTS_NAME).unlink(missing_ok=True)
+    save_scores(inputs.path, matrix, inputs.about, calibration=calibration)

@@ -1,0 +1,171 @@
+"""Rows of a captioner's losses, one for each clip: what is planned, and how the missing parts are made."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from atrkit.errors import DivergedError, TerminatedError
+from atrkit.files import require_free_space
+from atrkit.store.embeddings import Embeddings
+from atrkit.store.part_plan import PartPlan
+from atrkit.store.score_parts import ScoreParts
+from atrkit.store.scores import StoredScores
+from atrkit.workflows.score_inputs import ScoreInputs
+from atrkit.workflows.score_models import open_cross_entropy, scoring_device
+from atrkit.workflows.session import Session
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from atrkit.models import Ragged
+
+Float32Array = npt.NDArray[np.float32]
+
+# our choice: half a minute of work on a CPU; a GPU makes 64 rows of Clotho in less than a second
+PAIRS_PER_PART = {"cpu": 16_384, "cuda": 1 << 20}
+MOST_CLIPS_PER_PART = 64
+
+
+@dataclass(frozen=True, eq=False)
+class RowsOf:
+    """Clips of one store that get a row each.
+
+    Args:
+        place: dataset and split.
+        embeddings: in which they are.
+        index: their positions there.
+    """
+
+    place: str
+    embeddings: Embeddings
+    index: tuple[int, ...]
+
+    @cached_property
+    def frames(self) -> "Ragged":
+        """Frames of the whole store, where they lie."""
+        from atrkit.models import Ragged
+
+        return Ragged.from_rows(self.embeddings.frames_NF, self.embeddings.offsets)
+
+    def clips(self) -> Iterator[tuple[str, str]]:
+        """Name and audio sha256 of each; the name says the place, for two datasets may call clips the same."""
+        for k in self.index:
+            yield f"{self.place}/{self.embeddings.clip_ids[k]}", self.embeddings.audio_sha256[k]
+
+
+def tested_rows(inputs: ScoreInputs) -> RowsOf:
+    """The clips of the split."""
+    embeddings = inputs.clips.embeddings
+    return RowsOf(f"{inputs.dataset.name}/{inputs.split}", embeddings, tuple(range(len(embeddings.clip_ids))))
+
+
+def calibration_rows(inputs: ScoreInputs) -> RowsOf | None:
+    """The calibration clips, where there are any."""
+    calibration = inputs.calibration
+    if calibration is None:
+        return None
+    return RowsOf(f"{calibration.dataset}/{calibration.split}", calibration.embeddings, calibration.index)
+
+
+def rows_needed(inputs: ScoreInputs, there: StoredScores | None) -> list[RowsOf]:
+    """Whose rows must be made: those of the split unless they are there, and those of the calibration."""
+    calibration = calibration_rows(inputs)
+    return [*([] if there else [tested_rows(inputs)]), *([calibration] if calibration else [])]
+
+
+def plan_rows(inputs: ScoreInputs, sources: Iterable[RowsOf], *, device: str | None = None) -> PartPlan:
+    """What is to be made, of which clips, with everything that changes the numbers.
+
+    Args:
+        inputs: what is to be scored.
+        sources: clips that need a row, in order.
+        device: where it is made, which changes the last bits; None: here.
+    """
+    device = device or scoring_device()
+    clips = [clip for source in sources for clip in source.clips()]
+    calibration = inputs.calibration.as_record() if inputs.calibration else None
+    return PartPlan(
+        provenance={**inputs.provenance, "calibration": calibration, "device": device},
+        clip_ids=tuple(name for name, _ in clips),
+        audio_sha256=tuple(sha256 for _, sha256 in clips),
+        part_clips=max(1, min(MOST_CLIPS_PER_PART, PAIRS_PER_PART[device] // inputs.provenance["captions"])),
+    )
+
+
+def require_room(inputs: ScoreInputs, plan: PartPlan) -> None:
+    """Refuse to begin where the parts and the file they are joined into would not fit.
+
+    Raises:
+        ResourceError: the disk would be too small.
+    """
+    row_bytes = 4 * len(inputs.clips.caption_ids)
+    require_free_space(inputs.path.parent, 2 * row_bytes * len(plan.clip_ids) + 100_000, "scoring")
+
+
+def make_rows(
+    session: Session,
+    inputs: ScoreInputs,
+    sources: Iterable[RowsOf],
+    plan: PartPlan,
+    parts: ScoreParts,
+    wanted: Iterable[int],
+) -> list[int]:
+    """Make those of the wanted parts that are not there yet.
+
+    Returns:
+        The parts that were made.
+
+    Raises:
+        DivergedError: a loss is not finite; names the clips.
+        ResourceError: the disk is full.
+    """
+    wanted, finished = list(wanted), parts.finished(plan)
+    todo = [part for part in wanted if part not in finished]
+    if len(todo) < len(wanted):
+        others = "making the others" if todo else "none is left to make"
+        session.say(f"{len(wanted) - len(todo)} of {len(wanted)} parts are there from an earlier call; {others}")
+    if not todo:
+        return []
+    scorer = open_cross_entropy(inputs.trained.folder, inputs.clips.all_captions, precision=inputs.precision)
+    rows = [(source, k) for source in sources for k in source.index]
+    clips, clips_there = (sum(len(plan.parts[part]) for part in some) for some in (wanted, set(wanted) - set(todo)))
+    try:
+        what = f"scores of {inputs.dataset.name}/{inputs.split}"
+        with session.open_progress(what, clips, "clips", done=clips_there) as advance:
+            for part in todo:
+                losses = [
+                    scorer.losses_of(source.frames, index_A, on_progress=advance)
+                    for source, index_A in _by_source([rows[row] for row in plan.parts[part]])
+                ]
+                loss_RC = np.concatenate([np.asarray(piece, dtype=np.float32) for piece in losses])
+                _refuse_not_finite(loss_RC, [plan.clip_ids[row] for row in plan.parts[part]], inputs)
+                parts.save(part, plan, loss_RC)
+    except (KeyboardInterrupt, TerminatedError):
+        done = len(parts.finished(plan) & set(wanted))
+        session.say(f"stopped with {done} of {len(wanted)} parts finished; the same command makes the others")
+        raise
+    return todo
+
+
+def _by_source(rows: Sequence[tuple[RowsOf, int]]) -> Iterator[tuple[RowsOf, "Tensor"]]:
+    """Consecutive rows of one store together, as positions in it."""
+    import torch
+
+    for source, group in groupby(rows, key=lambda row: row[0]):
+        yield source, torch.tensor([k for _, k in group])
+
+
+def _refuse_not_finite(loss_RC: Float32Array, clips: Sequence[str], inputs: ScoreInputs) -> None:
+    broken = np.flatnonzero(~np.isfinite(loss_RC).all(axis=1))
+    if len(broken):
+        names = ", ".join(repr(clips[row]) for row in broken[:5])
+        way_out = "train the model again" if inputs.precision == "fp32" else "score with --precision fp32"
+        raise DivergedError(
+            f"{len(broken)} clips have losses that are NaN or infinite in {inputs.precision}: "
+            f"{names}{', ...' if len(broken) > 5 else ''}; {way_out}"
+        )
