@@ -1,13 +1,15 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 
 from atrkit.errors import UsageError
-from atrkit.losses import MaxMargin, NtXent
+from atrkit.losses import CaptionCrossEntropy, MaxMargin, NtXent
 
 BATCH_SIZES = st.integers(1, 6)
 SEEDS = st.integers(0, 2**32 - 1)
@@ -128,3 +130,67 @@ def test_senseless_settings_are_refused() -> None:
         NtXent(temperature=0)
     with pytest.raises(UsageError, match="margin is -1"):
         MaxMargin(margin=-1)
+
+
+# --- a captioner's cross-entropy ---
+
+SMOOTHINGS = st.sampled_from([0.0, 0.2, 0.9])
+
+
+def words_to_say(batch: int, seed: int, vocab_size: int = 7) -> tuple[Tensor, Tensor]:
+    """Logits, and captions of different lengths, padded with 0."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths_B = torch.randint(1, 6, (batch,), generator=generator)
+    targets_BL = torch.randint(1, vocab_size, (batch, int(lengths_B.max())), generator=generator)
+    targets_BL[torch.arange(targets_BL.shape[1]) >= lengths_B[:, None]] = 0
+    return torch.randn(*targets_BL.shape, vocab_size, generator=generator, dtype=torch.float64) * 4, targets_BL
+
+
+def caption_cross_entropy_by_hand(logits_BLV: Tensor, targets_BL: Tensor, smoothing: float) -> float:
+    """Minus the expected log-probability under the smoothed target, token by token."""
+    terms = []
+    for logits_LV, targets_L in zip(logits_BLV.numpy(), targets_BL.tolist(), strict=True):
+        for logits_V, target in zip(logits_LV, targets_L, strict=True):
+            if target == 0:
+                continue
+            log_p_V = logits_V - np.log(np.exp(logits_V).sum())
+            wanted_V = np.full(len(logits_V), smoothing / len(logits_V))
+            wanted_V[target] += 1 - smoothing
+            terms.append(-(wanted_V * log_p_V).sum())
+    return float(np.mean(terms))
+
+
+@given(BATCH_SIZES, SEEDS, SMOOTHINGS)
+def test_caption_cross_entropy_is_the_mean_over_tokens(batch: int, seed: int, smoothing: float) -> None:
+    logits_BLV, targets_BL = words_to_say(batch, seed)
+    loss = CaptionCrossEntropy(smoothing)(logits_BLV, targets_BL)
+    assert loss.item() == pytest.approx(caption_cross_entropy_by_hand(logits_BLV, targets_BL, smoothing), abs=1e-9)
+    torchs = F.cross_entropy(logits_BLV.transpose(1, 2), targets_BL, ignore_index=0, label_smoothing=smoothing)
+    torch.testing.assert_close(loss, torchs)
+
+
+@given(BATCH_SIZES, SEEDS, SMOOTHINGS)
+def test_padding_changes_neither_the_loss_nor_its_gradient(batch: int, seed: int, smoothing: float) -> None:
+    loss = CaptionCrossEntropy(smoothing)
+    logits_BLV, targets_BL = words_to_say(batch, seed)
+    wider_BLV = torch.cat([logits_BLV, torch.full((batch, 2, 7), 9.0, dtype=torch.float64)], dim=1)
+    for logits in (logits_BLV, wider_BLV):
+        logits.requires_grad_()
+    value, wider = loss(logits_BLV, targets_BL), loss(wider_BLV, F.pad(targets_BL, (0, 2)))
+    torch.testing.assert_close(value, wider)
+    value.backward(), wider.backward()
+    torch.testing.assert_close(wider_BLV.grad[:, :-2], logits_BLV.grad)
+    assert not logits_BLV.grad[targets_BL == 0].any() and not wider_BLV.grad[:, -2:].any()
+
+
+def test_caption_cross_entropy_computes_in_float32() -> None:
+    logits_BLV = torch.full((1, 1, 5000), 8.0, dtype=torch.bfloat16)
+    loss = CaptionCrossEntropy(0.1)(logits_BLV, torch.tensor([[3]]))
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(math.log(5000), rel=1e-6)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, math.nan])
+def test_a_share_of_the_target_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(UsageError, match="label_smoothing is"):
+        CaptionCrossEntropy(share)

@@ -84,7 +84,8 @@ def train_captioner(
         clip_grad_norm: gradients are scaled down to this norm; None: never.
         seed: of the order, the captions drawn, augmentation and dropout.
         precision: "float32", or "bfloat16" in the forward pass.
-        checkpoint_every_s: how old a checkpoint may become within an epoch; None: one per epoch.
+        checkpoint_every_s: how old a checkpoint may become; a small one is also written at every epoch's end. None: one
+            per epoch.
         on_epoch: called after every epoch with its metrics: epoch, lr, train_loss (with augmentation and smoothing, per
             token), padding (word positions per word), and where it was validated val_loss and fense.
         stop_requested: asked after every step; the exception type it gives is raised after a checkpoint.

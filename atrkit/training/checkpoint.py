@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from atrkit.errors import IntegrityError
-from atrkit.files import write_atomic
+from atrkit.files import open_atomic
 
 CHECKPOINT_NAME = "training_state.ckpt"
 
@@ -63,8 +63,10 @@ def save_state(path: Path, state: TrainingState) -> None:
     """
     buffer = io.BytesIO()
     torch.save({name: getattr(state, name) for name in state.__dataclass_fields__}, buffer)
-    content = buffer.getvalue()
-    write_atomic(path, sha256(content).hexdigest().encode() + b"\n" + content)
+    content = buffer.getbuffer()  # hundreds of megabytes, not copied again
+    with open_atomic(path) as file:
+        file.write(sha256(content).hexdigest().encode() + b"\n")
+        file.write(content)
 
 
 def load_state(path: Path, fingerprint: Mapping[str, Any]) -> TrainingState | None:

@@ -27,6 +27,8 @@ from atrkit.training.settings import Hooks, LoopSettings, TrainingResult
 
 METRICS_NAME = "metrics.jsonl"
 
+_SMALL_BYTES = 1 << 25  # of a checkpoint that is written in a moment, and so at every epoch's end
+
 
 class Task(Protocol):
     """What is trained: a model, its loss on a batch of pairs, and its validation."""
@@ -83,6 +85,9 @@ class Trainer:
         self._state = TrainingState(fingerprint=self._fingerprint(frozen))
         self._checkpoint_path = self.run_folder / CHECKPOINT_NAME
         self._saved_at_s = self.hooks.clock()
+        # weights, those of the best epoch, and AdamW's two means
+        checkpoint_bytes = 4 * sum(p.nbytes for p in self._trained)
+        self._saves_every_epoch = self.settings.checkpoint_every_s is None or checkpoint_bytes <= _SMALL_BYTES
 
     def run(self) -> TrainingResult:
         """Train what is left to train, and leave the best epoch's weights in the model.
@@ -180,14 +185,17 @@ class Trainer:
         )
 
     def _save_if_due(self) -> None:
-        every_s = self.settings.checkpoint_every_s
         stop = self.hooks.stop_requested() if self.hooks.stop_requested is not None else None
-        if stop is not None or (every_s is not None and self.hooks.clock() - self._saved_at_s >= every_s):
+        if stop is not None or self._is_save_due():
             self._save()
         if stop is not None:
             raise stop(
                 f"stopped in epoch {self._state.epoch} after step {self._state.step}: the same command continues there"
             )
+
+    def _is_save_due(self) -> bool:
+        every_s = self.settings.checkpoint_every_s
+        return every_s is not None and self.hooks.clock() - self._saved_at_s >= every_s
 
     def _end_epoch(self, batches: Sequence[PairBatch]) -> None:
         state, settings, keep_best = self._state, self.settings, self.settings.keep_best
@@ -201,24 +209,25 @@ class Trainer:
         }
         if not all(math.isfinite(value) for value in entry.values()):
             raise DivergedError(f"a validation metric of epoch {state.epoch} is not finite: {entry}")
-        state.weights = self._weights()
         if keep_best == "last":
             state.best_epoch = state.epoch
         elif is_validated:
             value = -entry[keep_best] if keep_best == "val_loss" else entry[keep_best]
             if state.best_epoch == 0 or value > state.best_value:
-                state.best_epoch, state.best_value, state.best_weights = state.epoch, value, state.weights
+                state.best_epoch, state.best_value, state.best_weights = state.epoch, value, self._weights()
         state.metrics.append(entry)
         state.epoch, state.step, state.loss_sum, state.terms = state.epoch + 1, 0, 0.0, 0
-        self._save()
+        if state.epoch > settings.epochs or self._saves_every_epoch or self._is_save_due():
+            self._save()
         self._write_metrics()
         if self.hooks.on_epoch is not None:
             self.hooks.on_epoch(entry)
 
     def _save(self) -> None:
         state = self._state
-        if state.step > 0:
-            state.weights = self._weights()
+        is_of_best_epoch = state.step == 0 and state.best_epoch == state.epoch - 1
+        # the same tensors twice are written once
+        state.weights = state.best_weights if state.best_weights and is_of_best_epoch else self._weights()
         state.optimizer = self._optimizer.state_dict()
         state.rng = {"cpu": torch.get_rng_state()}
         if self.accelerator.device.type == "cuda":

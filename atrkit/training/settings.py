@@ -29,7 +29,8 @@ class LoopSettings:
         clip_grad_norm: gradients are scaled down to this norm; None: never.
         seed: of the order, the captions drawn and dropout.
         precision: of the forward pass.
-        checkpoint_every_s: a checkpoint is also written when the last one is older; None: at epoch ends only.
+        checkpoint_every_s: how old a checkpoint may become. A small one is written at every epoch's end too; None: each
+            is, and only there.
         bucket_batches: batches are cut from pools of so many, sorted by length; 1: drawn at random.
         validate_every: epochs from one validation to the next; the last epoch is always validated.
     """
@@ -69,7 +70,7 @@ class Hooks:
     """How a caller follows and stops a training.
 
     Args:
-        on_epoch: called after every epoch with its metrics, when checkpoint and metrics.jsonl are written.
+        on_epoch: called after every epoch with its metrics, when metrics.jsonl is written, and a checkpoint if due.
         stop_requested: asked after every step; when it gives an exception type, a checkpoint is written and the
             exception raised (KeyboardInterrupt for Ctrl-C, TerminatedError for SIGTERM).
         clock: seconds, for `checkpoint_every_s`.
