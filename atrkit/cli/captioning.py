@@ -26,7 +26,7 @@ def caption(
     terminal: Terminal,
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILES]...", help="Sound files, or folders of them (default: the run's test split)."),
+        typer.Argument(metavar="FILES", help="Sound files, or folders of them (default: the run's test split)."),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Caption the clips of this dataset (default: the run's own).")

@@ -23,7 +23,10 @@ class GruState(DecoderState):
     def select(self, index_N: Tensor) -> Self:
         """States of some rows."""
         return type(self)(
-            self.hidden_BD[index_N], self.memory_BTD[index_N], self.keys_BTD[index_N], self.is_valid_BT[index_N]
+            self.hidden_BD.index_select(0, index_N),
+            self.memory_BTD.index_select(0, index_N),
+            self.keys_BTD.index_select(0, index_N),
+            self.is_valid_BT.index_select(0, index_N),
         )
 
 

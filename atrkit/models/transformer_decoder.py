@@ -70,15 +70,16 @@ class DecoderLayer(nn.Module):
         k, v = self.cross_kv(memory_BTD).chunk(2, dim=-1)
         return self.split_heads(k), self.split_heads(v)
 
-    def step(self, x_BD: Tensor, layer: "LayerState", memory_mask_B11T: Tensor) -> tuple[Tensor, "LayerState"]:
+    def step(self, x_ND: Tensor, layer: "LayerState", readers: "Readers") -> tuple[Tensor, "LayerState"]:
         """One word per row after those whose keys and values `layer` holds."""
-        x_B1D = x_BD[:, None]
-        q, k, v = (self.split_heads(part) for part in self.self_qkv(x_B1D).chunk(3, dim=-1))
+        x_N1D = x_ND[:, None]
+        q, k, v = (self.split_heads(part) for part in self.self_qkv(x_N1D).chunk(3, dim=-1))
         k, v = torch.cat([layer.self_k, k], dim=2), torch.cat([layer.self_v, v], dim=2)
-        x_B1D = self.add_self(x_B1D, self._attend(q, k, v))
-        q = self.split_heads(self.cross_q(x_B1D))
-        x_B1D = self.add_cross(x_B1D, self._attend(q, layer.memory_k, layer.memory_v, mask=memory_mask_B11T))
-        return self.add_feed_forward(x_B1D)[:, 0], LayerState(k, v, layer.memory_k, layer.memory_v)
+        x_N1D = self.add_self(x_N1D, self._attend(q, k, v))
+        q_BHSE = readers.by_clip(self.split_heads(self.cross_q(x_N1D)))
+        attended_BHSE = self._attend(q_BHSE, layer.memory_k, layer.memory_v, mask=readers.memory_mask_B11T)
+        x_N1D = self.add_cross(x_N1D, readers.by_row(attended_BHSE))
+        return self.add_feed_forward(x_N1D)[:, 0], LayerState(k, v, layer.memory_k, layer.memory_v)
 
     def add_self(self, x: Tensor, attended_BHLE: Tensor) -> Tensor:
         """Project what self-attention gave, add it, normalise."""
@@ -116,7 +117,7 @@ class DecoderLayer(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class LayerState:
-    """Keys and values of one layer: of the words so far (B, H, L, E), and of the frames (B, H, T, E)."""
+    """Keys and values of one layer: of the words of N rows (N, H, L, E), and of the frames of B clips (B, H, T, E)."""
 
     self_k: Tensor
     self_v: Tensor
@@ -125,20 +126,70 @@ class LayerState:
 
 
 @dataclass(frozen=True, eq=False)
+class Readers:
+    """Which rows read the frames of which clip.
+
+    Rows of one clip, the captions of a beam, attend to its frames together, as if they were the words of one caption:
+    keys and values of the frames, which are most of a state, are there once and are not moved when rows are.
+
+    Args:
+        clip_N: of each row.
+        slot_N: number of each row among those of its clip.
+        num_slots: rows of the clip that has most, S.
+        memory_mask_B11T: True where a clip has a frame.
+    """
+
+    clip_N: Tensor
+    slot_N: Tensor
+    num_slots: int
+    memory_mask_B11T: Tensor
+
+    @classmethod
+    def of(cls, clip_N: Tensor, memory_mask_B11T: Tensor) -> Self:
+        """Number the rows of each clip."""
+        order_N = clip_N.argsort(stable=True)
+        rows_B = clip_N.bincount(minlength=len(memory_mask_B11T))
+        first_B = rows_B.cumsum(dim=0) - rows_B
+        slot_N = torch.empty_like(clip_N)
+        slot_N[order_N] = torch.arange(len(clip_N), device=clip_N.device) - first_B[clip_N[order_N]]
+        return cls(clip_N, slot_N, int(rows_B.max()) if len(clip_N) else 0, memory_mask_B11T)
+
+    def by_clip(self, x_NH1E: Tensor) -> Tensor:
+        """From rows to clips with S slots, (B, H, S, E); zeros where a clip has fewer rows."""
+        _, heads, _, dim = x_NH1E.shape
+        x_BSHE = x_NH1E.new_zeros(len(self.memory_mask_B11T), self.num_slots, heads, dim)
+        x_BSHE[self.clip_N, self.slot_N] = x_NH1E[:, :, 0]
+        return x_BSHE.transpose(1, 2)
+
+    def by_row(self, x_BHSE: Tensor) -> Tensor:
+        """And back, (N, H, 1, E)."""
+        return x_BHSE.transpose(1, 2)[self.clip_N, self.slot_N][:, :, None]
+
+
+@dataclass(frozen=True, eq=False)
 class TransformerState(DecoderState):
-    """Keys and values of all layers, which frames are valid, and how many words were read."""
+    """Keys and values of all layers, who reads them, and how many words were read."""
 
     layers: tuple[LayerState, ...]
-    memory_mask_B11T: Tensor
+    readers: Readers
     position: int
 
     def select(self, index_N: Tensor) -> Self:
-        """Keys and values of some rows."""
+        """Keys and values of some rows; those of frames that few rows read any more are dropped."""
+        clip_N, mask_B11T = self.readers.clip_N[index_N], self.readers.memory_mask_B11T
+        used_U, clip_of_used_N = clip_N.unique(return_inverse=True)
+        is_worth_it = 2 * len(used_U) <= len(mask_B11T)  # else all would be moved for every clip that ends
         layers = tuple(
-            LayerState(s.self_k[index_N], s.self_v[index_N], s.memory_k[index_N], s.memory_v[index_N])
-            for s in self.layers
+            LayerState(
+                each.self_k.index_select(0, index_N),
+                each.self_v.index_select(0, index_N),
+                each.memory_k.index_select(0, used_U) if is_worth_it else each.memory_k,
+                each.memory_v.index_select(0, used_U) if is_worth_it else each.memory_v,
+            )
+            for each in self.layers
         )
-        return type(self)(layers, self.memory_mask_B11T[index_N], self.position)
+        readers = Readers.of(clip_of_used_N, mask_B11T[used_U]) if is_worth_it else Readers.of(clip_N, mask_B11T)
+        return type(self)(layers, readers, self.position)
 
 
 class TransformerDecoder(CaptionDecoder):
@@ -218,10 +269,12 @@ class TransformerDecoder(CaptionDecoder):
         batch = len(memory_BTD)
         states = []
         for layer in self.decoder_layers():
-            k, v = layer.memory_keys_values(memory_BTD)
+            k, v = (part.contiguous() for part in layer.memory_keys_values(memory_BTD))
             nothing = k.new_empty(batch, layer.num_heads, 0, k.shape[-1])
             states.append(LayerState(nothing, nothing, k, v))
-        return TransformerState(tuple(states), _valid_frames(memory_lengths_B, memory_BTD.shape[1]), 0)
+        clip_N = torch.arange(batch, device=memory_BTD.device)
+        readers = Readers.of(clip_N, _valid_frames(memory_lengths_B, memory_BTD.shape[1]))
+        return TransformerState(tuple(states), readers, 0)
 
     def step(self, tokens_B: Tensor, state: DecoderState) -> tuple[Tensor, TransformerState]:
         """Logits (B, V) after one more word; see CaptionDecoder."""
@@ -229,9 +282,9 @@ class TransformerDecoder(CaptionDecoder):
         x_BD = self.add_positions(self.embed_words(tokens_B[:, None]), state.position)[:, 0]
         states = []
         for layer, layer_state in zip(self.decoder_layers(), state.layers, strict=True):
-            x_BD, after = layer.step(x_BD, layer_state, state.memory_mask_B11T)
+            x_BD, after = layer.step(x_BD, layer_state, state.readers)
             states.append(after)
-        return self.classifier(x_BD), TransformerState(tuple(states), state.memory_mask_B11T, state.position + 1)
+        return self.classifier(x_BD), TransformerState(tuple(states), state.readers, state.position + 1)
 
     def decoder_layers(self) -> list[DecoderLayer]:
         """The layers, with their type."""
