@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from atrkit import __version__
-from atrkit.cli import data, download, evaluation, extraction, info, training
+from atrkit.cli import captioning, data, doctor, download, evaluation, extraction, info, metrics, scoring, training
 from atrkit.cli.session import ending_at_once_when_interrupted, usage_errors_in_one_line
 
 
@@ -22,19 +22,23 @@ class _InTheOrderOfTheWork(TyperGroup):
 app = typer.Typer(
     name="atrkit",
     cls=_InTheOrderOfTheWork,
-    help="Audio-text retrieval and captioning: download or import, extract, train, eval.",
+    help="Audio-text retrieval and captioning: download or import, extract, train, eval, caption.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+download.app.command("metrics")(metrics.metrics)
 app.add_typer(download.app, name="download")
 app.command("import")(data.import_)
 app.command("info")(info.info)
 app.command("extract")(extraction.extract)
 app.command("init")(training.init)
 app.command("train")(training.train)
+app.command("score")(scoring.score)
 app.command("eval")(evaluation.evaluate)
+app.command("caption")(captioning.caption)
+app.command("doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -49,7 +53,7 @@ def _root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Audio-text retrieval and captioning: download or import, extract, train, eval."""
+    """Audio-text retrieval and captioning: download or import, extract, train, eval, caption."""
 
 
 def main() -> None:

@@ -109,7 +109,7 @@ def caption(session: Session, options: CaptionOptions) -> CaptionOutcome:
     key = "path" if options.files else "clip"
     records = [{key: name, "caption": each.text, "score": round(each.score, 6)} for name, each in written.items()]
     if options.out is not None:
-        write_atomic(options.out, _as_csv(records, key))
+        write_atomic(options.out, captions_as_csv(records, key))
         session.say(f"wrote {len(records):,} captions to {options.out}")
     return CaptionOutcome(records, problems)
 
@@ -187,7 +187,13 @@ def _require_free_place(out: Path, *, overwrite: bool) -> None:
     require_writable(out.parent)
 
 
-def _as_csv(records: Sequence[Mapping[str, Any]], key: str) -> bytes:
+def captions_as_csv(records: Sequence[Mapping[str, Any]], key: str) -> bytes:
+    """The CSV of captions.
+
+    Args:
+        records: as in `CaptionOutcome`.
+        key: of a record that names its file or clip.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)

@@ -57,7 +57,8 @@ def evaluate_written_captions(session: Session, evaluated: Evaluated, options: E
     }
     with single_writer(evaluated.folder / RESULTS_NAME):
         (evaluated.folder / RESULTS_NAME).unlink(missing_ok=True)  # not beside captions that are others
-        write_atomic(evaluated.folder / CAPTIONS_NAME, captions_as_csv(written))
+        records = [{"clip": clip_id, "caption": each.text, "score": each.score} for clip_id, each in written.items()]
+        write_atomic(evaluated.folder / CAPTIONS_NAME, captions_as_csv(records, "clip"))
         write_json_atomic(evaluated.folder / RESULTS_NAME, result)
     return result
 

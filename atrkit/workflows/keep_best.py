@@ -51,14 +51,14 @@ def choose_keep_best(session: Session, recipe: Recipe, run: RunFolder, *, afresh
     if wanted != "fense":
         assert wanted in ("val_loss", "last")  # the schema has seen to it
         return ChosenBy(wanted)
-    from atrkit.metrics.captioning import fense_scorer
+    from atrkit.metrics.captioning import CannotScore, fense_scorer
 
     began = None if afresh or not (run.path / INPUTS_NAME).is_file() else run.inputs().get("keep_best")
     if began == "val_loss":
         return ChosenBy("val_loss", is_recorded=True)
     scorer = fense_scorer()
-    if scorer.function is not None:
-        return ChosenBy("fense", scorer.function, is_recorded=True)
+    if not isinstance(scorer, CannotScore):
+        return ChosenBy("fense", scorer, is_recorded=True)
     if began == "fense":
         raise MissingPrerequisiteError(
             f"{run.path} was begun with FENSE choosing its epoch, which cannot be computed now ({scorer.reason}): "

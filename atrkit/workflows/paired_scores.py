@@ -61,7 +61,7 @@ def _cosines(audio_emb_AD: npt.ArrayLike, embed_captions: Callable[[list[str]], 
         direction_UD = directions(embed_captions(distinct))
         row_of_caption = {caption: row for row, caption in enumerate(distinct)}
         rows_N = [row_of_caption[caption] for caption in captions]
-        cosine_N = np.einsum("nd,nd->n", direction_AD[clip_index_N], direction_UD[rows_N])
+        cosine_N: npt.NDArray[np.float64] = np.einsum("nd,nd->n", direction_AD[clip_index_N], direction_UD[rows_N])
         # a network that sums words in another order differs in the last bits: a bag of words must tie, not toss a coin
         return cosine_N.round(COSINE_DECIMALS).astype(np.float32)
 
