@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from atrkit.reports.counting import counted
+from atrkit.reports.lacks import lacks_view
 from atrkit.reports.style import RULED
 
 _LABELS = {
@@ -104,15 +104,9 @@ def _notes(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _what_is_missing(result: Mapping[str, Any]) -> list[RenderableType]:
-    """Each thing that is missing once, with the metrics that lack it."""
-    lacking: dict[tuple[str, str], list[str]] = {}
-    for entry in result["not_computed"]:
-        for reason in entry["reasons"]:
-            lacking.setdefault((reason["what"], reason["fix"]), []).append(
-                _LABELS.get(entry["metric"], entry["metric"])
-            )
-    parts: list[RenderableType] = [Text("\nnot computed:")] if lacking else []
-    for (what, fix), metrics in lacking.items():
-        parts.append(Text(f"{', '.join(metrics)}: {what}", overflow="fold"))
-        parts.append(Padding(Text(f"fix: {fix}", overflow="fold"), (0, 0, 0, 2), expand=False))
-    return parts
+    lacks = [
+        (_LABELS.get(entry["metric"], entry["metric"]), reason)
+        for entry in result["not_computed"]
+        for reason in entry["reasons"]
+    ]
+    return [Text("\nnot computed:"), *lacks_view(lacks)] if lacks else []

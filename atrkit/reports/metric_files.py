@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 from atrkit.reports.counting import counted
+from atrkit.reports.lacks import lacks_view
 
 _STATES = ("copied", "fetched", "mended", "there")
 
@@ -26,13 +26,5 @@ def metric_files_view(record: Mapping[str, Any]) -> RenderableType:
     return Group(
         Text(f"{counted(len(states), 'file')} in {record['cache']}: {counts}", overflow="fold"),
         Text(f"run on this machine: {', '.join(runs)}"),
-        *(part for metric in record["metrics"] if not metric["runs"] for part in _lacking(metric)),
+        *lacks_view((metric["name"], lack) for metric in record["metrics"] for lack in metric["lacks"]),
     )
-
-
-def _lacking(metric: Mapping[str, Any]) -> list[RenderableType]:
-    lines = [f"{lack['what']}; {lack['fix']}" for lack in metric["lacks"]]
-    return [
-        Text(f"does not run: {metric['name']}"),
-        *(Padding(Text(line, overflow="fold"), (0, 0, 0, 2), expand=False) for line in lines),
-    ]

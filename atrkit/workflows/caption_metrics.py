@@ -94,4 +94,4 @@ def _reasons(scored: CaptionFigures) -> list[dict[str, Any]]:
 
 
 def _as_json(lack: Lack | None) -> dict[str, str] | None:
-    return None if lack is None else {"what": lack.what, "fix": lack.fix}
+    return None if lack is None else {"what": lack.what, "fix": lack.way_out}

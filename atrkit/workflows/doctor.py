@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from atrkit import __version__
 from atrkit.datasets.audiocaps.tools import FFMPEG_VARIABLE, YTDLP_VARIABLE
 from atrkit.encoders.cache import CACHE_VARIABLE, cache_folder
-from atrkit.metrics.captioning.catalogue import CAPTION_METRICS, NEEDS, Lack
+from atrkit.metrics.captioning.catalogue import CAPTION_METRICS, NEED_JAVA, NEEDS, NEEDS_OF, Lack
 from atrkit.metrics.captioning.tools import MetricTools
 from atrkit.processes import available_cores
 from atrkit.workflows.gpus import find_gpus
@@ -159,30 +159,36 @@ def _program(name: str, variable: str, path: str | None, install: str) -> Check:
 def _metric_files(tools: MetricTools) -> list[Check]:
     java = tools.java
     checks = [
-        Check("java", "missing", java.what, java.fix)
+        Check("java", "missing", java.what, java.way_out)
         if isinstance(java, Lack)
         else Check("java", "ok", f"{java.version} ({java.path})")
     ]
     for name, need in NEEDS.items():
         lack = tools.lack_of(name)
         here = Check(f"{name} files", "ok", f"{need.what} in {tools.cache / need.folder}")
-        checks.append(here if lack is None else Check(f"{name} files", "missing", lack.what, lack.fix))
+        checks.append(here if lack is None else Check(f"{name} files", "missing", lack.what, lack.way_out))
     return checks
 
 
 def _metrics(tools: MetricTools) -> list[Check]:
-    lack = tools.lack_of_ptb
-    tokens = "captions are split by the PTB tokenizer, as for published figures"
+    """Short, because what is missing has a line of its own above."""
+    ptb = tools.lack_of_ptb
     checks = [
-        Check("tokenizer", "ok", tokens)
-        if lack is None
-        else Check("tokenizer", "missing", f"captions are split at spaces: {lack.what}", lack.fix)
+        Check("tokenizer", "ok", "captions are split by the PTB tokenizer, as for published figures")
+        if ptb is None
+        else Check("tokenizer", "missing", "captions are split at spaces, without java or ptb files", ptb.fix)
     ]
     for metric in CAPTION_METRICS:
         lacks = tools.lacks(metric)
-        what, fix = "; ".join(lack.what for lack in lacks), "; ".join(dict.fromkeys(lack.fix for lack in lacks))
-        checks.append(Check(f"metric {metric}", "missing" if lacks else "ok", what or "runs", fix or None))
+        needs = ["java"] if metric in NEED_JAVA and tools.usable_java is None else []
+        needs += [f"{need} files" for need in NEEDS_OF.get(metric, ()) if tools.lack_of(need) is not None]
+        fix = "; ".join(dict.fromkeys(lack.fix for lack in lacks))
+        checks.append(Check(f"metric {metric}", "missing" if lacks else "ok", _metric_detail(needs), fix or None))
     return checks
+
+
+def _metric_detail(needs: list[str]) -> str:
+    return f"does not run without {' and '.join(needs)}" if needs else "runs"
 
 
 def _gigabytes(count_bytes: int) -> str:

@@ -18,6 +18,8 @@ CORENLP_ZIP = "stanford-corenlp-full-2015-12-09"
 # aac-metrics asks by http, where anybody on the way could put other code into the jars
 CORENLP_URL = f"https://nlp.stanford.edu/software/{CORENLP_ZIP}.zip"
 
+HUB_URL = "https://huggingface.co"
+
 NeedName = Literal["ptb", "meteor", "spice", "corenlp", "sbert", "fluency"]
 
 # in the order in which they are reported
@@ -46,11 +48,18 @@ class Lack:
 
     Args:
         what: is missing.
-        fix: the command or the place that mends it.
+        fix: the command that mends it.
+        by_hand: what else would do, without a network for example; may be empty.
     """
 
     what: str
     fix: str
+    by_hand: str = ""
+
+    @property
+    def way_out(self) -> str:
+        """The command, and what else would do."""
+        return f"{self.fix}, or {self.by_hand}" if self.by_hand else self.fix
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ _BERT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.
 
 
 def _from_hub(folder: str, hub_id: str, name: str) -> NeededFile:
-    url = f"https://huggingface.co/{hub_id}/resolve/main/{name}"
+    url = f"{HUB_URL}/{hub_id}/resolve/main/{name}"
     return NeededFile(f"{folder}/{name}", url=url, hub_file=(hub_id, name))
 
 

@@ -24,7 +24,7 @@ class CannotScore:
 
     Args:
         reason: what is missing.
-        fix: the command or place that mends it.
+        fix: the command that mends it.
     """
 
     reason: str
@@ -116,7 +116,7 @@ def fense_scorer(
         sbert_model=sbert_model, echecker=echecker, echecker_tokenizer=echecker_tokenizer, device=device
     )
     if lacks := tools.lacks("fense"):
-        return CannotScore("; ".join(lack.what for lack in lacks), "; ".join(dict.fromkeys(_.fix for _ in lacks)))
+        return CannotScore("; ".join(lack.what for lack in lacks), "; ".join(dict.fromkeys(lack.fix for lack in lacks)))
     import_aac_metrics()
     try:
         return FenseScorer(tools.sbert, *tools.fluency, device or ANY_CUDA)

@@ -126,7 +126,7 @@ def _remarks(captions: Tokenised, clips: int) -> list[str]:
     if captions.reason is not None:
         lines.append(
             "captions are split at spaces, not by the PTB tokenizer, so that figures compare only with others made "
-            f"so: {captions.reason.what}; {captions.reason.fix}"
+            f"so: {captions.reason.what}; {captions.reason.way_out}"
         )
     if captions.dropped_references:
         lines.append(f"{captions.dropped_references} references without a word are left out")

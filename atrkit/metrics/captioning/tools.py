@@ -10,8 +10,8 @@ from atrkit.files import sha256_of_file
 from atrkit.metrics.captioning.cache import metrics_cache
 from atrkit.metrics.captioning.catalogue import (
     CAPTION_METRICS,
-    CORENLP_URL,
     FLUENCY_FOLDER,
+    HUB_URL,
     INSTALL_PACKAGE,
     NEED_JAVA,
     NEEDS,
@@ -129,22 +129,16 @@ class MetricTools:
         if not missing:
             return None
         need, folder = NEEDS[name], self.cache / NEEDS[name].folder
-        if len(missing) == len(need.files):
-            return Lack(f"{folder} lacks the {need.what}", self._way_out(name))
-        names = ", ".join(file.name for file in missing[:3]) + (" and others" if len(missing) > 3 else "")
-        return Lack(f"{folder} lacks {names} of the {need.what}", self._way_out(name))
-
-    def _way_out(self, name: NeedName) -> str:
-        need = NEEDS[name]
-        folder = self.cache / need.folder
-        match name:
-            case "ptb" | "meteor" | "spice":
-                return f"{INSTALL_PACKAGE}, then {PREPARE}"
-            case "corenlp":
-                return f"{PREPARE} (about {need.about_mb} MB), or put both jars of {CORENLP_URL} into {folder}"
-            case "sbert" | "fluency":
-                urls = ", ".join(dict.fromkeys(_repository(file) for file in need.files))
-                return f"{PREPARE} (about {need.about_mb} MB), or put the files of {urls} into {folder}"
+        lacking = f"the {need.what}"
+        if len(missing) < len(need.files):
+            names = ", ".join(file.name for file in missing[:3]) + (" and others" if len(missing) > 3 else "")
+            lacking = f"{names} of {lacking}"
+        if missing[0].package_path is not None:
+            return Lack(f"{folder} lacks {lacking}", f"{INSTALL_PACKAGE}, then {PREPARE}")
+        urls = " and ".join(dict.fromkeys(_published_at(file) for file in need.files))
+        names = ", ".join(file.path.removeprefix(f"{need.folder}/") for file in missing)
+        what = f"{folder} lacks {lacking}, about {need.about_mb} MB"
+        return Lack(what, PREPARE, f"put {names} from {urls} into {folder}")
 
     def make_spice_folder(self) -> None:
         """Make the folder that SPICE insists on."""
@@ -175,5 +169,5 @@ def _has_content(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _repository(file: NeededFile) -> str:
-    return file.url or "" if file.hub_file is None else f"https://huggingface.co/{file.hub_file[0]}"
+def _published_at(file: NeededFile) -> str:
+    return file.url or "" if file.hub_file is None else f"{HUB_URL}/{file.hub_file[0]}"

@@ -3,9 +3,9 @@
 import importlib.util
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError
 from atrkit.files import as_resource_error, open_atomic, sha256_of_file, single_writer
@@ -13,6 +13,7 @@ from atrkit.metrics.captioning.catalogue import (
     CAPTION_METRICS,
     CORENLP_URL,
     CORENLP_ZIP,
+    HUB_URL,
     INSTALL_PACKAGE,
     NEEDS,
     PACKAGE,
@@ -65,12 +66,12 @@ def download_metrics(session: Session, parts: Sequence[Part] | None = None) -> d
         work.take_what_is_here()
         work.fetch_the_rest()
     if isinstance(tools.java, Lack):
-        session.say(f"METEOR, SPICE and the PTB tokenizer need Java: {tools.java.what}; {tools.java.fix}")
+        session.say(f"METEOR, SPICE and the PTB tokenizer need Java: {tools.java.what}; {tools.java.way_out}")
     return {
         "cache": str(tools.cache),
         "files": work.files,
         "metrics": [
-            {"name": name, "runs": not lacks, "lacks": [asdict(lack) for lack in lacks]}
+            {"name": name, "runs": not lacks, "lacks": [{"what": lack.what, "fix": lack.way_out} for lack in lacks]}
             for name in CAPTION_METRICS
             for lacks in [tools.lacks(name)]
         ],
@@ -119,15 +120,18 @@ class _Preparation:
     def fetch_the_rest(self) -> None:
         """Fetch what no copy was found of."""
         in_package = [file for _, file in self._open if file.package_path is not None]
-        try:
-            for need, file in self._open:
-                if file.url == CORENLP_URL:
-                    self._bring_corenlp(need)
-                elif file.url is not None:
-                    self._fetch(need, file)
-        except NetworkError:
+        failures: dict[str, NetworkError] = {}
+        for need, file in self._open:
+            server = urlsplit(file.url or "").hostname
+            if server is None or server in failures:  # a server that does not answer is asked once
+                continue
+            try:
+                self._bring_corenlp(need) if file.url == CORENLP_URL else self._fetch(need, file)
+            except NetworkError as failure:
+                failures[server] = failure
+        if failures:
             self._say_what_is_left(in_package)
-            raise
+            raise next(iter(failures.values()))
         if in_package:
             others = f" and {len(in_package) - 1} others" if len(in_package) > 1 else ""
             why = "is not installed" if find_package() is None else "lacks them"
@@ -215,14 +219,21 @@ class _Preparation:
         say("still to be had; fetch these elsewhere and put them there, then run the same command again:")
         if in_package:
             say(f"  {INSTALL_PACKAGE}  (jars of METEOR, SPICE and the PTB tokenizer)")
-        lines = {}
-        for need, file in self._open:
-            if file.url is not None and file.path not in done:
-                place = self._cache / (f"{need.folder}/{CORENLP_ZIP}.zip" if file.url == CORENLP_URL else file.path)
-                proof = f"  (sha256 {file.sha256})" if file.sha256 else ""
-                lines[file.url] = f"  {file.url}{proof}  ->  {place}"
-        for line in lines.values():
-            say(line)
+        left = [(need, file) for need, file in self._open if file.url is not None and file.path not in done]
+        for line in dict.fromkeys(self._place(need, file, [other for _, other in left]) for need, file in left):
+            say(f"  {line}")
+
+    def _place(self, need: Need, file: NeededFile, left: Sequence[NeededFile]) -> str:
+        """Where a file is published and where it goes; one line for all files of a model, as a shell expands it."""
+        folder = self._cache / need.folder
+        if file.url == CORENLP_URL:
+            return f"{file.url}  ->  {folder / f'{CORENLP_ZIP}.zip'}"
+        if file.hub_file is None:
+            return f"{file.url}  (sha256 {file.sha256})  ->  {self._cache / file.path}"
+        hub_id = file.hub_file[0]
+        names = [other.hub_file[1] for other in left if other.hub_file is not None and other.hub_file[0] == hub_id]
+        listed = names[0] if len(names) == 1 else "{" + ",".join(names) + "}"
+        return f"{HUB_URL}/{hub_id}/resolve/main/{listed}  ->  {folder}/"
 
 
 def _source(file: NeededFile, package: Path | None) -> Path | None:
