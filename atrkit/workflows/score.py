@@ -9,13 +9,13 @@ from atrkit.store.scores import Calibration, StoredScores, load_stored_scores
 from atrkit.workflows.captioned import CaptionedClips
 from atrkit.workflows.score_file import RESULTS_NAME, Scores, fitting_scores, join_parts, save_split
 from atrkit.workflows.score_inputs import ScoreInputs, say_unknown_words, score_inputs
-from atrkit.workflows.score_models import Precision, open_scorer, score_run, scoring_of
+from atrkit.workflows.score_models import Precision, open_scorer, scoring_of
 from atrkit.workflows.score_rows import make_rows, plan_rows, require_room, rows_needed
 from atrkit.workflows.score_shards import score_shard
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import TrainedRun
 
-__all__ = ["RESULTS_NAME", "Scores", "make_scores", "score_inputs", "score_run", "score_split", "scoring_of"]
+__all__ = ["RESULTS_NAME", "Scores", "make_scores", "score_inputs", "score_split", "scoring_of"]
 
 
 def score_split(

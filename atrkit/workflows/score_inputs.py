@@ -202,10 +202,11 @@ class ScoreInputs:
         stated = there.about.get("calibration")
         if stated is None or there.calibration is None:
             return "it has no calibration"
-        difference = first_difference({"calibration": stated}, {"calibration": self.about["calibration"]})
-        if difference and stated.get("clips") == self.about["calibration"]["clips"]:
-            return "it was calibrated with other clips"
-        return difference
+        needed = self.about["calibration"]
+        if stated == needed:
+            return None
+        said_before, said_now = ({"calibration": {**clips, "audio_sha256": ""}} for clips in (stated, needed))
+        return first_difference(said_before, said_now) or "it was calibrated with other clips"
 
 
 def calibration_count(recipe: Recipe, scalings: Iterable[str], asked: int | None) -> int | None:

@@ -15,7 +15,6 @@ from atrkit.recipe.models import (
     TransformerCaptionerSettings,
 )
 from atrkit.recipe.schema import Recipe
-from atrkit.score_matrix import ScoreMatrix
 from atrkit.scoring.cosine import cosine_scores
 from atrkit.store.embeddings import Embeddings
 from atrkit.workflows.captioned import CaptionedClips
@@ -38,27 +37,16 @@ def is_captioner(recipe: Recipe) -> bool:
     return isinstance(recipe.model, CaptionerPart)
 
 
-def score_run(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreMatrix:
-    """Open the run's model and score every pair in one go.
+def open_scorer(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreClips:
+    """Open the run's model and prepare the captions; what comes back scores any clips with them, in one go.
 
     Args:
         recipe: as the run was trained.
         folder: with the trained model.
-        clips: A clips with their captions.
+        clips: whose captions are to be scored.
 
     Returns:
-        Cosines of all clips and captions; of a captioner, its losses negated.
-
-    Raises:
-        DivergedError: an embedding or a score is not finite.
-    """
-    embeddings = clips.embeddings
-    scores_AC = open_scorer(recipe, folder, clips)(embeddings)
-    return ScoreMatrix(scores_AC, embeddings.clip_ids, clips.caption_ids, clips.clip_of_caption)
-
-
-def open_scorer(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreClips:
-    """Open the run's model and prepare the captions; what comes back scores any clips with them.
+        From embeddings of A clips to (A, C) scores, higher is better: cosines; of a captioner, its losses negated.
 
     Raises:
         DivergedError: a caption's embedding is not finite; and later, a clip's.
