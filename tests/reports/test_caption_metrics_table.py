@@ -1,0 +1,110 @@
+"""The table of caption metrics: 80 columns, no colour needed, and nothing missing without its way out."""
+
+import io
+
+from rich.console import Console
+
+from atrkit.reports.caption_metrics_table import caption_metrics_table
+from atrkit.reports.metric_files import metric_files_view
+
+NO_SPICE = {"what": "/home/someone/.cache/atrkit/aac-metrics/spice lacks the jars of SPICE", "fix": "pip install jars"}
+NO_JAVA = {"what": "Java is not installed", "fix": "apt install java"}
+RESULT = {
+    "run": "synthetic_captioner/seed-1",
+    "dataset": "synthetic",
+    "split": "eval",
+    "clips": 1045,
+    "references": 5225,
+    "tokenizer": "ptb",
+    "tokenizer_reason": None,
+    "empty_candidates": 0,
+    "figures": {"bleu_1": 0.5544, "cider_d": 0.4309, "fer": 0.0019, "vocabulary_size": 1234.0, "mean_words": 9.26},
+    "not_computed": [
+        {"metric": "meteor", "reasons": [NO_JAVA]},
+        {"metric": "spice", "reasons": [NO_JAVA, NO_SPICE]},
+        {"metric": "spider", "reasons": [NO_JAVA, NO_SPICE]},
+    ],
+    "baseline": None,
+    "versions": {"aac_metrics": "0.5.4", "java": None},
+}
+
+
+def shown(renderable, width: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(renderable)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_metrics_in_per_cent_and_descriptions_as_they_are():
+    lines = shown(caption_metrics_table([RESULT]))
+    assert lines[:2] == [
+        "synthetic_captioner/seed-1 on synthetic/eval",
+        "1,045 clips, 5,225 references; tokenizer: ptb; metrics in %",
+    ]
+    rows = [line.split("  ") for line in lines]
+    cells = {row[0]: row[-1].strip() for row in rows if len(row) > 1}
+    assert cells["BLEU-1"] == "55.4"
+    assert cells["CIDEr-D"] == "43.1"
+    assert cells["fluency errors (lower is better)"] == "0.2"
+    assert cells["words used"] == "1,234"
+    assert cells["words/caption"] == "9.3"
+    assert max(map(len, lines)) <= 80
+
+
+def test_each_thing_that_is_missing_is_said_once_with_all_that_lack_it():
+    lines = shown(caption_metrics_table([RESULT]))
+    assert lines[lines.index("not computed:") :] == [
+        "not computed:",
+        "METEOR, SPICE, SPIDEr: Java is not installed",
+        "  fix: apt install java",
+        "SPICE, SPIDEr: /home/someone/.cache/atrkit/aac-metrics/spice lacks the jars of",
+        "SPICE",
+        "  fix: pip install jars",
+    ]
+
+
+def test_the_baseline_has_a_column_and_a_dash_where_it_has_no_figure():
+    baseline = {"caption": "a dog barks", "count": 1, "figures": {"bleu_1": 0.25, "vocabulary_size": 3.0}}
+    lines = shown(caption_metrics_table([RESULT | {"baseline": baseline}]))
+    header = next(line for line in lines if line.startswith("metric"))
+    assert header.split() == ["metric", "captioner", "baseline"]
+    assert next(line for line in lines if line.startswith("BLEU-1")).split() == ["BLEU-1", "55.4", "25.0"]
+    assert next(line for line in lines if line.startswith("CIDEr-D")).split() == ["CIDEr-D", "43.1", "-"]
+    note = 'baseline: "a dog barks" for every clip, the most frequent training caption (1 time)'
+    assert " ".join(lines).count(note) == 1
+
+
+def test_another_tokenizer_is_said_with_its_reason():
+    spaces = RESULT | {"tokenizer": "whitespace", "tokenizer_reason": NO_JAVA}
+    lines = shown(caption_metrics_table([spaces]))
+    assert "tokenizer: whitespace" in lines[1]
+    place = lines.index("tokenizer: captions are split at spaces; published figures are made with the PTB")
+    assert lines[place + 2 : place + 4] == ["  Java is not installed", "  apt install java"]
+
+
+def test_several_results_stand_below_each_other():
+    complete = RESULT | {"run": "other", "not_computed": []}
+    lines = shown(caption_metrics_table([RESULT, complete]))
+    assert [line for line in lines if " on synthetic/eval" in line] == [
+        "synthetic_captioner/seed-1 on synthetic/eval",
+        "other on synthetic/eval",
+    ]
+    assert lines.count("not computed:") == 1
+
+
+def test_what_was_brought_is_counted_and_what_runs_is_listed():
+    record = {
+        "cache": "/c",
+        "files": [{"path": "a", "state": "copied", "sha256": ""}] * 2 + [{"path": "b", "state": "there", "sha256": ""}],
+        "metrics": [
+            {"name": "bleu_1", "runs": True, "lacks": []},
+            {"name": "spice", "runs": False, "lacks": [NO_JAVA]},
+            {"name": "spider", "runs": False, "lacks": [NO_JAVA]},
+        ],
+    }
+    assert shown(metric_files_view(record)) == [
+        "3 files in /c: 2 copied, 1 were there",
+        "run on this machine: bleu_1",
+        "spice, spider: Java is not installed",
+        "  fix: apt install java",
+    ]
