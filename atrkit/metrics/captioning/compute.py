@@ -140,16 +140,13 @@ class Parts:
                 raise RuntimeError(_what_java_said(Path(folder)) or first_line(error)) from error
 
     def _sbert_sim(self) -> PartScores:
-        return self._call("sbert_sim", "sbert_sim", sbert_model=self._tools.sbert, device=self._device)
+        clips_A = self._tools.similarity(self._captions.candidates, self._captions.references)
+        return PartScores((float(clips_A.mean()),), clips_A)
 
     def _fer(self) -> PartScores:
         detector, tokenizer = self._tools.fluency
-        clips_A = fluency_errors(self._captions.candidates, detector, tokenizer, self._device)
+        clips_A = fluency_errors(self._captions.candidates, detector, tokenizer, self._tools.device or ANY_CUDA)
         return PartScores((float(clips_A.mean()),), clips_A)
-
-    @property
-    def _device(self) -> str:
-        return self._tools.device or ANY_CUDA
 
     @property
     def _java(self) -> Java:

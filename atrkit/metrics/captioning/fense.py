@@ -5,17 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from atrkit.errors import AtrkitError, UsageError
 from atrkit.metrics.captioning.catalogue import PREPARE
 from atrkit.metrics.captioning.compute import ANY_CUDA, fluency_errors, penalised
 from atrkit.metrics.captioning.library import import_aac_metrics, quiet
+from atrkit.metrics.captioning.similarity import SentenceSimilarity
 from atrkit.metrics.captioning.tools import MetricTools
 from atrkit.text.normalise import normalise_caption
-
-_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -38,18 +34,17 @@ class FenseScorer:
     every epoch: the value chooses an epoch, and is not for a table.
 
     Args:
-        sbert: a `SentenceTransformer`.
+        similarity: of captions to their references.
         detector: aac-metrics' fluency detector.
         tokenizer: of the detector.
-        device: where they run.
+        device: where the detector runs.
     """
 
-    def __init__(self, sbert: Any, detector: Any, tokenizer: Any, device: str) -> None:
-        self._sbert = sbert
+    def __init__(self, similarity: SentenceSimilarity, detector: Any, tokenizer: Any, device: str) -> None:
+        self._similarity = similarity
         self._detector = detector
         self._tokenizer = tokenizer
         self._device = device
-        self._known: dict[str, NDArray[np.float32]] = {}  # references are the same in every epoch
 
     def __call__(self, candidates: list[str], references: list[Sequence[str]]) -> float:
         """FENSE of these captions, higher is better.
@@ -65,27 +60,9 @@ class FenseScorer:
             raise UsageError("FENSE needs one caption or more, and one reference or more for each of them")
         texts = [normalise_caption(caption) for caption in candidates]
         grouped = [[normalise_caption(caption) for caption in captions] for captions in references]
-        self._learn(sorted({text for group in grouped for text in group} - self._known.keys()))
-        similarity_A = np.array(
-            [
-                float(np.mean(np.stack([self._known[reference] for reference in group]) @ embedding_D))
-                for embedding_D, group in zip(self._embed(texts), grouped, strict=True)
-            ]
-        )
         with quiet():
             errors_A = fluency_errors(texts, self._detector, self._tokenizer, self._device)
-        return float(penalised(similarity_A, errors_A).mean())
-
-    def _learn(self, texts: list[str]) -> None:
-        if texts:
-            self._known |= dict(zip(texts, self._embed(texts), strict=True))
-
-    def _embed(self, texts: list[str]) -> NDArray[np.float32]:
-        with quiet():
-            embedded: NDArray[np.float32] = self._sbert.encode(
-                texts, batch_size=_BATCH_SIZE, normalize_embeddings=True, show_progress_bar=False
-            )
-        return embedded
+        return float(penalised(self._similarity(texts, grouped), errors_A).mean())
 
 
 def fense_scorer(
@@ -119,6 +96,6 @@ def fense_scorer(
         return CannotScore("; ".join(lack.what for lack in lacks), "; ".join(dict.fromkeys(lack.fix for lack in lacks)))
     import_aac_metrics()
     try:
-        return FenseScorer(tools.sbert, *tools.fluency, device or ANY_CUDA)
+        return FenseScorer(tools.similarity, *tools.fluency, device or ANY_CUDA)
     except AtrkitError as error:
         return CannotScore(str(error), PREPARE)

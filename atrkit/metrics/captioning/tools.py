@@ -25,6 +25,7 @@ from atrkit.metrics.captioning.catalogue import (
 )
 from atrkit.metrics.captioning.java import Java, find_java
 from atrkit.metrics.captioning.models import load_fluency_detector, load_sbert
+from atrkit.metrics.captioning.similarity import SentenceSimilarity
 
 
 class MetricTools:
@@ -82,6 +83,16 @@ class MetricTools:
         if not _is_place(self._sbert_model):
             return self._sbert_model
         return load_sbert(Path(self._sbert_model or self.cache / SBERT_FOLDER), self.device)
+
+    @cached_property
+    def similarity(self) -> SentenceSimilarity:
+        """The sentence encoder at work; it remembers references.
+
+        Raises:
+            MissingPrerequisiteError: as `sbert`.
+            IntegrityError: as `sbert`.
+        """
+        return SentenceSimilarity(self.sbert)
 
     @cached_property
     def fluency(self) -> tuple[Any, Any]:

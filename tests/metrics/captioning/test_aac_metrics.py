@@ -414,19 +414,20 @@ def test_the_scorer_of_a_training_gives_fense_of_normalised_captions(aac, sbert_
     assert scorer(shouted, references) == pytest.approx(corpus(direct, "fense"), abs=1e-6)
 
 
-def test_the_scorer_embeds_references_once(sbert_folder, fluency_folder, monkeypatch):
+def test_references_and_repeated_captions_are_embedded_once(sbert_folder, fluency_folder, monkeypatch):
     tools = MetricTools(sbert_model=sbert_folder, echecker=fluency_folder, device="cpu")
     embedded: list[int] = []
     encode = tools.sbert.encode
     monkeypatch.setattr(
         tools.sbert, "encode", lambda texts, **options: embedded.append(len(texts)) or encode(texts, **options)
     )
-    scorer = FenseScorer(tools.sbert, *tools.fluency, "cpu")
+    scorer = FenseScorer(tools.similarity, *tools.fluency, "cpu")
     candidates, references = captions(5)
     distinct = len({text for group in references for text in group})
     first, second = scorer(candidates, references), scorer(candidates, references)
     assert first == second
-    assert embedded == [distinct, 5, 5]
+    scorer(["a dog barks"] * 5, references)
+    assert embedded == [distinct, 5, 5, 1]
 
 
 def test_a_scorer_that_cannot_be_had_says_why_at_once(tmp_path, monkeypatch):
