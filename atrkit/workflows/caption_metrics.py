@@ -45,11 +45,16 @@ def evaluate_captions(
     written, of_people = [candidates[clip_id] for clip_id in clip_ids], [references[clip_id] for clip_id in clip_ids]
     common = most_frequent_caption(baseline_captions) if baseline_captions is not None else None
     tools = tools or MetricTools()
-    scored = caption_figures(written, of_people, metrics=names, tools=tools, on_remark=session.say)
-    baseline = None
-    if common is not None:
-        guessed = caption_figures([common[0]] * len(clip_ids), of_people, metrics=names, tools=tools)
-        baseline = {"caption": common[0], "count": common[1], "figures": guessed.figures}
+    total = len(names) * (1 if common is None else 2)
+    with session.open_progress("scoring captions", total, "metrics") as advance:
+        scored = caption_figures(
+            written, of_people, metrics=names, tools=tools, on_remark=session.say, on_metric=advance
+        )
+        baseline = None
+        if common is not None:
+            always = [common[0]] * len(clip_ids)
+            guessed = caption_figures(always, of_people, metrics=names, tools=tools, on_metric=advance)
+            baseline = {"caption": common[0], "count": common[1], "figures": guessed.figures}
     java = tools.usable_java
     return {
         "clips": scored.clips,

@@ -1,12 +1,14 @@
 """What an evaluation of captions refuses, and the caption that always is a fair guess (figures: tests/metrics)."""
 
+import contextlib
+
 import pytest
 
 from atrkit.errors import UsageError
 from atrkit.workflows.caption_metrics import evaluate_captions, most_frequent_caption
 from atrkit.workflows.session import Session
 
-SESSION = Session(None, print, None)  # type: ignore[arg-type]
+SESSION = Session(None, print, lambda *_: contextlib.nullcontext())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

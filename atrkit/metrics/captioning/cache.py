@@ -12,6 +12,9 @@ def metrics_cache() -> Path:
 
     aac-metrics reads the first of these variables, too: what one of the two programs has fetched, the other one uses.
     Without it aac-metrics looks in `~/.cache`, where this program never writes.
+
+    Returns:
+        An absolute path, because Java programs are started in other folders.
     """
     named = os.environ.get(CACHE_VARIABLE) or os.environ.get(_OWN_VARIABLE)
-    return Path(os.path.expandvars(named)).expanduser() if named else Path.home() / ".cache" / "atrkit"
+    return Path(os.path.expandvars(named)).expanduser().absolute() if named else Path.home() / ".cache" / "atrkit"

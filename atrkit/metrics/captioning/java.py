@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from atrkit.metrics.captioning.catalogue import Lack
 
@@ -25,7 +26,7 @@ class Java:
     """A Java that runs.
 
     Args:
-        path: of the program.
+        path: of the program, absolute, because it is started in other folders.
         version: as it says itself.
         major: 8, 11, 17, ...
     """
@@ -49,6 +50,7 @@ def find_java(environment: Mapping[str, str] = os.environ) -> Java | Lack:
     if path is None:
         what = f"${JAVA_VARIABLE} names {named}, which is no program" if named else "Java is not installed"
         return Lack(what, INSTALL_JAVA)
+    path = str(Path(path).absolute())
     try:
         ended = subprocess.run(
             [path, "-version"],

@@ -56,7 +56,7 @@ class MetricTools:
     ) -> None:
         if not _is_place(echecker) and echecker_tokenizer is None:
             raise UsageError("a loaded fluency detector needs its tokenizer: give echecker_tokenizer, too")
-        self.cache = cache or metrics_cache()
+        self.cache = (cache or metrics_cache()).absolute()
         self.device = device
         self._sbert_model = sbert_model
         self._echecker = echecker

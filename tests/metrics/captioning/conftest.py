@@ -33,7 +33,10 @@ elif tool == "meteor":
             print(*parts, max(map(float, parts)), sep="\\n", flush=True)
 elif tool == "spice":
     clips = json.loads(pathlib.Path(arguments[arguments.index("-cache") - 1]).read_text())
-    scores = [{"scores": {"All": {"f": common(clip["test"], clip["refs"]) / 2}}} for clip in clips]
+    numbers = [common(clip["test"], clip["refs"]) / 2 for clip in clips]
+    if here.with_suffix(".spice.nan").exists():
+        numbers[-1] = "NaN"
+    scores = [{"scores": {"All": {"f": number}}} for number in numbers]
     pathlib.Path(arguments[arguments.index("-out") + 1]).write_text(json.dumps(scores))
 """
 
@@ -48,6 +51,9 @@ class FakeJava:
 
     def fails_as(self, tool: str) -> None:
         self.path.with_suffix(f".{tool}.fails").touch()
+
+    def has_no_number_from_spice(self) -> None:
+        self.path.with_suffix(".spice.nan").touch()
 
     @property
     def started_as(self) -> list[str]:

@@ -1,5 +1,6 @@
 """Figures against aac-metrics called directly: everything that imports it (ten seconds) is in this module."""
 
+import contextlib
 import math
 import pickle
 import random
@@ -288,6 +289,13 @@ def test_a_java_program_that_fails_is_listed_with_what_it_said_and_the_others_ru
         assert "Java 8 to 13" in lack.fix
 
 
+def test_what_is_no_number_is_no_figure(with_jars, fake_java):
+    fake_java.has_no_number_from_spice()
+    found = caption_figures(*captions(3), metrics=["bleu_1", "spice", "spider"], tools=with_jars)
+    assert list(found.figures) == ["bleu_1"]
+    assert found.not_computed["spice"][0].what == "spice came out as no number (nan)"
+
+
 def test_a_damaged_jar_is_named(with_jars, fake_java, tmp_path):
     fake_java.fails_as("meteor")
     found = caption_figures(*captions(3), metrics=["meteor"], tools=with_jars)
@@ -479,8 +487,9 @@ def test_an_evaluation_scores_clips_by_id_beside_the_most_frequent_training_capt
     ids = [f"clip {k}" for k in (3, 1, 4, 5, 9, 2)]
     shuffled = dict(zip(reversed(ids), reversed(references), strict=True))
     said: list[str] = []
+    advanced: list[int] = []
     result = evaluate_captions(
-        Session(None, said.append, None),  # type: ignore[arg-type]
+        Session(None, said.append, counting(advanced)),  # type: ignore[arg-type]
         dict(zip(ids, candidates, strict=True)),
         shuffled,
         metrics=["rouge_l", "cider_d", "meteor"],
@@ -503,6 +512,18 @@ def test_an_evaluation_scores_clips_by_id_beside_the_most_frequent_training_capt
     assert result["not_computed"][0]["reasons"][0]["what"] == "Java is not installed"
     assert result["versions"] == {"aac_metrics": aac_metrics_version(), "java": None}
     assert len(said) == 1
+    assert advanced == [6, 1, 1, 1, 1, 1, 1]
+
+
+def counting(advanced: list[int]):
+    """A progress display that notes its total and every step."""
+
+    @contextlib.contextmanager
+    def open_progress(_, total, unit, done=0):
+        advanced.append(total)
+        yield lambda items=1: advanced.append(items)
+
+    return open_progress
 
 
 # --- with the real programs -------------------------------------------------------------------------------------------

@@ -68,3 +68,9 @@ def test_what_is_no_usable_java_is_not_taken_for_one(tmp_path, script, what):
     path = program(tmp_path, script)
     lack = find_java({"PATH": f"{tmp_path}{os.pathsep}{os.defpath}"})
     assert lack == Lack(what.format(path), lack.fix)
+
+
+def test_a_program_named_from_here_is_named_from_everywhere(tmp_path, monkeypatch):
+    path = program(tmp_path, says('openjdk version "17.0.1"'))
+    monkeypatch.chdir(tmp_path)
+    assert find_java({"AAC_METRICS_JAVA_PATH": "./java"}) == Java(str(path), "17.0.1", 17)

@@ -6,7 +6,7 @@ import pytest
 
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.metrics.captioning.cache import metrics_cache
-from atrkit.metrics.captioning.catalogue import CAPTION_METRICS, NEEDS, NEEDS_OF, SBERT_FOLDER, NeedName
+from atrkit.metrics.captioning.catalogue import CAPTION_METRICS, NEEDS, SBERT_FOLDER, NeedName
 from atrkit.metrics.captioning.java import Java
 from atrkit.metrics.captioning.tools import MetricTools, check_metric_names
 
@@ -34,10 +34,23 @@ def test_bleu_rouge_and_cider_lack_nothing_on_an_empty_machine(tmp_path, monkeyp
     assert running == ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider_d", "vocabulary_size", "mean_words"]
 
 
-@pytest.mark.parametrize("metric", NEEDS_OF)
-def test_a_metric_runs_once_everything_it_needs_is_there(tmp_path, metric):
-    assert tools_in(tmp_path).lacks(metric)
-    assert not tools_in(tmp_path, *NEEDS_OF[metric]).lacks(metric)
+@pytest.mark.parametrize(
+    ("metric", "needs"),
+    [
+        ("meteor", {"meteor"}),
+        ("spice", {"spice", "corenlp"}),
+        ("spider", {"spice", "corenlp"}),
+        ("sbert_sim", {"sbert"}),
+        ("fer", {"fluency"}),
+        ("fense", {"sbert", "fluency"}),
+        ("spider_fl", {"spice", "corenlp", "fluency"}),
+    ],
+)
+def test_a_metric_runs_once_everything_it_needs_is_there_and_not_before(tmp_path, metric, needs):
+    assert not tools_in(tmp_path / "all", *needs).lacks(metric)
+    for lacking in needs:
+        (lack,) = tools_in(tmp_path / lacking, *(needs - {lacking})).lacks(metric)
+        assert NEEDS[lacking].what in lack.what
 
 
 @pytest.mark.parametrize("metric", ["meteor", "spice", "spider", "spider_fl"])
@@ -117,6 +130,7 @@ def test_a_checkpoint_under_the_published_name_must_be_the_published_one(tmp_pat
         ({"ATRKIT_CACHE": "/b"}, "/b"),
         ({"AAC_METRICS_CACHE_PATH": "~/c"}, "/home/me/c"),
         ({"AAC_METRICS_CACHE_PATH": "$HOME/d"}, "/home/me/d"),  # as aac-metrics reads it
+        ({"AAC_METRICS_CACHE_PATH": "e"}, f"{Path.cwd()}/e"),  # Java is started elsewhere
         ({}, "/home/me/.cache/atrkit"),
     ],
 )
