@@ -134,18 +134,15 @@ _SBERT_ID = "sentence-transformers/paraphrase-TinyBERT-L6-v2"
 _SBERT_FILES = (
     "modules.json",
     "config.json",
-    "config_sentence_transformers.json",
     "sentence_bert_config.json",
-    "special_tokens_map.json",
     "tokenizer.json",
     "tokenizer_config.json",
-    "vocab.txt",
     "1_Pooling/config.json",
     "model.safetensors",
 )
 # the detector is a BERT whose weights are all in its checkpoint; its configuration and words are not
 _BERT_ID = "google-bert/bert-base-uncased"
-_BERT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+_BERT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
 
 def _from_hub(folder: str, hub_id: str, name: str) -> NeededFile:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from atrkit.cli.metrics import metrics
 from atrkit.metrics.captioning.catalogue import CORENLP_URL, CORENLP_ZIP, NEEDS, NeededFile
+from atrkit.workflows.download import metrics as preparation
 from atrkit.workflows.download.metrics import find_package
 
 app = typer.Typer()
@@ -163,8 +164,12 @@ def test_without_the_package_models_come_and_the_package_is_asked_for(world):
 
 def test_without_a_network_jars_come_and_the_rest_is_listed_with_address_and_place(world):
     world.monkeypatch.setenv("ATRKIT_MIRROR", "http://127.0.0.1:9")
+    asked: list[str] = []
+    real = preparation.fetch
+    world.monkeypatch.setattr(preparation, "fetch", lambda url, *a, **o: asked.append(url) or real(url, *a, **o))
     result = world.run(code=6)
     assert all(world.path(file).read_bytes() == content(file) for file in PACKAGED)
+    assert len(asked) == 3  # every server once
     listed = [line.strip() for line in result.stderr.splitlines() if line.startswith("  ")]
     fense = f"{world.cache}/aac-metrics/fense"
     sha256 = NEEDS["fluency"].files[0].sha256
@@ -179,7 +184,7 @@ def test_without_a_network_jars_come_and_the_rest_is_listed_with_address_and_pla
     )
     assert listed[3] == (
         "https://huggingface.co/google-bert/bert-base-uncased/resolve/main/"
-        f"{{config.json,tokenizer.json,tokenizer_config.json,vocab.txt}}  ->  {fense}/echecker_clotho_audiocaps_base/"
+        f"{{config.json,tokenizer.json,tokenizer_config.json}}  ->  {fense}/echecker_clotho_audiocaps_base/"
     )
     assert len(listed) == 4
     assert result.stderr.splitlines()[-1].startswith(f"atrkit: cannot download {CORENLP_ZIP}.zip")

@@ -4,6 +4,7 @@ import contextlib
 import math
 import pickle
 import random
+import shutil
 import socket
 from collections import Counter
 from pathlib import Path
@@ -389,6 +390,21 @@ def test_figures_of_models_are_those_of_direct_calls(aac, sbert_folder, fluency_
     direct = aac.fense(candidates, references, sbert_model=tools.sbert, echecker=detector, echecker_tokenizer=tokenizer)
     assert found.figures == {name: pytest.approx(corpus(direct, name), abs=1e-7) for name in found.figures}
     assert list(found.figures) == ["sbert_sim", "fer", "fense"]
+
+
+def test_the_files_that_are_brought_are_all_that_models_need(sbert_folder, fluency_folder, tmp_path):
+    for need, source in (("sbert", sbert_folder), ("fluency", fluency_folder)):
+        for file in NEEDS[need].files:
+            name = file.path.removeprefix(f"{NEEDS[need].folder}/")
+            (tmp_path / file.path).parent.mkdir(parents=True, exist_ok=True)
+            name = "tiny.ckpt" if name.endswith(".ckpt") else name  # the published name is proven by its hash
+            shutil.copyfile(source / name, tmp_path / NEEDS[need].folder / name)
+    few = {"sbert_model": tmp_path / NEEDS["sbert"].folder, "echecker": tmp_path / NEEDS["fluency"].folder}
+    arguments = {"metrics": ["sbert_sim", "fer"]}
+    found = caption_figures(*captions(6), tools=MetricTools(cache=tmp_path, **few), **arguments)
+    all_files = MetricTools(cache=tmp_path, sbert_model=sbert_folder, echecker=fluency_folder)
+    assert found.figures == caption_figures(*captions(6), tools=all_files, **arguments).figures
+    assert len(found.figures) == 2
 
 
 def test_models_may_be_given_loaded_and_one_alone_is_enough_for_its_own_figure(sbert_folder, tmp_path):
