@@ -362,6 +362,14 @@ def sbert_folder() -> Path:
     return Path(package.get_model_path())
 
 
+@pytest.fixture(scope="module")
+def sbert(sbert_folder) -> Any:
+    """Loaded once; the tests of loading load their own."""
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(str(sbert_folder), device="cpu", local_files_only=True)
+
+
 def test_the_fluency_detector_is_the_one_that_aac_metrics_would_load(aac, fluency_folder, tmp_path):
     from aac_metrics.functional.fer import BERTFlatClassifier
     from transformers import AutoTokenizer, BertModel
@@ -382,9 +390,9 @@ def test_the_fluency_detector_is_the_one_that_aac_metrics_would_load(aac, fluenc
     assert 0 < float(expected["fer"].mean()) < 1
 
 
-def test_figures_of_models_are_those_of_direct_calls(aac, sbert_folder, fluency_folder, tmp_path):
+def test_figures_of_models_are_those_of_direct_calls(aac, sbert, fluency_folder, tmp_path):
     candidates, references = captions(9)
-    tools = MetricTools(cache=tmp_path, sbert_model=sbert_folder, echecker=fluency_folder)
+    tools = MetricTools(cache=tmp_path, sbert_model=sbert, echecker=fluency_folder)
     found = caption_figures(candidates, references, metrics=["sbert_sim", "fer", "fense"], tools=tools)
     detector, tokenizer = tools.fluency
     direct = aac.fense(candidates, references, sbert_model=tools.sbert, echecker=detector, echecker_tokenizer=tokenizer)
@@ -392,7 +400,7 @@ def test_figures_of_models_are_those_of_direct_calls(aac, sbert_folder, fluency_
     assert list(found.figures) == ["sbert_sim", "fer", "fense"]
 
 
-def test_the_files_that_are_brought_are_all_that_models_need(sbert_folder, fluency_folder, tmp_path):
+def test_the_files_that_are_brought_are_all_that_models_need(sbert, sbert_folder, fluency_folder, tmp_path):
     for need, source in (("sbert", sbert_folder), ("fluency", fluency_folder)):
         for file in NEEDS[need].files:
             name = file.path.removeprefix(f"{NEEDS[need].folder}/")
@@ -402,23 +410,20 @@ def test_the_files_that_are_brought_are_all_that_models_need(sbert_folder, fluen
     few = {"sbert_model": tmp_path / NEEDS["sbert"].folder, "echecker": tmp_path / NEEDS["fluency"].folder}
     arguments = {"metrics": ["sbert_sim", "fer"]}
     found = caption_figures(*captions(6), tools=MetricTools(cache=tmp_path, **few), **arguments)
-    all_files = MetricTools(cache=tmp_path, sbert_model=sbert_folder, echecker=fluency_folder)
+    all_files = MetricTools(cache=tmp_path, sbert_model=sbert, echecker=fluency_folder)
     assert found.figures == caption_figures(*captions(6), tools=all_files, **arguments).figures
     assert len(found.figures) == 2
 
 
-def test_models_may_be_given_loaded_and_one_alone_is_enough_for_its_own_figure(sbert_folder, tmp_path):
-    from sentence_transformers import SentenceTransformer
-
-    model = SentenceTransformer(str(sbert_folder), device="cpu", local_files_only=True)
+def test_models_may_be_given_loaded_and_one_alone_is_enough_for_its_own_figure(sbert, tmp_path):
     found = caption_figures(
-        *captions(3), metrics=["sbert_sim", "fense"], tools=MetricTools(cache=tmp_path, sbert_model=model)
+        *captions(3), metrics=["sbert_sim", "fense"], tools=MetricTools(cache=tmp_path, sbert_model=sbert)
     )
     assert list(found.figures) == ["sbert_sim"]
     assert "fluency detector" in found.not_computed["fense"][0].what
 
 
-def test_the_scorer_of_a_training_gives_fense_of_normalised_captions(aac, sbert_folder, fluency_folder):
+def test_the_scorer_of_a_training_gives_fense_of_normalised_captions(aac, sbert, sbert_folder, fluency_folder):
     torch.manual_seed(11)
     expected_draw = torch.rand(1)
     torch.manual_seed(11)
@@ -427,9 +432,8 @@ def test_the_scorer_of_a_training_gives_fense_of_normalised_captions(aac, sbert_
     assert isinstance(scorer, FenseScorer)
     candidates, references = captions(8)
     detector, tokenizer = load_fluency_detector(fluency_folder, "cpu")
-    tools = MetricTools(sbert_model=sbert_folder, device="cpu")
     direct = aac.fense(
-        candidates, references, sbert_model=tools.sbert, echecker=detector, echecker_tokenizer=tokenizer, device="cpu"
+        candidates, references, sbert_model=sbert, echecker=detector, echecker_tokenizer=tokenizer, device="cpu"
     )
     assert scorer(candidates, [tuple(group) for group in references]) == pytest.approx(
         corpus(direct, "fense"), abs=1e-6
@@ -438,8 +442,8 @@ def test_the_scorer_of_a_training_gives_fense_of_normalised_captions(aac, sbert_
     assert scorer(shouted, references) == pytest.approx(corpus(direct, "fense"), abs=1e-6)
 
 
-def test_references_and_repeated_captions_are_embedded_once(sbert_folder, fluency_folder, monkeypatch):
-    tools = MetricTools(sbert_model=sbert_folder, echecker=fluency_folder, device="cpu")
+def test_references_and_repeated_captions_are_embedded_once(sbert, fluency_folder, monkeypatch):
+    tools = MetricTools(sbert_model=sbert, echecker=fluency_folder, device="cpu")
     embedded: list[int] = []
     encode = tools.sbert.encode
     monkeypatch.setattr(
