@@ -12,6 +12,7 @@ from atrkit.store.score_parts import ScoreParts
 from atrkit.store.scores import Calibration, StoredScores, load_stored_scores, save_scores
 from atrkit.workflows.score_inputs import ScoreInputs
 from atrkit.workflows.score_models import Float32Array
+from atrkit.workflows.score_rows import calibration_rows, tested_rows
 from atrkit.workflows.session import Session
 
 RESULTS_NAME = "results.json"
@@ -61,6 +62,12 @@ def fitting_scores(session: Session, inputs: ScoreInputs) -> StoredScores | None
 def join_parts(inputs: ScoreInputs, there: StoredScores | None, plan: PartPlan, parts: ScoreParts) -> None:
     """Write the score file from all parts, and remove them.
 
+    Args:
+        inputs: what was scored.
+        there: scores of the split, where they need not be made again.
+        plan: of the rows that had to be made.
+        parts: finished.
+
     Raises:
         MissingPrerequisiteError: parts are missing; says the command.
         IntegrityError: a part is damaged, or of another plan; names it and the way out.
@@ -68,8 +75,10 @@ def join_parts(inputs: ScoreInputs, there: StoredScores | None, plan: PartPlan, 
     """
     losses_NC = parts.gather(plan)
     tested = 0 if there else len(inputs.clips.clips)
-    scores_AC = there.matrix.scores_AC if there else -losses_NC[:tested]
-    calibration = Calibration(losses_NC[tested:], inputs.calibration.clip_ids) if inputs.calibration else None
+    scores_AC = there.matrix.scores_AC if there else -tested_rows(inputs).in_order(losses_NC[:tested])
+    drawn, calibration = calibration_rows(inputs), None
+    if drawn and inputs.calibration:
+        calibration = Calibration(drawn.in_order(losses_NC[tested:]), inputs.calibration.clip_ids)
     save_split(inputs, scores_AC, calibration)
     parts.clear()
 

@@ -74,7 +74,9 @@ def open_scorer(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreCli
             from atrkit.models import Ragged
 
             scorer = open_cross_entropy(folder, clips.all_captions)
-            return lambda some: -scorer.losses_of(Ragged.from_rows(some.frames_NF, some.offsets))
+            return lambda some: (
+                -scorer.losses_of(Ragged.from_rows(some.frames_NF, some.offsets), clip_ids=some.clip_ids)
+            )
         case _:
             assert_never(recipe.model)
 

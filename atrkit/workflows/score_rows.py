@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from atrkit.errors import DivergedError, TerminatedError
+from atrkit.errors import TerminatedError
 from atrkit.files import require_free_space
 from atrkit.store.embeddings import Embeddings
 from atrkit.store.part_plan import PartPlan
@@ -26,24 +26,35 @@ if TYPE_CHECKING:
 
 Float32Array = npt.NDArray[np.float32]
 
-# our choice: half a minute of work on a CPU; a GPU makes 64 rows of Clotho in less than a second
-PAIRS_PER_PART = {"cpu": 16_384, "cuda": 1 << 20}
-MOST_CLIPS_PER_PART = 64
+# our choice: half a minute of work on a CPU at most; more would share batches better on a GPU, and a kill cost more
+PAIRS_PER_PART = {"cpu": 16_384, "cuda": 1 << 21}
+MOST_CLIPS_PER_PART = {"cpu": 64, "cuda": 256}
 
 
 @dataclass(frozen=True, eq=False)
 class RowsOf:
-    """Clips of one store that get a row each.
+    """Clips of one store that get a row each, by rising length: clips of equal length can share a batch.
 
     Args:
         place: dataset and split.
         embeddings: in which they are.
-        index: their positions there.
+        index: their positions there, in the order in which they are wanted.
     """
 
     place: str
     embeddings: Embeddings
     index: tuple[int, ...]
+
+    @cached_property
+    def order(self) -> npt.NDArray[np.int64]:
+        """The order in which rows are made, as places in `index`."""
+        lengths_A = np.diff(self.embeddings.offsets)[list(self.index)]
+        return np.argsort(lengths_A, kind="stable")
+
+    @cached_property
+    def made(self) -> tuple[int, ...]:
+        """Positions in the embeddings, in the order in which rows are made."""
+        return tuple(self.index[place] for place in self.order)
 
     @cached_property
     def frames(self) -> "Ragged":
@@ -54,8 +65,14 @@ class RowsOf:
 
     def clips(self) -> Iterator[tuple[str, str]]:
         """Name and audio sha256 of each; the name says the place, for two datasets may call clips the same."""
-        for k in self.index:
+        for k in self.made:
             yield f"{self.place}/{self.embeddings.clip_ids[k]}", self.embeddings.audio_sha256[k]
+
+    def in_order(self, made_NC: Float32Array) -> Float32Array:
+        """Rows as they are wanted from rows as they were made."""
+        wanted_NC = np.empty_like(made_NC)
+        wanted_NC[self.order] = made_NC
+        return wanted_NC
 
 
 def tested_rows(inputs: ScoreInputs) -> RowsOf:
@@ -93,7 +110,7 @@ def plan_rows(inputs: ScoreInputs, sources: Iterable[RowsOf], *, device: str | N
         provenance={**inputs.provenance, "calibration": calibration, "device": device},
         clip_ids=tuple(name for name, _ in clips),
         audio_sha256=tuple(sha256 for _, sha256 in clips),
-        part_clips=max(1, min(MOST_CLIPS_PER_PART, PAIRS_PER_PART[device] // inputs.provenance["captions"])),
+        part_clips=max(1, min(MOST_CLIPS_PER_PART[device], PAIRS_PER_PART[device] // inputs.provenance["captions"])),
     )
 
 
@@ -121,7 +138,7 @@ def make_rows(
         The parts that were made.
 
     Raises:
-        DivergedError: a loss is not finite; names the clips.
+        DivergedError: a frame or a loss is not finite; names the clips.
         ResourceError: the disk is full.
     """
     wanted, finished = list(wanted), parts.finished(plan)
@@ -131,20 +148,18 @@ def make_rows(
         session.say(f"{len(wanted) - len(todo)} of {len(wanted)} parts are there from an earlier call; {others}")
     if not todo:
         return []
-    scorer = open_cross_entropy(inputs.trained.folder, inputs.clips.all_captions, precision=inputs.precision)
-    rows = [(source, k) for source in sources for k in source.index]
+    rows = [(source, k) for source in sources for k in source.made]
     clips, clips_there = (sum(len(plan.parts[part]) for part in some) for some in (wanted, set(wanted) - set(todo)))
+    what = f"scores of {inputs.dataset.name}/{inputs.split}"
     try:
-        what = f"scores of {inputs.dataset.name}/{inputs.split}"
+        scorer = open_cross_entropy(inputs.trained.folder, inputs.clips.all_captions, precision=inputs.precision)
         with session.open_progress(what, clips, "clips", done=clips_there) as advance:
             for part in todo:
                 losses = [
-                    scorer.losses_of(source.frames, index_A, on_progress=advance)
+                    scorer.losses_of(source.frames, index_A, advance, clip_ids=source.embeddings.clip_ids)
                     for source, index_A in _by_source([rows[row] for row in plan.parts[part]])
                 ]
-                loss_RC = np.concatenate([np.asarray(piece, dtype=np.float32) for piece in losses])
-                _refuse_not_finite(loss_RC, [plan.clip_ids[row] for row in plan.parts[part]], inputs)
-                parts.save(part, plan, loss_RC)
+                parts.save(part, plan, np.concatenate(losses))
     except (KeyboardInterrupt, TerminatedError):
         done = len(parts.finished(plan) & set(wanted))
         session.say(f"stopped with {done} of {len(wanted)} parts finished; the same command makes the others")
@@ -158,14 +173,3 @@ def _by_source(rows: Sequence[tuple[RowsOf, int]]) -> Iterator[tuple[RowsOf, "Te
 
     for source, group in groupby(rows, key=lambda row: row[0]):
         yield source, torch.tensor([k for _, k in group])
-
-
-def _refuse_not_finite(loss_RC: Float32Array, clips: Sequence[str], inputs: ScoreInputs) -> None:
-    broken = np.flatnonzero(~np.isfinite(loss_RC).all(axis=1))
-    if len(broken):
-        names = ", ".join(repr(clips[row]) for row in broken[:5])
-        way_out = "train the model again" if inputs.precision == "fp32" else "score with --precision fp32"
-        raise DivergedError(
-            f"{len(broken)} clips have losses that are NaN or infinite in {inputs.precision}: "
-            f"{names}{', ...' if len(broken) > 5 else ''}; {way_out}"
-        )

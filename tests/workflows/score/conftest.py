@@ -149,7 +149,7 @@ class Bench:
 
 @pytest.fixture
 def make_bench(tmp_path, monkeypatch):
-    monkeypatch.setattr(score_rows, "MOST_CLIPS_PER_PART", 3)  # 7 clips: three parts
+    monkeypatch.setitem(score_rows.MOST_CLIPS_PER_PART, "cpu", 3)  # 7 clips: three parts
     names = itertools.count()
     recipes = {"captioner": CAPTIONER, "ridge": RIDGE}
     return lambda kind="captioner": Bench(tmp_path / str(next(names)), recipes[kind], monkeypatch)
