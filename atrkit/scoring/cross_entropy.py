@@ -50,7 +50,7 @@ class CrossEntropyScorer:
     clips of equal length share a batch.
 
     Args:
-        captioner: its weights are read now; make a new scorer when they have changed.
+        captioner: its weights are read now; a scorer refuses a model that was trained on.
         captions: as written or normalised, duplicates allowed; unknown words count as `<unk>`.
         precision: of matrix products; everything between them is float32. Half precision changes losses in the third
             or fourth digit, and some ranks: published figures are fp32.
@@ -79,6 +79,7 @@ class CrossEntropyScorer:
         device_type = captioner.device.type if captioner.device.type in _CHUNK_ROWS else "cuda"
         self.captioner = captioner
         self.precision = precision
+        self._weights = _state_of_weights(captioner)
         self.clips_at_once = clips_at_once or _CLIPS_AT_ONCE[device_type]
         tokens = captioner.tokenise(captions)
         bounds = tokens.offsets.tolist()
@@ -122,9 +123,12 @@ class CrossEntropyScorer:
             (len(index_A), C) nats per predicted token, `<eos>` counted, lower is better.
 
         Raises:
-            UsageError: a clip without frames, or frames of another width than the model's.
+            UsageError: a clip without frames, frames of another width than the model's, or a model that was changed
+                after the captions were prepared for it.
             DivergedError: NaN or infinity in frames or losses; names the clips.
         """
+        if _state_of_weights(self.captioner) != self._weights:
+            raise UsageError("the captioner was changed after its captions were prepared: make a new scorer")
         index = list(range(len(frames))) if index_A is None else index_A.tolist()
         require_usable_frames(frames, sorted(set(index)), clip_ids)
         loss_AC = np.empty((len(index), len(self.trie.distinct_C)), dtype=np.float32)
@@ -146,6 +150,12 @@ class CrossEntropyScorer:
             places_of_length.setdefault(lengths_A[clip], []).append(place)
         step = self.clips_at_once
         return [places[n : n + step] for places in places_of_length.values() for n in range(0, len(places), step)]
+
+
+def _state_of_weights(captioner: Captioner) -> list[tuple[int, int]]:
+    """What differs after a training step, a load of weights or a move to another device."""
+    tensors = (*captioner.parameters(), *captioner.buffers())
+    return [(0 if tensor.is_inference() else tensor._version, tensor.data_ptr()) for tensor in tensors]
 
 
 def caption_cross_entropy(
