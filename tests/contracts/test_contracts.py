@@ -6,7 +6,7 @@ Kinds are found by walking through the schema, so that a kind added there withou
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, assert_never, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -15,14 +15,26 @@ from pydantic import BaseModel
 
 from atrkit.encoders import ENCODER_NAMES, load_encoder
 from atrkit.encoders.catalogue import COMMON_SETTINGS, ENCODERS
-from atrkit.models import DualEncoder, Ragged
+from atrkit.models import Captioner, DualEncoder, Ragged
+from atrkit.models.decoding import write_captions
 from atrkit.models.ridge_retriever import RidgeRetriever
 from atrkit.recipe.find import shipped_recipe_folder, shipped_recipe_names
 from atrkit.recipe.load import dump_recipe, load_recipe
-from atrkit.recipe.models import DualEncoderSettings, RidgeSettings, WordEmbeddingsSettings
+from atrkit.recipe.models import (
+    CaptionerPart,
+    CaptionerSettings,
+    DualEncoderSettings,
+    GruCaptionerSettings,
+    RidgeSettings,
+    TransformerCaptionerSettings,
+    WordEmbeddingsSettings,
+)
+from atrkit.recipe.optimisation import AugmentSettings, CrossEntropySettings
 from atrkit.recipe.schema import Recipe
-from atrkit.training import TrainingData, train_dual_encoder
+from atrkit.scoring import caption_cross_entropy
+from atrkit.training import TrainingData, train_captioner, train_dual_encoder
 from atrkit.workflows import build
+from atrkit.workflows.caption import decoding_arguments
 
 FRAME_DIM, CLIPS, LABELS = 6, 8, ("Dog", "Rain", "Bell")
 SHIPPED = shipped_recipe_names(shipped_recipe_folder())
@@ -59,6 +71,9 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "DualEncoderSettings": {"text": {"name": "word_embeddings"}},
     "Target": {"paper": "004"},
     "TrainingSettings": {"epochs": 1, "batch_size": 4},
+    # heads divide d_model whichever of the two is halved
+    "TransformerCaptionerSettings": {"d_model": 8, "num_heads": 2, "num_layers": 2, "d_ff": 10, "min_word_count": 2},
+    "GruCaptionerSettings": {"d_model": 8, "min_word_count": 2},
     "TransformersSettings": {"model": "somewhere"},
 }
 
@@ -74,6 +89,16 @@ def choices_of(part: type[BaseModel]) -> Iterator[dict[str, Any]]:
             yield from ({**least, key: value} for value in get_args(field.annotation))
         elif field.annotation is bool:
             yield from ({**least, key: value} for value in (True, False))
+
+
+SMALL_CAPTIONER = {"name": "transformer_captioner", "d_model": 8, "num_layers": 2, "num_heads": 2, "d_ff": 10}
+
+
+def is_of_captioners(place: str, value: dict[str, Any]) -> bool:
+    """Whether a part says something only about a captioner."""
+    names = ("transformer_captioner", "gru_captioner", "cross_entropy")
+    own = {value.get("name"), value.get("score")} & set(names) or value.get("keep_best") == "fense"
+    return place in ("augment", "decoding") or bool(own)
 
 
 def section_of(place: str, value: dict[str, Any]) -> dict[str, Any]:
@@ -94,6 +119,10 @@ def section_of(place: str, value: dict[str, Any]) -> dict[str, Any]:
     }
     if value.get("name") == "ridge":
         recipe = {key: recipe[key] for key in ("source", "encoder")}
+    if is_of_captioners(place, value):
+        recipe |= {"model": SMALL_CAPTIONER, "loss": {"name": "cross_entropy"}}
+    if value.get("name") == "transformer_captioner":
+        value = {**SMALL_CAPTIONER, **value}
     *parents, last = place.split(".")
     section = recipe
     for parent in parents:
@@ -161,10 +190,16 @@ def test_gating_is_on_both_sides_or_on_neither(gating: bool) -> None:
 
 
 def what_is_built(recipe: Recipe) -> str:
-    assert isinstance(recipe.model, DualEncoderSettings) and recipe.loss is not None and recipe.optimizer is not None
-    dual_encoder = build.build_dual_encoder(recipe.model, frame_dim=FRAME_DIM, captions=["rain"], seed=1)
+    assert recipe.loss is not None and recipe.optimizer is not None
     optimizer = build.build_optimizer_settings(recipe.optimizer)
     encoder = (recipe.encoder.name, build.encoder_arguments(recipe.encoder))
+    if isinstance(recipe.loss, CrossEntropySettings):
+        assert isinstance(recipe.model, CaptionerPart)
+        captions = ["rain", "rain and wind"]  # so that a least count of words can be felt
+        captioner = build.build_captioner(recipe.model, frame_dim=FRAME_DIM, captions=captions, seed=1)
+        return repr((captioner.config, captioner, recipe.loss.label_smoothing, optimizer, encoder))
+    assert isinstance(recipe.model, DualEncoderSettings)
+    dual_encoder = build.build_dual_encoder(recipe.model, frame_dim=FRAME_DIM, captions=["rain"], seed=1)
     return repr((dual_encoder.config, build.build_loss(recipe.loss), optimizer, encoder))
 
 
@@ -230,6 +265,14 @@ def assert_trains(recipe: Recipe, folder: Path) -> None:
             model = train_one_epoch(recipe, recipe.model, data, folder)
             assert np.isfinite(model.embed_clips(data.frames)).all()
             assert np.isfinite(model.embed_captions(data.all_captions)).all()
+        case TransformerCaptionerSettings() | GruCaptionerSettings():
+            captioner = train_captioner_one_epoch(recipe, recipe.model, data, folder)
+            opened = Captioner.from_pretrained(folder)
+            loss_AC = caption_cross_entropy(captioner, data.frames, data.all_captions)
+            np.testing.assert_array_equal(caption_cross_entropy(opened, data.frames, data.all_captions), loss_AC)
+            assert len(write_captions(opened, data.frames, **decoding_arguments(recipe))) == CLIPS
+        case _:
+            assert_never(recipe.model)
 
 
 def fit_ridge(settings: RidgeSettings, data: TrainingData) -> RidgeRetriever:
@@ -245,8 +288,42 @@ def fit_ridge(settings: RidgeSettings, data: TrainingData) -> RidgeRetriever:
     )
 
 
+def train_captioner_one_epoch(
+    recipe: Recipe, settings: CaptionerSettings, data: TrainingData, folder: Path
+) -> Captioner:
+    assert isinstance(recipe.loss, CrossEntropySettings) and recipe.optimizer is not None
+    assert recipe.training is not None and recipe.training.keep_best in ("val_loss", "fense", "last")
+    augment = recipe.augment or AugmentSettings()
+    model = build.build_captioner(settings, frame_dim=FRAME_DIM, captions=data.all_captions, seed=1)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    result = train_captioner(
+        model,
+        data,
+        toy_data(seed=1),
+        label_smoothing=recipe.loss.label_smoothing,
+        mixup_alpha=augment.mixup_alpha,
+        feature_stripes=augment.feature_stripes,
+        stripe_width=augment.stripe_width,
+        epochs=recipe.training.epochs,
+        batch_size=recipe.training.batch_size,
+        optimizer=build.build_optimizer_settings(recipe.optimizer),
+        run_folder=folder,
+        caption_choice=recipe.data.caption_choice,
+        keep_best=recipe.training.keep_best,
+        fense=lambda candidates, references: float(len(candidates)),
+        write_captions=lambda model, frames: [caption.text for caption in write_captions(model, frames, max_tokens=3)],
+        bucket_batches=recipe.training.bucket_batches,
+        clip_grad_norm=recipe.training.clip_grad_norm,
+    )
+    assert result.epochs_run == 1 and np.isfinite(result.metrics[0]["train_loss"])
+    moved = {name.split(".")[0] for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    assert moved == {"projection", "decoder"}
+    return model
+
+
 def train_one_epoch(recipe: Recipe, settings: DualEncoderSettings, data: TrainingData, folder: Path) -> DualEncoder:
     assert recipe.loss is not None and recipe.optimizer is not None and recipe.training is not None
+    assert not isinstance(recipe.loss, CrossEntropySettings) and recipe.training.keep_best != "fense"
     model = build.build_dual_encoder(settings, frame_dim=FRAME_DIM, captions=data.all_captions, seed=1)
     before = {name: value.clone() for name, value in model.named_parameters() if value.requires_grad}
     result = train_dual_encoder(
