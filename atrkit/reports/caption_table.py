@@ -19,8 +19,8 @@ def caption_table(records: Sequence[Mapping[str, Any]]) -> RenderableType:
         Something that a rich console prints.
     """
     table = Table(box=RULED, show_edge=False, pad_edge=False, header_style="")
-    table.add_column("file" if any("path" in record for record in records) else "clip", overflow="fold", max_width=32)
-    table.add_column("caption")
+    table.add_column("file" if any("path" in record for record in records) else "clip", overflow="fold")
+    table.add_column("caption", min_width=24)
     table.add_column("score", justify="right", no_wrap=True)
     for record in records:
         name = record["path"] if "path" in record else record["clip"]
