@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from atrkit.errors import UsageError
-from atrkit.score_matrix import IntArray, ScoreMatrix
+from atrkit.metrics.bootstrap import ratio_interval
+from atrkit.score_matrix import ScoreMatrix
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -91,7 +92,7 @@ def twin_order(
     if not hits:
         return None
     hits_G, comparisons_G = np.array(hits), np.array(comparisons)
-    ci_low, ci_high = _bootstrap_interval(hits_G, comparisons_G, generator, resamples)
+    ci_low, ci_high = ratio_interval(hits_G, comparisons_G, generator, resamples=resamples)
     return TwinOrder(
         accuracy=float(hits_G.sum() / comparisons_G.sum()),
         ci_low=ci_low,
@@ -135,18 +136,6 @@ def _captions_in_id_order(matrix: ScoreMatrix) -> dict[int, list[int]]:
 def _hits(scores_C: npt.NDArray[np.floating], own: list[int], twins: list[int]) -> float:
     own_scores, twin_scores = scores_C[own], scores_C[twins]
     return float(np.sum(own_scores > twin_scores) + 0.5 * np.sum(own_scores == twin_scores))
-
-
-def _bootstrap_interval(
-    hits_G: Float64Array, comparisons_G: IntArray, generator: np.random.Generator, resamples: int
-) -> tuple[float, float]:
-    groups = len(hits_G)
-    accuracies = []
-    for size in _block_sizes(resamples):
-        drawn = generator.integers(groups, size=(size, groups))
-        accuracies.append(hits_G[drawn].sum(axis=1) / comparisons_G[drawn].sum(axis=1))
-    low, high = np.quantile(np.concatenate(accuracies), [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _sign_flip_p(surplus_G: Float64Array, generator: np.random.Generator, resamples: int) -> float:

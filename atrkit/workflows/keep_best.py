@@ -62,7 +62,7 @@ def choose_keep_best(session: Session, recipe: Recipe, run: RunFolder, *, afresh
     if began == "fense":
         raise MissingPrerequisiteError(
             f"{run.path} was begun with FENSE choosing its epoch, which cannot be computed now ({scorer.reason}): "
-            "mend that, or start afresh with --overwrite"
+            f"{scorer.fix}, or start afresh with --overwrite"
         )
-    session.say(f"the epoch is chosen by the validation loss, not by FENSE: {scorer.reason}")
+    session.say(f"the epoch is chosen by the validation loss, not by FENSE: {scorer.reason} ({scorer.fix})")
     return ChosenBy("val_loss", is_recorded=True)
