@@ -87,24 +87,12 @@ def write_captions(
         raise UsageError(f"{named(int(empty[0]))} has no frames, so nothing can be said of it")
     rules = WordRules(min_tokens, max_tokens, _words_that_come_once(captioner, forbid_repeats))
     search = _Search(captioner, frames, beam_size, rules, named)
-    captions: dict[int, WrittenCaption] = {}
     # clips of like length share a batch, so that little of it is padding; the longest first, should memory run out
     order_A = frames.lengths_A.argsort(descending=True, stable=True)
-    pending = list(order_A.split(batch_size)) if len(order_A) else []
+    captions: dict[int, WrittenCaption] = {}
     with _evaluating(captioner):
-        while pending:
-            index_B = pending.pop(0)
-            try:
-                found = search(index_B)
-            except torch.OutOfMemoryError as error:
-                if len(index_B) == 1:
-                    raise ResourceError(f"memory ran out writing one caption, of {named(int(index_B[0]))}") from error
-                half = (len(index_B) + 1) // 2
-                pending = list(torch.cat([index_B, *pending]).split(half))
-                if on_remark is not None:
-                    on_remark(f"memory ran out on {captioner.device}: captions of {half} clips are written at once")
-                continue
-            for clip, caption in zip(index_B.tolist(), found, strict=True):
+        for clips, found in search.in_batches(order_A, batch_size, on_remark or (lambda remark: None)):
+            for clip, caption in zip(clips, found, strict=True):
                 captions[clip] = WrittenCaption(captioner.vocabulary.decode(caption.words), caption.score)
             if on_progress is not None:
                 on_progress(len(captions))
@@ -139,8 +127,29 @@ class _Search:
     rules: WordRules
     named: Callable[[int], str]
 
+    def in_batches(
+        self, order_A: Tensor, batch_size: int, on_remark: Callable[[str], None]
+    ) -> Iterator[tuple[list[int], list[FoundCaption]]]:
+        """Clips and their captions, a batch at a time; a batch that does not fit into memory is halved."""
+        remaining_A = order_A
+        while len(remaining_A):
+            index_B = remaining_A[:batch_size]
+            try:
+                found = self.among(index_B)
+            except torch.OutOfMemoryError as error:
+                if len(index_B) == 1:
+                    clip = self.named(int(index_B[0]))
+                    raise ResourceError(f"memory ran out writing one caption, of {clip}") from error
+                batch_size = (len(index_B) + 1) // 2
+                device = self.captioner.device
+                on_remark(f"memory ran out on {device}: captions of {batch_size} clips are written at once")
+            else:
+                yield index_B.tolist(), found
+                remaining_A = remaining_A[len(index_B) :]
+
     @torch.inference_mode()
-    def __call__(self, index_B: Tensor) -> list[FoundCaption]:
+    def among(self, index_B: Tensor) -> list[FoundCaption]:
+        """Captions of the clips of one batch."""
         frames_BTF, lengths_B = (part.to(self.captioner.device) for part in self.frames.gather(index_B))
         return beam_search(
             self.captioner.decoder,

@@ -27,6 +27,7 @@ from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import open_run
 from atrkit.workflows.workspace import Workspace
 
+BAD_AUDIO = Path(__file__).resolve().parents[3] / "shared" / "data" / "bad_audio"
 WORDS = ("<pad>", "<unk>", "<bos>", "<eos>", "a", "and", "the", "rain", "dog", "barks", "falls", "bell", "rings")
 CAPTIONER_RECIPE = """\
 source: ours, small enough for a test
@@ -268,6 +269,18 @@ def test_files_that_cannot_be_used_are_skipped_and_listed(made, tmp_path):
         assert sum(line.startswith(f"{tmp_path / 'sounds' / name}: {action} (") for line in lines) == 1
     assert "4 problems: see above" in said.stderr and "1 hidden files in" in said.stderr
     assert "0.0100 s, shorter than the encoder's 0.0160 s: zeros appended" in said.stderr
+
+
+@pytest.mark.skipif(not BAD_AUDIO.is_dir(), reason="needs ../shared/data/bad_audio")
+def test_a_folder_of_odd_files_is_captioned_as_far_as_it_can_be(made, tmp_path):
+    shutil.copytree(BAD_AUDIO, tmp_path / "odd", ignore=shutil.ignore_patterns("ten_minutes.ogg"))
+    said = made.caption(tmp_path / "odd", "--json", code=7)
+    actions = [
+        line.partition(": ")[2].split()[0] for line in said.stderr.splitlines() if line.startswith(str(tmp_path))
+    ]
+    assert [actions.count(action) for action in ("skipped", "repaired", "padded")] == [9, 4, 2]
+    named_like_sound = [path for path in (tmp_path / "odd").iterdir() if path.suffix.lower() not in (".csv", ".md")]
+    assert len(json.loads(said.stdout)) == len(named_like_sound) - 9
 
 
 def test_not_one_usable_file_is_an_error(made, tmp_path):
