@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from atrkit.models.audio_tower import AudioTower
     from atrkit.models.captioner import Captioner
+    from atrkit.models.decoding import WrittenCaption, write_captions
     from atrkit.models.dual_encoder import DualEncoder, seeded_initialisation
     from atrkit.models.gru_decoder import GruDecoder
     from atrkit.models.ragged import Ragged
@@ -23,7 +24,9 @@ __all__ = [
     "TransformerDecoder",
     "TransformerTower",
     "WordTower",
+    "WrittenCaption",
     "seeded_initialisation",
+    "write_captions",
 ]
 
 _MODULE_OF_NAME = {
@@ -36,7 +39,9 @@ _MODULE_OF_NAME = {
     "TransformerDecoder": "transformer_decoder",
     "TransformerTower": "text_towers",
     "WordTower": "text_towers",
+    "WrittenCaption": "decoding",
     "seeded_initialisation": "dual_encoder",
+    "write_captions": "decoding",
 }
 
 

@@ -109,7 +109,7 @@ def embeddings_as_trained(
     encoder = trained.recipe.encoder
     checkpoint, settings = encoder_arguments(encoder)
     used: str | None = trained.finished["checkpoint"]
-    if checkpoint is None and used is not None and Path(used).is_file():
+    if checkpoint is None and used is not None and Path(used).exists():  # clap's is a folder
         checkpoint = used
     return embeddings_for(
         session,
