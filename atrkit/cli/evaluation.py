@@ -36,9 +36,7 @@ def evaluate(
     precision: Annotated[
         Precision, typer.Option(help="In which a captioner scores; fp32 for figures that are published.")
     ] = Precision.FP32,
-    beam_size: Annotated[
-        int | None, typer.Option(min=1, help="Of --metric caption (default: the recipe's).")
-    ] = None,
+    beam_size: Annotated[int | None, typer.Option(min=1, help="Of --metric caption (default: the recipe's).")] = None,
     ties: Annotated[
         bool, typer.Option("--ties", help="Also print what tied scores could make at best and at worst.")
     ] = False,

@@ -66,4 +66,4 @@ def _standardised_columns(scores_AC: FloatArray) -> FloatArray:
             f"{np.count_nonzero(~np.isfinite(scores))} scores are infinite: they cannot be standardised"
         )
     deviation_C = scores.std(axis=0)
-    return (scores - scores.mean(axis=0)) / np.where(deviation_C == 0, 1.0, deviation_C)
+    return np.asarray((scores - scores.mean(axis=0)) / np.where(deviation_C == 0, 1.0, deviation_C))
