@@ -1,5 +1,6 @@
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from atrkit.text.vocabulary import BOS_ID, EOS_ID, CaptionVocabulary
 from atrkit.training import OptimizerSettings, TrainingData, TrainingResult, train_captioner
 from atrkit.training import loop as loop_module
 from atrkit.training.augment import Mixup
-from atrkit.training.batches import PairBatch, pairs_of_epoch
+from atrkit.training.batches import PairBatch, pairs_of_epoch, words_with_padding_per_word
 from atrkit.training.captioner_task import CaptionerTask
 from atrkit.training.checkpoint import CHECKPOINT_NAME
 from atrkit.training.optimisation import make_optimizer
@@ -148,8 +149,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(whole: Path,
     assert (tmp_path / "other" / "model.safetensors").read_bytes() != (whole / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("stops", [[STEPS * EPOCHS], [2, 2, 2], [1] * (STEPS * EPOCHS)])
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, TerminatedError])
+@pytest.mark.parametrize(
+    ("stops", "kind"), [([2, STEPS * EPOCHS - 2], TerminatedError), ([1] * (STEPS * EPOCHS), KeyboardInterrupt)]
+)
 def test_an_interrupted_training_continues_to_the_same_bytes(
     whole: Path, tmp_path: Path, stops: list[int], kind: type[BaseException]
 ) -> None:
@@ -178,9 +180,16 @@ def die_in(monkeypatch: pytest.MonkeyPatch, method: str, call: int) -> None:
     monkeypatch.setattr(CaptionerTask, method, dying)
 
 
-@pytest.mark.parametrize("checkpoint_every_s", [None, 0.0])
 @pytest.mark.parametrize(
-    ("method", "call"), [("loss", 1), ("loss", 2), ("loss", 5), ("loss", 12), ("validate", 1), ("validate", 4)]
+    ("method", "call", "checkpoint_every_s"),
+    [
+        ("loss", 1, None),
+        ("loss", 5, None),
+        ("loss", 5, 0.0),
+        ("loss", 12, 0.0),
+        ("validate", 1, 0.0),
+        ("validate", 4, None),
+    ],
 )
 def test_a_killed_training_continues_to_the_same_bytes(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, call: int, checkpoint_every_s: Any
@@ -191,6 +200,17 @@ def test_a_killed_training_continues_to_the_same_bytes(
             train(tmp_path, checkpoint_every_s=checkpoint_every_s)
     train(tmp_path, checkpoint_every_s=checkpoint_every_s)
     assert bytes_of(tmp_path) == bytes_of(whole)
+
+
+def test_a_killed_training_that_keeps_the_last_epoch_continues_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path / "whole", val=None, keep_best="last", epochs=2)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        die_in(patched, "loss", STEPS + 1)
+        train(tmp_path / "killed", val=None, keep_best="last", epochs=2)
+    train(tmp_path / "killed", val=None, keep_best="last", epochs=2)
+    assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "whole")
 
 
 def test_large_checkpoints_follow_the_clock_and_epochs_after_the_last_one_are_run_again(
@@ -231,6 +251,7 @@ def test_a_finished_training_is_not_repeated(whole: Path, tmp_path: Path) -> Non
         ({"label_smoothing": 0.1}, "loss"),
         ({"mixup_alpha": 0.3}, "augmentation"),
         ({"feature_stripes": 3}, "augmentation"),
+        ({"stripe_width": 2}, "augmentation"),
         ({"bucket_batches": 1}, "bucket_batches"),
         ({"validate_every": 2}, "validate_every"),
         ({"optimizer": OptimizerSettings(lr=1e-2, weight_decay=2.0, decay_biases=False)}, r"optimizer\.schedule"),
@@ -289,6 +310,16 @@ def test_a_clip_whose_features_overflow_is_named_and_those_it_was_mixed_with_are
         train(tmp_path, model=model, train=data, feature_stripes=0)
 
 
+def test_clips_are_named_whose_captions_hold_a_broken_word(tmp_path: Path) -> None:
+    model = model_of(kind="gru")  # whose first words do not see later ones, not even times zero
+    with torch.no_grad():
+        model.decoder.word_embeddings.weight[WORDS.index("siren")] = torch.inf
+    with pytest.raises(DivergedError, match="the loss is nan in epoch 1, step 1, from") as caught:
+        train(tmp_path, model=model)
+    named = re.findall(r"'(clip\d+)'", str(caught.value))
+    assert named and all("siren" in " ".join(TRAIN.captions[TRAIN.clip_ids.index(clip)]) for clip in named)
+
+
 # --- what is measured, and which epoch is kept ---
 
 
@@ -299,7 +330,16 @@ def test_metrics_are_written_per_epoch_and_returned(whole: Path, tmp_path: Path)
     assert written == seen == list(result.metrics)
     assert [entry["epoch"] for entry in written] == [1, 2, 3, 4]
     assert list(written[0]) == ["epoch", "lr", "train_loss", "padding", "val_loss"]
-    assert 1 < written[0]["padding"] < 1.5
+
+
+@pytest.mark.parametrize("bucket_batches", [1, 3])
+def test_batches_are_those_of_the_pools_asked_for(tmp_path: Path, bucket_batches: int) -> None:
+    result = train(tmp_path, epochs=1, bucket_batches=bucket_batches)
+    batches = pairs_of_epoch(
+        TRAIN, batch_size=12, caption_choice="random", seed=3, epoch=1, bucket_batches=bucket_batches
+    )
+    assert result.metrics[0]["padding"] == words_with_padding_per_word(TRAIN, batches)
+    assert (result.metrics[0]["padding"] < 1.15) is (bucket_batches == 3)
 
 
 @pytest.mark.parametrize("caption_choice", ["random", "all"])
@@ -483,6 +523,22 @@ def test_the_end_of_a_caption_is_said_and_never_read(tmp_path: Path) -> None:
     assert "is" in WORDS and "then" in WORDS
 
 
+def test_gradients_are_scaled_down_to_their_largest_norm(tmp_path: Path) -> None:
+    model = model_of()
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    # with an eps far above any gradient, a step of AdamW is lr / eps times the gradient
+    train(
+        tmp_path,
+        model=model,
+        epochs=1,
+        batch_size=30,
+        clip_grad_norm=0.25,
+        optimizer=OptimizerSettings(lr=1e3, eps=1e3, weight_decay=0.0, schedule="constant"),
+    )
+    moved = torch.cat([(parameter - before[name]).flatten() for name, parameter in model.named_parameters()])
+    assert moved.norm().item() == pytest.approx(0.25, rel=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["transformer", "gru"])
 def test_weight_decay_spares_every_bias_and_nothing_else(kind: str) -> None:
     model = model_of(kind=kind)
@@ -499,9 +555,14 @@ def test_frames_are_standardised_where_the_model_does_that(tmp_path: Path) -> No
     shifted = TRAIN.frames.values * 40 - 90
     shifted[:, 2] = 7.0
     data = TrainingData(Ragged(shifted, TRAIN.frames.offsets), TRAIN.clip_ids, TRAIN.captions)
-    result = train(tmp_path, train=data, val=None, keep_best="last", epochs=1, model=model_of(standardise=True))
+    model = model_of(dropout=0.0, standardise=True)
+    still = OptimizerSettings(lr=1e-30, weight_decay=0.0)
+    settings = plain(model=model, epochs=1, caption_choice="all", optimizer=still)
+    result = train(tmp_path, train=data, val=None, keep_best="last", **settings)
     assert result.constant_features == 1
     kept = Captioner.from_pretrained(tmp_path)
+    expected = cross_entropy_by_hand(kept, data, every_pair(data))
+    assert result.metrics[0]["train_loss"] == pytest.approx(expected, rel=1e-5)
     torch.testing.assert_close(kept.frame_mean_F, shifted.mean(dim=0))
     torch.testing.assert_close(kept.frame_std_F[:2], shifted.std(dim=0, correction=0)[:2])
 
@@ -525,6 +586,11 @@ def test_bfloat16_trains_in_float32_weights(tmp_path: Path, kind: str) -> None:
         assert np.isfinite([entry["val_loss"] for entry in result.metrics]).all()
         weights = Captioner.from_pretrained(tmp_path).state_dict()
         assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+        AcceleratorState._reset_state()
+        full = train(tmp_path / "full", epochs=1, model=model_of(kind=kind)).metrics[0]["train_loss"]
+        assert result.metrics[0]["train_loss"] != full and abs(result.metrics[0]["train_loss"] - full) < 0.02
+        with pytest.raises(IntegrityError, match=r"other settings \(precision: "):
+            train(tmp_path, epochs=2, model=model_of(kind=kind))
     finally:
         AcceleratorState._reset_state()
 
