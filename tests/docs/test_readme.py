@@ -25,6 +25,7 @@ WEIGHTS = ROOT.parent / "shared" / "weights" / "mn04_as_mAP_432.pt"
 SMALLER = {
     "download synthetic": ["--clips", "60", "--workers", "1"],
     "train synthetic/retrieval": ["--set", "training.epochs=1"],
+    "train synthetic/captioner": ["--set", "training.epochs=1"],
 }
 
 
@@ -48,7 +49,7 @@ def make_my_sounds(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="the weights of mn04 are not in ../shared")
-def test_every_command_works_in_the_order_of_the_page(tmp_path, monkeypatch):
+def test_every_command_works_in_the_order_of_the_page(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ATRKIT_WORKSPACE", raising=False)
     make_my_sounds(tmp_path / "my_sounds")
@@ -57,6 +58,9 @@ def test_every_command_works_in_the_order_of_the_page(tmp_path, monkeypatch):
         extra = next((more for start, more in SMALLER.items() if " ".join(words).startswith(start)), [])
         result = CliRunner().invoke(app, words + extra)
         assert result.exit_code == 0, (words, result.stderr, result.exception)
+    _, captioner_example = blocks("python")  # opens the run that was trained above
+    exec(captioner_example, {})
+    assert capsys.readouterr().out.endswith("(12, 12) 12\n")
 
 
 def test_every_make_target_exists():
@@ -65,8 +69,7 @@ def test_every_make_target_exists():
 
 
 def test_the_python_example_prints_what_it_should(capsys):
-    (example,) = blocks("python")
-    exec(example, {})
+    exec(blocks("python")[0], {})
     assert capsys.readouterr().out == "1.0\n"
 
 
