@@ -5,6 +5,7 @@ by a killed process is lost: so a file is written at once, in order, and never t
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -108,7 +109,7 @@ def _arrays_of(embeddings: Embeddings) -> dict[str, Array]:
     return {name: array for name, array in zip(ROW_ARRAYS, arrays, strict=True) if array is not None}
 
 
-def load_embeddings(path: Path, *, mapped: bool = False) -> Embeddings:
+def load_embeddings(path: str | os.PathLike[str], *, mapped: bool = False) -> Embeddings:
     """Read an embedding file after every byte of it was checked.
 
     Args:
@@ -121,7 +122,7 @@ def load_embeddings(path: Path, *, mapped: bool = False) -> Embeddings:
         MissingPrerequisiteError: there is no such file.
         IntegrityError: it is truncated or altered; names the file and the command that makes it again.
     """
-    with open_embeddings(path) as sealed:
+    with open_embeddings(Path(path)) as sealed:
         read = sealed.map_array if mapped else (lambda name: sealed.hdf5[name][()])
         header = read_header(sealed)
         return Embeddings(
