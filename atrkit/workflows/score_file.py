@@ -12,7 +12,7 @@ from atrkit.store.score_parts import ScoreParts
 from atrkit.store.scores import Calibration, StoredScores, load_stored_scores, save_scores
 from atrkit.workflows.score_inputs import ScoreInputs
 from atrkit.workflows.score_models import Float32Array
-from atrkit.workflows.score_rows import calibration_rows, tested_rows
+from atrkit.workflows.score_rows import calibration_rows, rows_of_split
 from atrkit.workflows.session import Session
 
 RESULTS_NAME = "results.json"
@@ -75,7 +75,7 @@ def join_parts(inputs: ScoreInputs, there: StoredScores | None, plan: PartPlan, 
     """
     losses_NC = parts.gather(plan)
     tested = 0 if there else len(inputs.clips.clips)
-    scores_AC = there.matrix.scores_AC if there else -tested_rows(inputs).in_order(losses_NC[:tested])
+    scores_AC = there.matrix.scores_AC if there else -rows_of_split(inputs).in_order(losses_NC[:tested])
     drawn, calibration = calibration_rows(inputs), None
     if drawn and inputs.calibration:
         calibration = Calibration(drawn.in_order(losses_NC[tested:]), inputs.calibration.clip_ids)

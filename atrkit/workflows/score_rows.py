@@ -75,7 +75,7 @@ class RowsOf:
         return wanted_NC
 
 
-def tested_rows(inputs: ScoreInputs) -> RowsOf:
+def rows_of_split(inputs: ScoreInputs) -> RowsOf:
     """The clips of the split."""
     embeddings = inputs.clips.embeddings
     return RowsOf(f"{inputs.dataset.name}/{inputs.split}", embeddings, tuple(range(len(embeddings.clip_ids))))
@@ -92,7 +92,7 @@ def calibration_rows(inputs: ScoreInputs) -> RowsOf | None:
 def rows_needed(inputs: ScoreInputs, there: StoredScores | None) -> list[RowsOf]:
     """Whose rows must be made: those of the split unless they are there, and those of the calibration."""
     calibration = calibration_rows(inputs)
-    return [*([] if there else [tested_rows(inputs)]), *([calibration] if calibration else [])]
+    return [*([] if there else [rows_of_split(inputs)]), *([calibration] if calibration else [])]
 
 
 def plan_rows(inputs: ScoreInputs, sources: Iterable[RowsOf], *, device: str | None = None) -> PartPlan:

@@ -11,7 +11,9 @@ import torch
 from atrkit.datasets.manifest import Caption
 from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError, ResourceError, UsageError
 from atrkit.files import single_writer
-from atrkit.store.scores import load_calibration, load_scores, load_scores_about
+from atrkit.models.ridge_retriever import RidgeRetriever
+from atrkit.store.embeddings import load_embeddings
+from atrkit.store.scores import load_scores, load_scores_about
 from atrkit.workflows import score_inputs, score_rows
 
 
@@ -26,6 +28,16 @@ def test_scores_are_the_losses_of_single_pairs_negated(bench, losses_of_single_p
     np.testing.assert_array_equal(load_scores(scores.path).scores_AC, matrix.scores_AC)
     assert bench.progress[-1] == SimpleNamespace(total=7, done=7)
     assert not bench.parts.folder.exists()
+
+
+def test_the_size_of_parts_changes_no_bit(make_bench, monkeypatch):
+    contents = []
+    for clips in (1, 5, 64):
+        monkeypatch.setitem(score_rows.MOST_CLIPS_PER_PART, "cpu", clips)
+        other = make_bench()
+        other.score(calibration_clips=6)
+        contents.append(other.path.read_bytes())
+    assert contents[0] == contents[1] == contents[2]
 
 
 def test_the_file_says_what_made_it(bench):
@@ -281,14 +293,14 @@ def test_cosines_are_made_in_one_go_and_anew_each_time(make_bench, saved_parts):
     assert ridge.path.read_bytes() == content and "made with other input" not in ridge.heard
 
 
-def test_the_calibration_of_cosines_is_their_losses(make_bench):
+def test_the_calibration_of_cosines_is_minus_the_cosines_of_training_clips(make_bench):
     ridge = make_bench("ridge")
-    ridge.score(calibration_clips=4)
-    calibration = load_calibration(ridge.path)
-    ridge.score("dev", calibration_clips=None)
-    same_clips = load_scores(ridge.folder / "evaluations" / "toy-dev" / "scores.h5").clip_ids
-    assert set(calibration.clip_ids) <= set(same_clips) and calibration.loss_KC.shape == (4, 14)
-    assert (calibration.loss_KC < 0).any(), "a cosine above 0 is a loss below it"
+    calibration = ridge.score(calibration_clips=4).calibration
+    model = RidgeRetriever.from_pretrained(ridge.folder)
+    embeddings = load_embeddings(ridge.root / "embeddings" / "toy" / "logmel.h5").select(calibration.clip_ids)
+    audio_KD, text_CD = model.embed_clips(embeddings.clip_emb_AD, None), model.embed_captions(ridge.captions_of("eval"))
+    lengths_KC = np.linalg.norm(audio_KD, axis=1)[:, None] * np.linalg.norm(text_CD, axis=1)
+    np.testing.assert_allclose(calibration.loss_KC, -(audio_KD @ text_CD.T) / lengths_KC, atol=1e-5)
 
 
 @pytest.mark.parametrize(
