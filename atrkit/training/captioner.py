@@ -76,7 +76,8 @@ def train_captioner(
         keep_best: "val_loss", the least cross-entropy of the validation captions, in nats per token; "fense", the
             highest FENSE of captions written for the validation clips; or "last". The earlier of equals is kept.
         fense: score of candidates and the references of each, higher is better; asked only with keep_best "fense".
-        write_captions: captions of clips by the model; asked only with keep_best "fense".
+        write_captions: captions of clips by the model; asked only with keep_best "fense". It may raise
+            KeyboardInterrupt or TerminatedError: a checkpoint is written first.
         bucket_batches: batches are cut from pools of so many, sorted by length, which also decides who is mixed with
             whom; 1: drawn at random.
         validate_every: epochs from one validation to the next, and the only ones that can be kept; the last epoch is
@@ -88,7 +89,8 @@ def train_captioner(
             per epoch.
         on_epoch: called after every epoch with its metrics: epoch, lr, train_loss (with augmentation and smoothing, per
             token), padding (word positions per word), and where it was validated val_loss and fense.
-        stop_requested: asked after every step; the exception type it gives is raised after a checkpoint.
+        stop_requested: asked after every step and within validation; the exception type it gives is raised after a
+            checkpoint.
 
     Returns:
         The best epoch, and the metrics of all.
@@ -123,7 +125,7 @@ def train_captioner(
     constant_features = model.fit_standardisation(train.frames.values)
     model.to(accelerator.device)
     loss = CaptionCrossEntropy(label_smoothing)
-    task = CaptionerTask(model, loss, augment, train, val, batch_size, accelerator.device, writing)
+    task = CaptionerTask(model, loss, augment, train, val, batch_size, accelerator.device, writing, stop_requested)
     hooks = Hooks(on_epoch=on_epoch, stop_requested=stop_requested)
     result = Trainer(task, train, settings, run_folder, accelerator, hooks).run()
     model.save_pretrained(run_folder)

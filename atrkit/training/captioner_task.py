@@ -16,6 +16,7 @@ from atrkit.text.vocabulary import PAD_ID
 from atrkit.training.augment import Augmentation
 from atrkit.training.batches import PairBatch, pairs_by_length, words_with_padding_per_word
 from atrkit.training.data import TrainingData
+from atrkit.training.settings import StopRequested
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class CaptionerTask:
         batch_size: pairs at a time in validation.
         device: where frames and tokens are held.
         writing: how captions are written and scored in validation; None: they are not.
+        stop_requested: asked before every batch of a validation; the exception type it gives is raised.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class CaptionerTask:
         batch_size: int,
         device: torch.device,
         writing: CaptionWriting | None = None,
+        stop_requested: StopRequested | None = None,
     ) -> None:
         self.model = model
         self._loss = loss
@@ -115,6 +118,7 @@ class CaptionerTask:
         self._val = val
         self._batch_size = batch_size
         self._writing = writing
+        self._stop_requested = stop_requested
         self.train_tensors = CaptionTensors(train, model, device)
         self._val_tensors = None if val is None else CaptionTensors(val, model, device)
 
@@ -175,8 +179,14 @@ class CaptionerTask:
         cross_entropy = CaptionCrossEntropy()
         total = torch.zeros((), dtype=torch.float64, device=self.model.device)
         for batch in pairs_by_length(val, batch_size=self._batch_size):
+            self._heed_stop()
             tokens = tensors.gather(batch)
             logits_BLV = self.model(tokens.frames_BTF, tokens.frame_lengths_B, tokens.read_BL)
             tokens_said = (tokens.said_BL != PAD_ID).sum()
             total += cross_entropy(logits_BLV, tokens.said_BL).double() * tokens_said
         return float(total) / float(val.words_of_caption_C.sum() + len(val.all_captions))
+
+    def _heed_stop(self) -> None:
+        stop = self._stop_requested() if self._stop_requested is not None else None
+        if stop is not None:
+            raise stop("stopped in a validation: the same command continues there")

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, Protocol
 import torch
 from torch import Tensor, nn
 
-from atrkit.errors import DivergedError
+from atrkit.errors import DivergedError, TerminatedError
 from atrkit.files import write_atomic
 from atrkit.training.batches import PairBatch, pairs_of_epoch
 from atrkit.training.checkpoint import CHECKPOINT_NAME, TrainingState, load_state, save_state
@@ -47,7 +47,7 @@ class Task(Protocol):
         """Ids of the clips of a batch whose outputs are not finite."""
 
     def validate(self) -> dict[str, float]:
-        """Validation metrics by name; empty without validation data."""
+        """Validation metrics by name; empty without validation data. May end with what a signal raises."""
 
     def figures(self, batches: Sequence[PairBatch]) -> dict[str, float]:
         """What else is worth noting of an epoch's batches, by name: a function of them alone."""
@@ -205,7 +205,7 @@ class Trainer:
             "lr": self._optimizer.param_groups[0]["lr"],
             "train_loss": state.loss_sum / state.terms,
             **self.task.figures(batches),
-            **(self.task.validate() if is_validated else {}),
+            **(self._validate() if is_validated else {}),
         }
         if not all(math.isfinite(value) for value in entry.values()):
             raise DivergedError(f"a validation metric of epoch {state.epoch} is not finite: {entry}")
@@ -222,6 +222,13 @@ class Trainer:
         self._write_metrics()
         if self.hooks.on_epoch is not None:
             self.hooks.on_epoch(entry)
+
+    def _validate(self) -> dict[str, float]:
+        try:
+            return self.task.validate()
+        except (KeyboardInterrupt, TerminatedError):
+            self._save()  # all steps of the epoch are done; validation alone is repeated
+            raise
 
     def _save(self) -> None:
         state = self._state

@@ -155,8 +155,10 @@ def test_buckets_double_the_words_per_second_and_no_step_waits_for_data(
 def captions_like(name, clips, per_clip, rng) -> list[tuple[str, ...]]:
     """Random words; as many per caption as Clotho (8 to 20) or AudioCaps (a long tail) has."""
     shape = (clips, per_clip)
-    words_AC = rng.integers(8, 21, shape) if name == "clotho" else 1 + rng.gamma(3.4, 2.25, shape).astype(int)
-    return [tuple(" ".join(f"w{w}" for w in rng.integers(0, VOCABULARY_WORDS, n)) for n in row) for row in words_AC]
+    words_AC = 8 + np.minimum(rng.gamma(1.6, 2.3, shape), 12) if name == "clotho" else 1 + rng.gamma(3.4, 2.4, shape)
+    return [
+        tuple(" ".join(f"w{w}" for w in rng.integers(0, VOCABULARY_WORDS, int(n))) for n in row) for row in words_AC
+    ]
 
 
 def split_like(name, clips, per_clip, seed) -> TrainingData:

@@ -81,9 +81,10 @@ def plain(**changes: Any) -> dict[str, Any]:
     return {"label_smoothing": 0.0, "mixup_alpha": 0.0, "feature_stripes": 0, **changes}
 
 
-def stop_after(steps: int, kind: type[BaseException] = KeyboardInterrupt) -> Callable[[], type[BaseException] | None]:
+def stop_after(calls: int, kind: type[BaseException] = KeyboardInterrupt) -> Callable[[], type[BaseException] | None]:
+    """Stop at this call; an epoch asks after each of its three steps, and before each of two batches of validation."""
     asked = iter(range(1, 1000))
-    return lambda: kind if next(asked) == steps else None
+    return lambda: kind if next(asked) == calls else None
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -150,17 +151,47 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(whole: Path,
 
 
 @pytest.mark.parametrize(
-    ("stops", "kind"), [([2, STEPS * EPOCHS - 2], TerminatedError), ([1] * (STEPS * EPOCHS), KeyboardInterrupt)]
+    ("stops", "kind"),
+    [
+        ([2, 13], TerminatedError),
+        # after every step of every epoch, and twice in each validation, which the next start repeats
+        ([1, 1, 1, 1, 2, *[3, 1, 1, 1, 2] * (EPOCHS - 1)], KeyboardInterrupt),
+    ],
 )
 def test_an_interrupted_training_continues_to_the_same_bytes(
     whole: Path, tmp_path: Path, stops: list[int], kind: type[BaseException]
 ) -> None:
-    for seed, steps in enumerate(stops, start=1):
+    for seed, calls in enumerate(stops, start=1):
         # only the first start takes the model's own weights, of seed 1 as in the whole training
         with pytest.raises(kind, match="the same command continues"):
-            train(tmp_path, model=model_of(seed), stop_requested=stop_after(steps, kind))
+            train(tmp_path, model=model_of(seed), stop_requested=stop_after(calls, kind))
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == (3 if len(stops) > 2 else 2)
     train(tmp_path, model=model_of(seed=99))
     assert bytes_of(tmp_path) == bytes_of(whole)
+
+
+def test_captions_that_are_being_written_can_be_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    honest = CaptionerTask.loss
+    monkeypatch.setattr(CaptionerTask, "loss", lambda self, batch: (steps.append(1), honest(self, batch))[1])
+
+    def train_until(folder: Path, written: int) -> TrainingResult:
+        calls = itertools.count(1)
+
+        def write_captions(model: Captioner, frames: Ragged) -> list[str]:
+            if next(calls) == written:
+                raise TerminatedError("amid a caption")
+            return ["a"] * len(frames)
+
+        return train(folder, keep_best="fense", fense=lambda *_: 0.5, write_captions=write_captions)
+
+    train_until(tmp_path / "whole", written=99)
+    steps.clear()
+    with pytest.raises(TerminatedError, match="amid a caption"):
+        train_until(tmp_path / "stopped", written=2)
+    train_until(tmp_path / "stopped", written=99)
+    assert bytes_of(tmp_path / "stopped") == bytes_of(tmp_path / "whole")
+    assert len(steps) == STEPS * EPOCHS  # none of them twice
 
 
 class Killed(BaseException):
@@ -223,7 +254,7 @@ def test_large_checkpoints_follow_the_clock_and_epochs_after_the_last_one_are_ru
     train(tmp_path / "rare", checkpoint_every_s=1e9)
     assert len(saves) == 1 and bytes_of(tmp_path / "rare") == bytes_of(whole)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "killed", checkpoint_every_s=1e9, stop_requested=stop_after(STEPS + 1))
+        train(tmp_path / "killed", checkpoint_every_s=1e9, stop_requested=stop_after(STEPS + 2 + 1))
     with monkeypatch.context() as patched, pytest.raises(Killed):
         die_in(patched, "loss", 2 * STEPS)
         train(tmp_path / "killed", checkpoint_every_s=1e9)
