@@ -1,5 +1,6 @@
 """`atrkit caption`: what is heard, in words."""
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -47,17 +48,18 @@ def caption(
         bool, typer.Option("--no-extract", help="Do not make missing embeddings; say what is missing.")
     ] = False,
     beam_size: Annotated[
-        int | None, typer.Option(help="Captions that are followed at once; 1: greedy.", rich_help_panel=_OF_SEARCH)
+        int | None,
+        typer.Option(min=1, help="Captions that are followed at once; 1: greedy.", rich_help_panel=_OF_SEARCH),
     ] = None,
     min_tokens: Annotated[int | None, typer.Option(help="Least number of words.", rich_help_panel=_OF_SEARCH)] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(help="Greatest number of words.", rich_help_panel=_OF_SEARCH)
+        int | None, typer.Option(min=1, help="Greatest number of words.", rich_help_panel=_OF_SEARCH)
     ] = None,
     forbid_repeats: Annotated[
         ForbidRepeats | None,
         typer.Option(help="Words that may not come twice: all but stop words, all, none.", rich_help_panel=_OF_SEARCH),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Clips at once.", rich_help_panel=_OF_SEARCH)] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips at once.", rich_help_panel=_OF_SEARCH)] = 64,
 ) -> None:
     """Write captions of sound files, or of a dataset's clips, with a trained captioner."""
     from atrkit.reports.caption_table import caption_table
@@ -84,7 +86,8 @@ def caption(
         may_extract=not no_extract,
     )
     outcome = write_captions(terminal.session, options)
-    terminal.show(caption_table(outcome.records), outcome.records)
+    record = {"captions": outcome.records, "problems": [asdict(problem) for problem in outcome.problems]}
+    terminal.show(caption_table(outcome.records), record)
     for problem in outcome.problems:
         terminal.say(f"{problem.item}: {problem.action} ({problem.reason})")
     if outcome.problems:

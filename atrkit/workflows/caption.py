@@ -184,6 +184,8 @@ def _require_free_place(out: Path, *, overwrite: bool) -> None:
         raise UsageError(f"--out {out} is a folder: name a file, for example {out / 'captions.csv'}")
     if out.exists() and not overwrite:
         raise UsageError(f"{out} is there already: --overwrite replaces it, --out NAME.csv writes another")
+    if not out.parent.is_dir():
+        raise UsageError(f"--out: there is no folder {out.parent}: make it, or correct its name")
     require_writable(out.parent)
 
 

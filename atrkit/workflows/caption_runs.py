@@ -12,7 +12,8 @@ from atrkit.workflows.trained_run import TrainedRun, open_run
 if TYPE_CHECKING:
     from atrkit.models.captioner import Captioner
 
-EXAMPLE_RECIPE = "synthetic/captioner"
+_OWN_RECIPE = "own_captioner"
+_SYNTHETIC, _SYNTHETIC_RECIPE = "synthetic", "synthetic/captioner"
 
 
 def open_captioner_run(session: Session, named: str | None) -> TrainedRun:
@@ -30,7 +31,7 @@ def open_captioner_run(session: Session, named: str | None) -> TrainedRun:
     newest = next(_captioner_runs(session), None)
     if newest is None:
         raise MissingPrerequisiteError(
-            f"no finished captioner in {session.workspace.root / 'runs'}; make one: atrkit train {EXAMPLE_RECIPE}"
+            f"no finished captioner in {session.workspace.root / 'runs'}; make one: atrkit train {_fitting_recipe(session)}"
         )
     session.say(f"run: {newest.name} (the newest finished captioner)")
     return newest
@@ -44,7 +45,7 @@ def require_captioner(session: Session, trained: TrainedRun) -> None:
     """
     if not _is_captioner(trained):
         captioners = ", ".join(each.name for each in _captioner_runs(session))
-        way_out = f"--run takes {captioners}" if captioners else f"train one: atrkit train {EXAMPLE_RECIPE}"
+        way_out = f"--run takes {captioners}" if captioners else f"train one: atrkit train {_fitting_recipe(session)}"
         raise UsageError(f"run {trained.name} is of model {trained.recipe.model.name}, not a captioner: {way_out}")
 
 
@@ -75,6 +76,11 @@ def chosen_decoding(recipe: Recipe, otherwise: Mapping[str, Any]) -> dict[str, A
     arguments = {**decoding_arguments(recipe), **otherwise}
     require_sizes(**{name: value for name, value in arguments.items() if name != "forbid_repeats"})
     return arguments
+
+
+def _fitting_recipe(session: Session) -> str:
+    """A recipe of a captioner for the dataset that `atrkit train` would take."""
+    return _SYNTHETIC_RECIPE if session.workspace.dataset_names()[:1] == [_SYNTHETIC] else _OWN_RECIPE
 
 
 def _is_captioner(trained: TrainedRun) -> bool:

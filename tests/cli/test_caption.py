@@ -63,7 +63,7 @@ class Commands:
         return self("caption", *words, code=code)
 
     def json(self, *words, code=0):
-        return json.loads(self.caption(*words, "--json", code=code).stdout)
+        return json.loads(self.caption(*words, "--json", code=code).stdout)["captions"]
 
     def make_run(self, name: str, *, model: str = "transformer_captioner", encoder: str = "logmel") -> Path:
         """A finished run whose model was never trained, and whose words depend strongly on the clip."""
@@ -174,7 +174,8 @@ def test_a_bare_file_gets_the_caption_that_it_gets_as_a_clip(made):
 
 def test_the_runs_own_test_split_is_captioned_when_nothing_is_said(made):
     said = made.caption("--json")
-    assert json.loads(said.stdout) == made.json("--dataset", "mine", "--split", "eval", "--run", "first")
+    record = {"captions": made.json("--dataset", "mine", "--split", "eval", "--run", "first"), "problems": []}
+    assert json.loads(said.stdout) == record
     assert "run: first/seed-1 (the newest finished captioner)" in said.stderr
     assert "split: mine/eval" in said.stderr and "captions of mine/eval: 5 of 5 clips" in said.stderr
     assert [clip["clip"] for clip in made.json("--split", "dev")] == clips_of(made, "dev")
@@ -190,13 +191,13 @@ def test_the_table_shows_what_was_heard_the_caption_and_its_score(made):
 
 def test_the_csv_is_what_json_says_with_names_quoted(made, tmp_path):
     odd = write_sound(tmp_path / '=1+2, "x"\nö.wav', 3)
-    out = tmp_path / "new folder" / "captions.csv"
+    out = tmp_path / "captions.csv"
     said = made.caption(odd, made.root / "sounds" / "4.wav", "--out", out, "--json")
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows == [
         {"file_name": each["path"], "caption_predicted": each["caption"], "score": str(each["score"])}
-        for each in json.loads(said.stdout)
+        for each in json.loads(said.stdout)["captions"]
     ]
     assert rows[0]["file_name"] == str(odd)
     assert f"wrote 2 captions to {out}" in said.stderr
@@ -211,6 +212,15 @@ def test_a_csv_that_is_there_is_replaced_only_when_that_is_said(made, tmp_path):
     made.caption("--out", out, "--overwrite")
     assert out.read_text().startswith(f"file_name,caption_predicted,score\n{clips_of(made, 'eval')[0]},")
     assert "is a folder: name a file" in made.caption("--out", tmp_path, code=2).stderr
+
+
+def test_a_csv_in_a_folder_that_is_not_there_is_refused_before_any_work(made, tmp_path):
+    out = tmp_path / "mistyped" / "folder" / "captions.csv"
+    refused = made.caption("--out", out, code=2)
+    assert f"--out: there is no folder {out.parent}" in refused.stderr and "run:" not in refused.stderr
+    assert not (tmp_path / "mistyped").exists()
+    out.parent.parent.write_text("a file")
+    assert f"--out: there is no folder {out.parent}" in made.caption("--out", out, code=2).stderr
 
 
 def test_what_is_said_of_the_search_goes_before_the_recipe(made):
@@ -230,9 +240,6 @@ def test_what_is_said_of_the_search_goes_before_the_recipe(made):
     ("words", "reason"),
     [
         (("--min-tokens", 7), "min_tokens 7 is more than max_tokens 6"),
-        (("--beam-size", 0), "beam_size is 0: it must be 1 or more"),
-        (("--batch-size", 0), "batch_size is 0: it must be 1 or more"),
-        (("SOUND", "--max-tokens", 0), "max_tokens is 0: it must be 1 or more"),
         (("SOUND", "--dataset", "mine"), "of FILES, or of the clips of a --dataset and --split: leave one out"),
         (("SOUND", "--split", "eval"), "leave one out"),
         (("--checkpoint", "weights.pt"), "--checkpoint is for FILES"),
@@ -248,6 +255,12 @@ def test_what_makes_no_sense_is_said_before_any_work(made, words, reason):
     assert reason in refused.stderr and "clips in 0:" not in refused.stderr
 
 
+@pytest.mark.parametrize("option", ["--beam-size", "--max-tokens", "--batch-size"])
+def test_numbers_of_the_search_are_one_or_more(tmp_path, option):
+    refused = Commands(tmp_path).caption(option, 0, code=2)  # before anything is looked for: there is not even a run
+    assert f"Invalid value for '{option}'" in refused.stderr
+
+
 def test_files_that_cannot_be_used_are_skipped_and_listed(made, tmp_path):
     good = write_sound(tmp_path / "sounds" / "good.wav", 2)
     (tmp_path / "sounds" / "text.wav").write_text("no sound at all")
@@ -257,16 +270,21 @@ def test_files_that_cannot_be_used_are_skipped_and_listed(made, tmp_path):
     short = write_sound(tmp_path / "sounds" / "short.wav", 4, duration_s=0.01)
     write_sound(tmp_path / "sounds" / ".hidden.wav", 1)
     said = made.caption(tmp_path / "sounds", "--json", code=7)
-    records = json.loads(said.stdout)
-    assert [record["path"] for record in records] == [str(cut), str(good), str(short)]
+    record = json.loads(said.stdout)
+    assert list(record) == ["captions", "problems"]
+    assert [each["path"] for each in record["captions"]] == [str(cut), str(good), str(short)]
     lines = said.stderr.splitlines()
+    for problem in record["problems"]:
+        assert list(problem) == ["item", "action", "reason"]
+        assert lines.count(f"{problem['item']}: {problem['action']} ({problem['reason']})") == 1
     for name, action in (
         ("text.wav", "skipped"),
         ("broken.flac", "skipped"),
         ("cut.wav", "repaired"),
         ("short.wav", "padded"),
     ):
-        assert sum(line.startswith(f"{tmp_path / 'sounds' / name}: {action} (") for line in lines) == 1
+        item = str(tmp_path / "sounds" / name)
+        assert [each["action"] for each in record["problems"] if each["item"] == item] == [action]
     assert "4 problems: see above" in said.stderr and "1 hidden files in" in said.stderr
     assert "0.0100 s, shorter than the encoder's 0.0160 s: zeros appended" in said.stderr
 
@@ -280,7 +298,7 @@ def test_a_folder_of_odd_files_is_captioned_as_far_as_it_can_be(made, tmp_path):
     ]
     assert [actions.count(action) for action in ("skipped", "repaired", "padded")] == [9, 4, 2]
     named_like_sound = [path for path in (tmp_path / "odd").iterdir() if path.suffix.lower() not in (".csv", ".md")]
-    assert len(json.loads(said.stdout)) == len(named_like_sound) - 9
+    assert len(json.loads(said.stdout)["captions"]) == len(named_like_sound) - 9
 
 
 def test_not_one_usable_file_is_an_error(made, tmp_path):
@@ -306,8 +324,13 @@ def test_a_run_of_another_kind_is_refused_naming_the_captioners(mine):
     assert "run: recurrent/seed-1 (the newest finished captioner)" in mine.caption().stderr
     for name in ("first", "recurrent"):
         shutil.rmtree(mine.root / "runs" / name)
+    # the recipe that suits the data: `mine` is one's own, `synthetic` has a recipe of its own
+    assert "train one: atrkit train own_captioner" in mine.caption("--run", "tags", code=2).stderr
+    none_yet = mine.caption(code=3).stderr
+    assert "no finished captioner in" in none_yet and "make one: atrkit train own_captioner" in none_yet
+    (mine.root / "data" / "mine").rename(mine.root / "data" / "synthetic")
     assert "train one: atrkit train synthetic/captioner" in mine.caption("--run", "tags", code=2).stderr
-    assert "no finished captioner in" in mine.caption(code=3).stderr
+    assert "make one: atrkit train synthetic/captioner" in mine.caption(code=3).stderr
 
 
 def test_clips_without_an_embedding_are_left_out_and_counted(mine):
@@ -316,7 +339,9 @@ def test_clips_without_an_embedding_are_left_out_and_counted(mine):
     (mine.root / "sounds" / lost).rename(mine.root / lost)
     mine("extract", "--encoder", "logmel", "--overwrite", code=7)
     said = mine.caption("--json", code=7)
-    assert [record["clip"] for record in json.loads(said.stdout)] == others
+    record = json.loads(said.stdout)
+    assert [each["clip"] for each in record["captions"]] == others
+    assert record["problems"] == [{"item": lost, "action": "skipped", "reason": "it has no embedding"}]
     assert "1 of 5 clips of mine/eval have no embedding: left out" in said.stderr
     assert f"{lost}: skipped (it has no embedding)" in said.stderr
 
