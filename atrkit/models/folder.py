@@ -19,7 +19,8 @@ CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 CHECKSUMS_NAME = "model.sha256"
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
+_RUNS = "runs"  # of a workspace
 
 
 def write_model_folder(folder: Path, config: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
@@ -67,14 +68,16 @@ def find_model_folder(folder_or_hub_id: str | os.PathLike[str]) -> Path:
     """Find a model on disk, or download it from the Hugging Face hub.
 
     Raises:
-        MissingPrerequisiteError: no such folder, and the name is no hub id either.
+        MissingPrerequisiteError: no such folder, and the name is a path: no hub id, or below a folder that is there,
+            or below `runs`. The hub is not asked, which would take long and say nothing of the path.
         NetworkError: the hub id is not in the cache, and the hub cannot be asked.
     """
     folder = Path(folder_or_hub_id).expanduser()
     if folder.is_dir():
         return folder
     hub_id = str(folder_or_hub_id)
-    if folder.exists() or not _HUB_ID.fullmatch(hub_id) or hub_id.startswith("."):
+    above = folder.parts[0] if folder.parts else ""
+    if not _HUB_ID.fullmatch(hub_id) or above == _RUNS or Path(above).exists():
         raise MissingPrerequisiteError(f"there is no model folder {hub_id}: run atrkit train, or check the path")
     from huggingface_hub import snapshot_download
 

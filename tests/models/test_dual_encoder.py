@@ -189,6 +189,35 @@ def test_a_hub_id_without_a_network_is_a_network_error(monkeypatch: pytest.Monke
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["runs/nope", "study/nope", "runs/study/seed-1", "a/b/c", "./nope", "../nope", "/nowhere/nope", "~/nope", "nope"],
+)
+def test_a_name_that_is_a_path_is_not_looked_for_on_the_hub(name: str, tmp_path: Path, monkeypatch) -> None:
+    def looked_for(*arguments, **options):
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", looked_for)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study").mkdir()  # so that what begins with it is a path
+    with pytest.raises(MissingPrerequisiteError, match=f"there is no model folder {name}: run atrkit train, or check"):
+        DualEncoder.from_pretrained(name)
+
+
+def test_a_model_of_the_hub_is_opened_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model_of().save_pretrained(tmp_path / "snapshot")
+    asked = []
+
+    def from_hub(hub_id, **options):
+        asked.append(hub_id)
+        return str(tmp_path / "snapshot")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", from_hub)
+    monkeypatch.chdir(tmp_path)
+    opened = DualEncoder.from_pretrained("someone/model.v1")
+    assert asked == ["someone/model.v1"] and opened.config == model_of().config
+
+
 def test_what_cannot_be_embedded_is_named() -> None:
     model = model_of()
     with pytest.raises(UsageError, match=r"clip 1 .* length is 0"):
