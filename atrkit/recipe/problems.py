@@ -1,7 +1,7 @@
 """What is wrong with a recipe, said so that the reader can put it right: place, finding, hint."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -61,9 +61,14 @@ def mistakes_in(raw: Mapping[str, Any], error: ValidationError) -> list[Mistake]
         error: what pydantic said.
     """
     between = [Mistake(place, text) for place, text in misfits_of_sections(raw)]
-    judged_as_a_whole = {mistake.place[0] for mistake in between if len(mistake.place) == 1}
+    judged = {mistake.place for mistake in between}  # by what this model takes, of which a section alone knows nothing
     within = [_mistake(raw, details) for details in error.errors(include_url=False) if details["loc"]]
-    return [mistake for mistake in within if mistake.place[0] not in judged_as_a_whole] + between
+    return [mistake for mistake in within if not judged & set(_places_above(mistake.place))] + between
+
+
+def _places_above(place: Place) -> Iterator[Place]:
+    """A place, and all places that it lies in."""
+    return (place[:depth] for depth in range(1, len(place) + 1))
 
 
 def did_you_mean(word: str, choices: Sequence[str]) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from atrkit.recipe.yaml_reader import shown
+
 Misfit = tuple[tuple[str, ...], str]
 
 CAPTIONERS = ("transformer_captioner", "gru_captioner")
@@ -75,7 +77,9 @@ def _captioner(recipe: Mapping[str, Any]) -> Iterator[Misfit]:
         yield ("loss", "name"), f"a captioner learns words: `{_CAPTIONER_LOSS}`"
     keep_best = _at(recipe, "training", "keep_best")
     if keep_best is not None and keep_best not in _CAPTIONER_KEEPS:
-        yield ("training", "keep_best"), f"a captioner's epochs are chosen by {', '.join(_CAPTIONER_KEEPS)}"
+        *others, last = _CAPTIONER_KEEPS
+        wanted = f"{', '.join(others)} or {last}"
+        yield ("training", "keep_best"), f"a captioner's epoch is chosen by {wanted}, found {shown(keep_best)}"
     if _at(recipe, "retrieval", "score") == "cosine":
         yield ("retrieval", "score"), "a captioner has no cosine: cross_entropy, or leave it out"
 

@@ -31,6 +31,15 @@ optimizer:
 training: {epochs: 3}
 """
 
+CAPTIONER = """\
+source: ours
+encoder: {name: logmel}
+model: {name: gru_captioner}
+loss: {name: cross_entropy}
+optimizer: {name: adamw, lr: 5e-4}
+training: {epochs: 3}
+"""
+
 
 def mistakes_of(source, *overrides):
     with pytest.raises(UsageError) as caught:
@@ -139,6 +148,14 @@ def test_a_ridge_has_nothing_to_train():
 def test_a_dual_encoder_needs_loss_optimizer_and_training():
     text = "source: ours\nencoder: {name: logmel}\nmodel: {name: dual_encoder, text: {name: word_embeddings}}"
     assert [line.split(":")[0] for line in mistakes_of(text)] == ["loss", "optimizer", "training"]
+
+
+@pytest.mark.parametrize("value", ["accuracy", "mean_R@1", "[1]"])  # of no model, of others, of the wrong kind
+def test_what_chooses_a_captioners_epoch_is_one_mistake_that_lists_what_it_takes(value):
+    (mistake,) = mistakes_of(CAPTIONER, f"training.keep_best={value}")
+    found = value if value == "[1]" else repr(value)
+    wanted = "a captioner's epoch is chosen by val_loss, fense or last"
+    assert mistake == f"recipe: --set training.keep_best: {wanted}, found {found}"
 
 
 def test_rules_between_sections_hold_in_python_too():
