@@ -30,8 +30,9 @@ def open_captioner_run(session: Session, named: str | None) -> TrainedRun:
         return trained
     newest = next(_captioner_runs(session), None)
     if newest is None:
+        runs = session.workspace.root / "runs"
         raise MissingPrerequisiteError(
-            f"no finished captioner in {session.workspace.root / 'runs'}; make one: atrkit train {_fitting_recipe(session)}"
+            f"no finished captioner in {runs}; make one: atrkit train {_fitting_recipe(session)}"
         )
     session.say(f"run: {newest.name} (the newest finished captioner)")
     return newest
