@@ -1,19 +1,11 @@
 """`atrkit eval`: what a finished run is worth."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from atrkit.cli.precision import Precision
 from atrkit.cli.session import Terminal, with_terminal
-
-
-class Precision(StrEnum):
-    """In which a captioner scores."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    BF16 = "bf16"
 
 
 @with_terminal
@@ -34,8 +26,8 @@ def evaluate(
         int | None, typer.Option(min=1, help="Training clips for minmax-calib and pmi (default: the recipe's number).")
     ] = None,
     precision: Annotated[
-        Precision, typer.Option(help="In which a captioner scores; fp32 for figures that are published.")
-    ] = Precision.FP32,
+        Precision | None, typer.Option(help="In which a captioner scores (default: fp32, for figures to publish).")
+    ] = None,
     beam_size: Annotated[int | None, typer.Option(min=1, help="Of --metric caption (default: the recipe's).")] = None,
     ties: Annotated[
         bool, typer.Option("--ties", help="Also print what tied scores could make at best and at worst.")
@@ -54,7 +46,7 @@ def evaluate(
         split,
         metrics=parse_metrics(metric or ["recall"]),
         scalings=parse_scalings(scaling or []),
-        precision=precision.value,
+        precision=None if precision is None else precision.value,
         calibration_clips=calib_clips,
         decoding={} if beam_size is None else {"beam_size": beam_size},
         may_extract=not no_extract,

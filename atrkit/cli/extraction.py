@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from atrkit.cli.precision import Precision
 from atrkit.cli.session import Terminal, with_terminal
 
 
@@ -13,14 +14,6 @@ class FrameDtype(StrEnum):
 
     float16 = "float16"
     float32 = "float32"
-
-
-class Precision(StrEnum):
-    """Arithmetic of the network."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    bf16 = "bf16"
 
 
 class ClipOutput(StrEnum):

@@ -8,29 +8,29 @@ from rich.text import Text
 
 from atrkit.reports.caption_metrics_table import caption_metrics_table
 from atrkit.reports.perturbation_table import perturbation_table
-from atrkit.reports.recall_table import recall_table
+from atrkit.reports.recall_notes import trained_on_note
+from atrkit.reports.recall_table import recall_table, scalings_table
 
 
 def evaluation_tables(results: Sequence[Mapping[str, Any]], *, show_tie_bounds: bool = False) -> RenderableType:
-    """Tables of results, in their order.
+    """Recall first, one table for all column scalings; then the other results in their order.
 
     Args:
         results: JSON objects of `atrkit eval`, each with its "metric".
-        show_tie_bounds: of recall, see `recall_table`.
+        show_tie_bounds: of recall, see `recall_table`; each scaling then has a table of its own.
     """
-    parts: list[RenderableType] = []
-    for result in results:
-        if parts:
-            parts.append(Text())
-        parts.append(_table(result, show_tie_bounds))
-    return Group(*parts)
+    recalls = [result for result in results if result["metric"] == "recall"]
+    tables: list[RenderableType] = []
+    if len(recalls) > 1 and not show_tie_bounds:  # they differ in the column scaling alone
+        tables.append(scalings_table(recalls))
+    else:
+        tables += [recall_table([result], show_tie_bounds=show_tie_bounds) for result in recalls]
+    tables += [_table(result) for result in results if result["metric"] != "recall"]
+    return Group(*(part for table in tables for part in (table, Text())))
 
 
-def _table(result: Mapping[str, Any], show_tie_bounds: bool) -> RenderableType:
-    match result["metric"]:
-        case "caption":
-            return caption_metrics_table([result])
-        case "perturbation":
-            return perturbation_table(result)
-        case _:
-            return recall_table([result], show_tie_bounds=show_tie_bounds)
+def _table(result: Mapping[str, Any]) -> RenderableType:
+    notes = map(Text, trained_on_note(result.get("clips_trained_on")))
+    if result["metric"] == "caption":
+        return Group(caption_metrics_table([result]), *notes)
+    return Group(perturbation_table(result), *notes)

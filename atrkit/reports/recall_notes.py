@@ -12,7 +12,7 @@ def notes_of(result: Mapping[str, Any]) -> Iterator[str]:
     yield from _duplicates(result.get("duplicate_captions"))
     yield from _clips_without_caption(result["audio_to_text"])
     yield from _target(result.get("target"))
-    yield from _trained_on(result.get("clips_trained_on"))
+    yield from trained_on_note(result.get("clips_trained_on"))
 
 
 def _twin_order(twins: Mapping[str, Any] | None) -> Iterator[str]:
@@ -32,8 +32,9 @@ def _hubness(hubness: Mapping[str, Any] | None) -> Iterator[str]:
         clips, captions = hubness["text_to_audio"], hubness["audio_to_text"]
         raw = hubness.get("audio_to_text_raw")
         yield (
-            f"distinct at rank 1: {_count(clips)} of {clips['candidates']:,} clips, "
-            f"{_count(captions)} of {captions['candidates']:,} captions" + (f" ({_count(raw)} unscaled)" if raw else "")
+            f"distinct at rank 1: {_count(clips)} clips for {clips['queries']:,} captions, "
+            f"{_count(captions)} captions for {captions['queries']:,} clips"
+            + (f" ({_count(raw)} unscaled)" if raw else "")
         )
 
 
@@ -66,9 +67,10 @@ def _target(target: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"the recipe aims at {', '.join(place)}"
 
 
-def _trained_on(clips: int | None) -> Iterator[str]:
+def trained_on_note(clips: int | None) -> Iterator[str]:
+    """What to think of figures on clips that the model has seen."""
     if clips:
-        yield f"NOTE: trained on {clips:,} of these clips: recall on them is no measure of retrieval"
+        yield f"NOTE: trained on {clips:,} of these clips: figures on them measure memory"
 
 
 def _count(hubness: Mapping[str, Any]) -> str:

@@ -38,10 +38,45 @@ def recall_table(results: Sequence[Mapping[str, Any]], *, show_tie_bounds: bool 
     return Group(*parts)
 
 
-def _title(result: Mapping[str, Any]) -> Text:
+def scalings_table(results: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """One table for several column scalings of the same scores, audio-to-text side by side.
+
+    Args:
+        results: as for `recall_table`, of one run and split, each with its column scaling; text-to-audio is the same in
+            all of them.
+
+    Returns:
+        Something that a rich console prints.
+    """
+    first = results[0]
+    columns = _columns_of(first["text_to_audio"])
+    table = _empty_table(columns)
+    table.add_column("distinct", justify="right", no_wrap=True)
+    to_audio = first["text_to_audio"]
+    table.add_row("text to audio", *(_measured(to_audio, column) for column in columns), "", style="bold")
+    table.add_row("  chance", *(_measured(to_audio, f"chance_{column}") for column in columns), "", style="dim")
+    table.add_section()
+    table.add_row("audio to text", style="bold")
+    for result in results:
+        figures, hubness = result["audio_to_text"], result["hubness"]["audio_to_text"]
+        distinct = f"{hubness['distinct_at_rank_1']:,.1f}"
+        name = "unscaled" if result["column_scaling"] == "none" else result["column_scaling"]
+        table.add_row(f"  {name}", *(_measured(figures, column) for column in columns), distinct)
+    chance = first["audio_to_text"]
+    table.add_row("  chance", *(_measured(chance, f"chance_{column}") for column in columns), "", style="dim")
+    clips = results[0]["hubness"]["audio_to_text"]["queries"]
+    about_distinct = f"distinct: captions at rank 1 for {clips:,} clips"
+    calibrated = next((result["calibration_clips"] for result in results if result.get("calibration_clips")), None)
+    if calibrated:
+        about_distinct += f"; minmax-calib and pmi compare with {calibrated:,} training clips"
+    notes = map(Text, notes_of({**first, "hubness": None}))
+    return Group(_title(first, several=True), table, Text(), Text(about_distinct), *notes)
+
+
+def _title(result: Mapping[str, Any], *, several: bool = False) -> Text:
     to_audio = result["text_to_audio"]
     scoring = result["scoring"]
-    if result["column_scaling"] != "none":
+    if result["column_scaling"] != "none" and not several:
         scoring = f"{scoring}, column scaling {result['column_scaling']}"
     title = Text(f"{result['run']} on {result['dataset']}/{result['split']}\n", style="bold")
     size = f"{to_audio['queries']:,} captions, {to_audio['candidates']:,} clips, pool {result['pool_id'][:8]}"
@@ -50,10 +85,7 @@ def _title(result: Mapping[str, Any]) -> Text:
 
 def _table(result: Mapping[str, Any], show_tie_bounds: bool) -> Table:
     columns = _columns_of(result["text_to_audio"])
-    table = Table(box=RULED, show_edge=False, pad_edge=False, header_style="")
-    table.add_column("", overflow="fold", min_width=len(_DIRECTIONS["text_to_audio"]))
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+    table = _empty_table(columns)
     for direction, name in _DIRECTIONS.items():
         figures = result[direction]
         table.add_row(name, *(_measured(figures, column) for column in columns), style="bold")
@@ -67,6 +99,14 @@ def _table(result: Mapping[str, Any], show_tie_bounds: bool) -> Table:
         for label, published in _published(result, direction):
             table.add_row(label, *(_as_published(published, column) for column in columns))
         table.add_section()
+    return table
+
+
+def _empty_table(columns: Sequence[str]) -> Table:
+    table = Table(box=RULED, show_edge=False, pad_edge=False, header_style="")
+    table.add_column("", overflow="fold", min_width=len(_DIRECTIONS["text_to_audio"]))
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, assert_never, get_args
 
@@ -12,6 +13,7 @@ from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import TrainedRun, choose_split, open_run
 
 Metric = Literal["recall", "caption", "perturbation"]
+Precision = Literal["fp32", "fp16", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class EvaluateOptions:
         split: None: the run's test split, or the only one there is.
         metrics: each once.
         scalings: of caption columns, for recall; None: the recipe's.
-        precision: in which a captioner scores.
+        precision: in which a captioner scores; None: fp32.
         calibration_clips: training clips that minmax-calib and pmi compare with; None: the recipe's number.
         decoding: what is to differ from the recipe's decoding, for caption.
         may_extract: make missing embeddings.
@@ -35,10 +37,22 @@ class EvaluateOptions:
     split: str | None = None
     metrics: tuple[Metric, ...] = ("recall",)
     scalings: tuple[ColumnScaling, ...] | None = None
-    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    precision: Precision | None = None
     calibration_clips: int | None = None
     decoding: dict[str, Any] = field(default_factory=dict)
     may_extract: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse options that no metric asked for would read."""
+        readers: dict[str, tuple[object, tuple[Metric, ...]]] = {
+            "--scaling": (self.scalings, ("recall",)),
+            "--calib-clips": (self.calibration_clips, ("recall",)),
+            "--precision": (self.precision, ("recall", "perturbation")),
+            "--beam-size": (self.decoding, ("caption",)),
+        }
+        for option, (value, metrics) in readers.items():
+            if value and not set(metrics) & set(self.metrics):
+                raise UsageError(f"{option} is of --metric {' and '.join(metrics)}: leave it out, or add the metric")
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,12 @@ class Evaluated:
     def about(self) -> dict[str, Any]:
         """How results name it."""
         return {"run": self.trained.name, "dataset": self.dataset.name, "split": self.split}
+
+    @cached_property
+    def clips_trained_on(self) -> int:
+        """Clips whose very audio the run was trained on, under whatever name: figures on them measure memory."""
+        known = set(self.trained.inputs["clips"].values())
+        return sum(clip.sha256 in known for clip in self.dataset.split(self.split))
 
     @property
     def target(self) -> dict[str, Any] | None:
@@ -85,6 +105,10 @@ def evaluate_run(session: Session, options: EvaluateOptions) -> list[dict[str, A
     dataset = session.workspace.load_dataset(options.dataset or trained.finished["dataset"])
     split = choose_split(session, trained, dataset, options.split)
     evaluated = Evaluated(trained, dataset, split, trained.output_folder(dataset, split))
+    if "caption" in options.metrics:  # before the work on another metric
+        from atrkit.workflows.caption_runs import require_captioner
+
+        require_captioner(session, trained)
     results: list[dict[str, Any]] = []
     for metric in options.metrics:
         match metric:
@@ -131,5 +155,5 @@ def _choices(wanted: Sequence[str], there_are: Sequence[str], option: str) -> li
     names = [name.strip() for words in wanted for name in words.split(",")]
     for name in names:
         if name not in there_are:
-            raise UsageError(f"{option} {name}: there are {', '.join(there_are)}")
+            raise UsageError(f"{option} {name!r}: there are {', '.join(there_are)}")
     return list(dict.fromkeys(names))

@@ -8,7 +8,7 @@ from atrkit.files import single_writer, write_atomic, write_json_atomic
 from atrkit.text.normalise import normalise_caption
 from atrkit.workflows.caption import captions_as_csv, captions_of_split
 from atrkit.workflows.caption_metrics import evaluate_captions
-from atrkit.workflows.caption_runs import chosen_decoding, require_captioner
+from atrkit.workflows.caption_runs import chosen_decoding
 from atrkit.workflows.evaluate import Evaluated, EvaluateOptions
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import TrainedRun
@@ -21,11 +21,9 @@ def evaluate_written_captions(session: Session, evaluated: Evaluated, options: E
     """Write a caption for every clip of the split, and score them; both are kept in the run's folder.
 
     Raises:
-        UsageError: the run is no captioner.
         MissingPrerequisiteError: no clip has both an embedding and a caption by people.
     """
     trained = evaluated.trained
-    require_captioner(session, trained)
     references = _references(evaluated.dataset, evaluated.split)
     written = captions_of_split(
         session,
@@ -54,12 +52,14 @@ def evaluate_written_captions(session: Session, evaluated: Evaluated, options: E
             baseline_captions=_training_captions(session, trained),
         ),
         "target": evaluated.target,
+        "clips_trained_on": evaluated.clips_trained_on,
     }
     with single_writer(evaluated.folder / RESULTS_NAME):
         (evaluated.folder / RESULTS_NAME).unlink(missing_ok=True)  # not beside captions that are others
         records = [{"clip": clip_id, "caption": each.text, "score": each.score} for clip_id, each in written.items()]
         write_atomic(evaluated.folder / CAPTIONS_NAME, captions_as_csv(records, "clip"))
         write_json_atomic(evaluated.folder / RESULTS_NAME, result)
+    session.say(f"captions: {evaluated.folder / CAPTIONS_NAME}")
     return result
 
 

@@ -40,11 +40,10 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
         evaluated.dataset,
         evaluated.split,
         clips,
-        precision=options.precision,
+        precision=options.precision or "fp32",
         calibration_clips=options.calibration_clips or (retrieval.calibration_clips if needs_calibration else None),
         may_extract=options.may_extract,
     )
-    trained_on = _count_trained_on(trained.inputs, clips)
     with single_writer(inputs.path):
         scores = make_scores(session, inputs)
         results = [
@@ -52,14 +51,14 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
                 "metric": "recall",
                 **evaluated.about,
                 "scoring": scores.about["scoring"],
-                "precision": options.precision,
+                "precision": options.precision or "fp32",
                 "column_scaling": scaling,
                 "pool_id": scores.matrix.pool_id,
                 **_figures(scores, scaling),
                 "duplicate_captions": asdict(duplicate_captions(scores.matrix, clips.all_captions)),
                 "twin_order": _twin_order(clips, scores.matrix),
                 "target": evaluated.target,
-                "clips_trained_on": trained_on,
+                "clips_trained_on": evaluated.clips_trained_on,
             }
             for scaling in scalings
         ]
@@ -90,12 +89,6 @@ def _direction(matrix: ScoreMatrix, direction: str) -> dict[str, Any]:
         blocks_of = {"text_to_audio": text_to_audio_blocks, "audio_to_text": audio_to_text_blocks}[direction]
         figures["tie_bounds"] = tie_bounds(blocks_of(matrix))
     return figures
-
-
-def _count_trained_on(inputs: dict[str, Any], clips: CaptionedClips) -> int:
-    """Clips whose very audio the run was trained on, under whatever name: recall on them measures memory."""
-    known = set(inputs["clips"].values())
-    return sum(clip.sha256 in known for clip in clips.clips)
 
 
 def _twin_order(clips: CaptionedClips, matrix: ScoreMatrix) -> dict[str, Any] | None:

@@ -7,26 +7,36 @@ from typing import assert_never
 import numpy as np
 import numpy.typing as npt
 
+from atrkit.errors import UsageError
 from atrkit.recipe.models import DualEncoderSettings, GruCaptionerSettings, RidgeSettings, TransformerCaptionerSettings
 from atrkit.recipe.schema import Recipe
 from atrkit.scoring.cosine import directions
 from atrkit.workflows.captioned import CaptionedClips
+from atrkit.workflows.score_models import Precision, is_captioner, scoring_device
 
 COSINE_DECIMALS = 6
 PairedScores = Callable[[npt.NDArray[np.int64], Sequence[str]], npt.NDArray[np.float32]]
 
 
-def paired_scores(recipe: Recipe, folder: Path, clips: CaptionedClips) -> PairedScores:
+def paired_scores(
+    recipe: Recipe, folder: Path, clips: CaptionedClips, *, precision: Precision | None = None
+) -> PairedScores:
     """Open the run's model for scoring pairs.
 
     Args:
         recipe: as the run was trained.
         folder: with the trained model.
         clips: whose embeddings the pairs refer to.
+        precision: of a captioner; None: fp32.
 
     Returns:
         A function of clip indices (N,) and N captions to N scores, higher is better.
+
+    Raises:
+        UsageError: a precision for a model that makes cosines.
     """
+    if precision is not None and not is_captioner(recipe):
+        raise UsageError(f"--precision is of captioners, and this run is of model {recipe.model.name}: leave it out")
     embeddings = clips.embeddings
     match recipe.model:
         case RidgeSettings():
@@ -46,9 +56,11 @@ def paired_scores(recipe: Recipe, folder: Path, clips: CaptionedClips) -> Paired
             from atrkit.models import Captioner, Ragged
             from atrkit.scoring.cross_entropy import paired_cross_entropy
 
-            captioner = Captioner.from_pretrained(folder)
+            captioner = Captioner.from_pretrained(folder).to(scoring_device())
             frames = Ragged.from_rows(embeddings.frames_NF, embeddings.offsets)
-            return lambda clip_index_N, captions: -paired_cross_entropy(captioner, frames, clip_index_N, captions)
+            return lambda clip_index_N, captions: (
+                -paired_cross_entropy(captioner, frames, clip_index_N, captions, precision=precision or "fp32")
+            )
         case _:
             assert_never(recipe.model)
 

@@ -29,9 +29,13 @@ def choose_splits(dataset: Dataset, settings: DataSettings) -> Splits:
     Raises:
         UsageError: the recipe names a split that is not there, or none can be chosen; lists the choices.
     """
-    for wanted in (settings.train, settings.val, settings.test):
-        if wanted is not None:
-            dataset.split(wanted)
+    for use, wanted in (("train", settings.train), ("val", settings.val), ("test", settings.test)):
+        if wanted is not None and wanted not in dataset.splits:
+            without = " --set data.val=null --set training.keep_best=last trains without one," if use == "val" else ""
+            raise UsageError(
+                f"the recipe's data.{use} is {wanted!r}, and dataset {dataset.name!r} has the splits "
+                f"{', '.join(dataset.splits)}:{without} --set data.{use}=SPLIT takes another"
+            )
     train = settings.train or _first_of(TRAIN_SPLIT_NAMES, dataset.splits) or _only(dataset.splits)
     if train is None:
         raise UsageError(

@@ -142,7 +142,22 @@ def read_recipe(session: Session, options: TrainOptions) -> tuple[Recipe, str]:
         path = find_recipe(options.recipe, [shipped])
     session.say(f"recipe: {path}")
     name = path.relative_to(shipped).with_suffix("").as_posix() if path.is_relative_to(shipped) else path.stem
-    return load_recipe(path, options.overrides), name
+    return _without_a_target_that_is_not_its_own(session, load_recipe(path, options.overrides), options.overrides), name
+
+
+def _without_a_target_that_is_not_its_own(session: Session, recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """A recipe whose data, encoder or model were changed does not aim at the paper's row any more."""
+    moved = sorted({".".join(key) for key, _ in parse_overrides(overrides) if _moves_the_target(key)})
+    if recipe.target is None or not moved:
+        return recipe
+    session.say(f"{', '.join(moved)} changed: no published figures will stand beside the measured ones")
+    return recipe.model_copy(update={"target": None})
+
+
+def _moves_the_target(key: Sequence[str]) -> bool:
+    other_data = tuple(key[:2]) in (("data",), ("data", "dataset"), ("data", "train"), ("data", "test"))
+    other_encoder = key[0] == "encoder" and tuple(key[1:2]) != ("checkpoint",)
+    return other_data or other_encoder or key[0] == "model"
 
 
 def _train_seed(

@@ -72,6 +72,10 @@ def open_run(session: Session, named: str | None) -> TrainedRun:
     trained = TrainedRun(folder, session.workspace.run_name(folder))
     if named is None:
         session.say(f"run: {trained.name} (the newest finished one)")
+    elif folder.name != Path(named).name:  # a recipe's name: its seeds lie below
+        seeds = sum(each.parent == folder.parent for each in session.workspace.finished_runs())
+        if seeds > 1:
+            session.say(f"run: {trained.name} (the newest of {seeds} seeds)")
     return trained
 
 

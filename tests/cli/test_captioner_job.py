@@ -16,6 +16,8 @@ from atrkit.store import load_scores
 SMALL = ("model.d_model=32", "model.num_layers=2", "model.d_ff=64", "training.epochs=4", "training.batch_size=16")
 OVERRIDES = [word for setting in SMALL for word in ("--set", setting)]
 
+OWN = ("--run", "synthetic/captioner")
+
 Run = Callable[..., Any]
 
 
@@ -44,7 +46,7 @@ def trained(run: Run, workspace: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def by_scaling(run: Run, trained: dict[str, Any]) -> dict[str, Any]:
-    results = run("eval", "--metric", "recall", "--scaling", "none,minmax,minmax-calib,pmi", "--calib-clips", 20)
+    results = run("eval", *OWN, "--metric", "recall", "--scaling", "none,minmax,minmax-calib,pmi", "--calib-clips", 20)
     return {result["column_scaling"]: result for result in results}
 
 
@@ -77,7 +79,7 @@ def test_the_scores_are_losses_negated_and_figures_are_those_of_the_file(
     own_AC = np.array(matrix.clip_ids)[:, None] == np.array(matrix.clip_of_caption)[None, :]
     hits = []
     for scaled_C, loss_C, own_C in zip(scaled_AC, loss_AC, own_AC, strict=True):
-        best = min(range(len(loss_C)), key=lambda c: (scaled_C[c], loss_C[c]))  # noqa: B023
+        best = min(range(len(loss_C)), key=lambda c: (scaled_C[c], loss_C[c]))
         hits.append(own_C[best])
     assert by_scaling["minmax"]["audio_to_text"]["R@1"] == pytest.approx(np.mean(hits))
 
@@ -85,14 +87,14 @@ def test_the_scores_are_losses_negated_and_figures_are_those_of_the_file(
 def test_scores_made_before_are_used_again(run: Run, workspace: Path, by_scaling: dict[str, Any]) -> None:
     path = workspace / "runs/synthetic/captioner/seed-1/scores.h5"
     before = path.stat().st_mtime_ns
-    result = run("eval", "--metric", "recall")  # the recipe's own scaling
+    result = run("eval", *OWN, "--metric", "recall")  # the recipe's own scaling
     assert result["column_scaling"] == "minmax"
     assert result["audio_to_text"] == by_scaling["minmax"]["audio_to_text"]
     assert path.stat().st_mtime_ns == before
 
 
 def test_captions_are_written_scored_and_kept(run: Run, workspace: Path, trained: dict[str, Any]) -> None:
-    result = run("eval", "--metric", "caption", "--beam-size", 2)
+    result = run("eval", *OWN, "--metric", "caption", "--beam-size", 2)
     assert result["metric"] == "caption" and result["decoding"]["beam_size"] == 2
     assert result["figures"]["cider_d"] >= 0 and result["baseline"]["figures"]["cider_d"] >= 0
     with (workspace / "runs/synthetic/captioner/seed-1/captions.csv").open() as file:
@@ -102,7 +104,7 @@ def test_captions_are_written_scored_and_kept(run: Run, workspace: Path, trained
 
 
 def test_perturbed_captions_are_scored_and_written_out(run: Run, workspace: Path, trained: dict[str, Any]) -> None:
-    result = run("eval", "--metric", "perturbation")
+    result = run("eval", *OWN, "--metric", "perturbation")
     tests = {(test["kind"], test["set_name"]): test for test in result["perturbation"]["tests"]}
     assert len(tests) == 6
     with (workspace / "runs/synthetic/captioner/seed-1/perturbed_captions.csv").open() as file:
@@ -114,7 +116,7 @@ def test_perturbed_captions_are_scored_and_written_out(run: Run, workspace: Path
 
 
 def test_several_metrics_are_a_list(run: Run, trained: dict[str, Any]) -> None:
-    results = run("eval", "--metric", "recall,perturbation")
+    results = run("eval", *OWN, "--metric", "recall,perturbation")
     assert [result["metric"] for result in results] == ["recall", "perturbation"]
 
 
@@ -128,3 +130,35 @@ def test_a_dual_encoder_is_perturbed_too_but_writes_no_captions(run: Run, traine
 def test_unknown_metrics_and_scalings_name_those_there_are(run: Run) -> None:
     assert "recall, caption, perturbation" in run("eval", "--metric", "recal", expected=2)
     assert "minmax-calib" in run("eval", "--scaling", "softmax", expected=2)
+
+
+def test_options_that_no_metric_reads_are_refused(run: Run, trained: dict[str, Any]) -> None:
+    assert "--scaling is of --metric recall" in run("eval", "--metric", "caption", "--scaling", "pmi", expected=2)
+    assert "--beam-size is of --metric caption" in run("eval", "--beam-size", 2, expected=2)
+    message = run("eval", "--metric", "caption", "--precision", "fp16", expected=2)
+    assert "--precision is of --metric recall and perturbation" in message
+
+
+def test_a_metric_that_does_not_fit_the_model_is_refused_before_the_work_on_another(
+    run: Run, workspace: Path, trained: dict[str, Any]
+) -> None:
+    run("train", "synthetic/retrieval", "--set", "training.epochs=1", "--name", "late")
+    run("eval", "--metric", "perturbation,caption", "--run", "late", expected=2)
+    assert not (workspace / "runs/late/seed-1/perturbed_captions.csv").exists()
+
+
+def test_figures_on_training_clips_say_so(run: Run, trained: dict[str, Any]) -> None:
+    for metric in ("caption", "perturbation"):
+        words = ("eval", *OWN, "--metric", metric)
+        assert run(*words, "--split", "dev")["clips_trained_on"] == 60
+        assert run(*words)["clips_trained_on"] == 0
+
+
+def test_a_word_that_is_put_in_and_unknown_is_counted(run: Run, workspace: Path, trained: dict[str, Any]) -> None:
+    result = CliRunner().invoke(
+        app, ["train", "synthetic/captioner", *OVERRIDES, "--set", "model.min_word_count=60", "--name", "few_words",
+              "--workspace", str(workspace)]
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    words = ["eval", "--metric", "perturbation", "--run", "few_words", "--workspace", str(workspace)]
+    assert "the word put in is <unk> to the captioner" in CliRunner().invoke(app, words).stderr

@@ -121,14 +121,14 @@ def test_two_evaluations_of_one_run_do_not_mix(trained):
 
 
 def test_results_never_lie_beside_scores_that_they_are_not_of(trained, monkeypatch):
-    from atrkit.workflows import evaluate as workflow
+    from atrkit.workflows import score as workflow
 
     evaluate(trained, "--run", "first")
 
     def interrupted(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(workflow, "load_scores", interrupted)  # new scores are written, results are not
+    monkeypatch.setattr(workflow, "load_stored_scores", interrupted)  # new scores are written, results are not
     run("eval", "--run", "first", "--workspace", trained, code=130)
     folder = trained / "runs" / "first" / "seed-1"
     assert (folder / "scores.h5").is_file() and not (folder / "results.json").exists()
@@ -168,7 +168,7 @@ def test_a_run_is_evaluated_on_another_dataset_too(trained, tmp_path):
 
 def test_evaluating_on_the_training_clips_is_said(trained):
     result = run("eval", "--metric", "recall", "--run", "first", "--split", "dev", "--plain", "--workspace", trained)
-    assert "NOTE: trained on 60 of these clips: recall on them is no measure of retrieval" in result.stdout
+    assert "NOTE: trained on 60 of these clips: figures on them measure memory" in result.stdout
     assert evaluate(trained, "--run", "first", "--split", "dev")["clips_trained_on"] == 60
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from atrkit import ScoreMatrix
 from atrkit.metrics.ranking import evaluate
-from atrkit.reports.recall_table import recall_table
+from atrkit.reports.recall_table import recall_table, scalings_table
 
 TO_AUDIO = {
     "R@1": 0.4201,
@@ -102,12 +102,12 @@ audio to text   52.1   79.3   90.0     58.3     1.5     6.2
 twin order 72.3 % [68.1, 76.2], n = 800, p < .0001 (chance 50.0 %)
   1 twin groups are incomplete: left out
   4 captions have no counterpart on the twin: left out
-distinct at rank 1: 201 of 240 clips, 143.2 of 1,200 captions
+distinct at rank 1: 201 clips for 1,200 captions, 143.2 captions for 240 clips
 ties: 3 of 1,200 text-to-audio, 0 of 240 audio-to-text queries (at expectation)
 captions shared by clips: 14 of 1,200; text-to-audio R@1 cannot pass 98.8 %
 2 clips without captions: only candidates, no query in audio to text
 the recipe aims at paper 004, table 2, row CL CNext-trans
-NOTE: trained on 5 of these clips: recall on them is no measure of retrieval
+NOTE: trained on 5 of these clips: figures on them measure memory
 """
 
 SCALED_RESULT = {
@@ -141,7 +141,8 @@ audio to text       52.1   79.3   90.0     58.3     1.5     6.2
   paper 004         14.8
   paper, unscaled    3.8
 
-distinct at rank 1: 201 of 240 clips, 237 of 1,200 captions (143 unscaled)
+distinct at rank 1: 201 clips for 1,200 captions, 237 captions for 240 clips
+(143 unscaled)
 the recipe aims at paper 004
 """
 
@@ -219,3 +220,37 @@ def test_what_evaluate_returns_can_be_shown():
     shown = rendering_of([{**PLAIN_RESULT, **evaluate(matrix)}])
     assert "4 captions, 2 clips" in shown
     assert "ties: 4 of 4 text-to-audio, 2 of 2 audio-to-text queries (at expectation)" in shown
+
+
+SCALINGS_GOLDEN = """\
+synthetic/retrieval/seed-1 on synthetic/eval
+1,200 captions, 240 clips, pool 1a2b3c4d; scores: cross_entropy; R@k, mAP in %
+                 R@1    R@5   R@10   mAP@10    MedR     MnR   distinct
+----------------------------------------------------------------------
+text to audio   42.0   79.3   90.0     58.3     2.0     6.2
+  chance         0.4    2.1    4.2      1.2   120.5   120.5
+
+audio to text
+  unscaled      30.0   79.3   90.0     58.3     1.5     6.2      143.0
+  minmax        52.1   79.3   90.0     58.3     1.5     6.2      237.0
+  pmi           52.1   79.3   90.0     58.3     1.5     6.2      237.0
+  chance        <0.1    2.1    4.2      1.2   120.5   120.5
+
+distinct: captions at rank 1 for 240 clips; minmax-calib and pmi compare with
+100 training clips
+the recipe aims at paper 004
+"""
+
+
+def test_several_scalings_of_one_matrix_stand_side_by_side():
+    hubness = SCALED_RESULT["hubness"]
+    raw = SCALED_RESULT | {
+        "column_scaling": "none",
+        "audio_to_text": SCALED_RESULT["audio_to_text_raw"],
+        "hubness": {"text_to_audio": hubness["text_to_audio"], "audio_to_text": hubness["audio_to_text_raw"]},
+    }
+    del raw["audio_to_text_raw"]
+    pmi = SCALED_RESULT | {"column_scaling": "pmi", "calibration_clips": 100}
+    console = Console(file=io.StringIO(), width=80)
+    console.print(scalings_table([raw, SCALED_RESULT, pmi]))
+    assert "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines()) == SCALINGS_GOLDEN

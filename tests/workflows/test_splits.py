@@ -30,7 +30,9 @@ def test_usual_names_are_taken_unless_the_recipe_says_otherwise(there, settings,
 
 
 def test_a_split_that_is_not_there_lists_those_that_are():
-    with pytest.raises(UsageError, match=r"no split 'test'; it has: dev, eval"):
+    with pytest.raises(
+        UsageError, match=r"data.test is 'test', and dataset 'mine' has the splits dev, eval: --set data.test=SPLIT"
+    ):
         choose_splits(dataset_with("dev", "eval"), DataSettings(test="test"))
 
 
