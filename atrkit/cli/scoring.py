@@ -1,19 +1,11 @@
 """`atrkit score`: scores of every clip of a split with every caption."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from atrkit.cli.precision import Precision
 from atrkit.cli.session import Terminal, with_terminal
-
-
-class Precision(StrEnum):
-    """Arithmetic of a captioner."""
-
-    fp32 = "fp32"
-    fp16 = "fp16"
-    bf16 = "bf16"
 
 
 @with_terminal
