@@ -75,8 +75,9 @@ def score_sentence(record: dict[str, Any]) -> str:
     if record["pairs_made"]:
         rate = f"{record['pairs_per_s']:,.0f} pairs/s"
         speed = f"; {record['pairs_made']:,} pairs in {as_minutes(record['seconds'])} ({rate})"
+    precision = f" in {record['precision']}" if record["precision"] != "fp32" else ""
     return (
-        f"{record['scoring']} scores of {record['dataset']}/{record['split']} by {record['run']} {verb}: "
+        f"{record['scoring']} scores{precision} of {record['dataset']}/{record['split']} by {record['run']} {verb}: "
         f"{record['clips']:,} clips x {record['captions']:,} captions{calibration}, {record['megabytes']:.1f} MB, "
         f"pool {record['pool_id'][:12]}{speed} ({record['path']})"
     )

@@ -24,7 +24,8 @@ class ScoreParts(PlanFolder):
     provenance. Each part states the sha256 of its plan, so that no part of another one is ever taken.
 
     Args:
-        final_path: the score file, `scores.h5`; parts lie in `scores.parts/`.
+        final_path: the score file, `scores.h5`; parts lie in `scores.parts/`, those of `scores.bf16.h5` in
+            `scores.bf16.parts/`.
         command: that makes the scores, the whole of it.
     """
 

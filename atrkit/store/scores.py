@@ -17,6 +17,7 @@ from atrkit.store.hdf5_file import DamagedFileError, open_hdf5, write_hdf5
 
 SCORES_FORMAT = "atrkit scores 1"
 SCORES_NAME = "scores.h5"
+_OTHER_PRECISIONS = ("fp16", "bf16")
 SCORE_ARRAYS = ("scores", "calibration_losses")
 _REBUILD = "make it again: atrkit eval"
 
@@ -73,6 +74,26 @@ class StoredScores:
     matrix: ScoreMatrix
     about: dict[str, Any]
     calibration: Calibration | None
+
+
+def scores_name(precision: str = "fp32") -> str:
+    """How the score file of a precision is called: each has its own, so that none can replace hours of another.
+
+    Example:
+        >>> scores_name(), scores_name("bf16")
+        ('scores.h5', 'scores.bf16.h5')
+    """
+    return SCORES_NAME if precision == "fp32" else f"{SCORES_NAME.removesuffix('.h5')}.{precision}.h5"
+
+
+def is_scores_name(name: str) -> bool:
+    """Whether a file of this name is a score file, of whichever precision.
+
+    Example:
+        >>> is_scores_name("scores.fp16.h5"), is_scores_name("logmel.h5")
+        (True, False)
+    """
+    return name in {SCORES_NAME, *map(scores_name, _OTHER_PRECISIONS)}
 
 
 def save_scores(

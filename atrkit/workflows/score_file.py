@@ -1,5 +1,6 @@
 """The score file of a split: whether what is there fits, and how it is written."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,9 +85,20 @@ def join_parts(inputs: ScoreInputs, there: StoredScores | None, plan: PartPlan, 
 
 
 def save_split(inputs: ScoreInputs, scores_AC: Float32Array, calibration: Calibration | None) -> None:
-    """Write the scores of a split; the results that lie beside older ones are removed."""
+    """Write the scores of a split; results of older ones, in the same precision, are removed."""
     clips = inputs.clips
     matrix = ScoreMatrix(scores_AC, clips.embeddings.clip_ids, clips.caption_ids, clips.clip_of_caption)
     # first, so that a kill cannot leave it beside other scores
-    inputs.path.with_name(RESULTS_NAME).unlink(missing_ok=True)
+    results = inputs.path.with_name(RESULTS_NAME)
+    if _are_of(results, inputs.precision):
+        results.unlink(missing_ok=True)
     save_scores(inputs.path, matrix, inputs.about, calibration=calibration)
+
+
+def _are_of(results: Path, precision: str) -> bool:
+    """Whether any of the results was computed from scores of this precision, or does not say of which."""
+    try:
+        read = json.loads(results.read_bytes())
+        return any(each.get("precision", precision) == precision for each in (read if type(read) is list else [read]))
+    except (OSError, ValueError, AttributeError):
+        return True

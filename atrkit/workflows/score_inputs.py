@@ -20,7 +20,7 @@ from atrkit.models.folder import CHECKSUMS_NAME, read_model_folder
 from atrkit.recipe.schema import Recipe
 from atrkit.store.differences import describe_difference, first_difference
 from atrkit.store.embeddings import Embeddings
-from atrkit.store.scores import SCORES_NAME, StoredScores
+from atrkit.store.scores import StoredScores, scores_name
 from atrkit.text.normalise import words_of
 from atrkit.text.vocabulary import CaptionVocabulary
 from atrkit.workflows.captioned import CaptionedClips
@@ -123,8 +123,8 @@ class ScoreInputs:
 
     @property
     def path(self) -> Path:
-        """The score file."""
-        return self.trained.output_folder(self.dataset, self.split) / SCORES_NAME
+        """The score file; each precision has its own."""
+        return self.trained.output_folder(self.dataset, self.split) / scores_name(self.precision)
 
     @property
     def is_captioner(self) -> bool:

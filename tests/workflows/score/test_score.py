@@ -130,11 +130,43 @@ def test_scores_of_other_input_are_made_anew_and_what_differs_is_said(bench, mak
     assert bench.path.read_bytes() == fresh.path.read_bytes()
 
 
-def test_another_precision_is_made_anew(bench):
+def test_each_precision_has_its_own_file(bench):
+    """Trying another one never costs the hours of the first."""
     bench.score()
-    assert not bench.score(precision="bf16").was_there
-    assert "provenance" not in bench.heard and "precision is fp32 there and bf16 now; making it anew" in bench.heard
-    assert load_scores_about(bench.path)["provenance"]["precision"] == "bf16"
+    content = bench.path.read_bytes()
+    other = bench.score(precision="bf16")
+    assert other.path == bench.folder / "scores.bf16.h5" and not other.was_there
+    assert load_scores_about(other.path)["provenance"]["precision"] == "bf16"
+    assert bench.path.read_bytes() == content
+    assert bench.score().was_there and bench.score(precision="bf16").was_there
+
+
+@pytest.mark.parametrize(
+    ("results", "stay"),
+    [
+        ('{"precision": "fp32"}', True),
+        ('[{"precision": "fp32"}, {"precision": "bf16"}]', False),
+        ('{"R@1": 1}', False),
+        ("of which?", False),
+    ],
+)
+def test_results_of_another_precision_stay(bench, results, stay):
+    path = bench.folder / "results.json"
+    path.write_text(results)
+    bench.score(precision="bf16")
+    assert path.exists() == stay
+
+
+def test_parts_of_each_precision_lie_apart(bench, stop_after, saved_parts):
+    with stop_after(1):
+        bench.score()
+    with stop_after(2):
+        bench.score(precision="fp16")
+    assert (bench.folder / "scores.fp16.parts").is_dir()
+    saved_parts.clear()
+    bench.score()
+    bench.score(precision="fp16")
+    assert saved_parts == [1, 2, 2]
 
 
 @pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"", lambda content: content + b"x"])
