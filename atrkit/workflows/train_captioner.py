@@ -18,6 +18,7 @@ from atrkit.workflows.training_data import choose_memory, training_data
 if TYPE_CHECKING:
     from atrkit.models.captioner import Captioner
     from atrkit.models.ragged import Ragged
+    from atrkit.training.settings import StopRequested
     from atrkit.workflows.captioned import CaptionedClips
     from atrkit.workflows.keep_best import ChosenBy
 
@@ -67,7 +68,7 @@ def train_captioner_run(
             caption_choice=recipe.data.caption_choice,
             keep_best=chosen_by.keep_best,
             fense=chosen_by.fense,
-            write_captions=_captions_writer(recipe),
+            write_captions=_captions_writer(recipe, stop_requested),
             bucket_batches=training.bucket_batches,
             validate_every=training.validate_every,
             clip_grad_norm=training.clip_grad_norm,
@@ -92,14 +93,18 @@ def _build(settings: CaptionerSettings, clips: "CaptionedClips", captions: Seque
     return build_captioner(settings, frame_dim=clips.embeddings.frames_NF.shape[1], captions=captions, seed=seed)
 
 
-def _captions_writer(recipe: Recipe) -> Any:
-    """What writes the validation captions: the recipe's beam search."""
+def _captions_writer(recipe: Recipe, stop_requested: "StopRequested") -> Any:
+    """What writes the validation captions: the recipe's beam search, which may take longer than a step."""
     from atrkit.models.decoding import write_captions
 
     arguments = decoding_arguments(recipe)
 
+    def stop_where_wished(_: int) -> None:
+        if stop := stop_requested():
+            raise stop("stopped while captions were written for validation: the same command continues there")
+
     def write(model: "Captioner", frames: "Ragged") -> list[str]:
-        return [written.text for written in write_captions(model, frames, **arguments)]
+        return [written.text for written in write_captions(model, frames, **arguments, on_progress=stop_where_wished)]
 
     return write
 

@@ -13,6 +13,16 @@ import pytest
 pytestmark = pytest.mark.faults
 
 EXTRACT = ("extract", "--encoder", "logmel")
+CAPTIONER = """\
+source: a test with everything that draws random numbers
+data: {dataset: tiny, train: dev, val: val, test: eval}
+encoder: {name: logmel}
+model: {name: transformer_captioner, d_model: 16, num_layers: 2, num_heads: 2, d_ff: 32, standardise: true}
+augment: {mixup_alpha: 0.4, feature_stripes: 3, stripe_width: 2}
+loss: {name: cross_entropy, label_smoothing: 0.2}
+optimizer: {name: adamw, lr: 1e-3, schedule: cosine_per_epoch}
+training: {epochs: 4, batch_size: 4, keep_best: val_loss, bucket_batches: 2}
+"""
 DOWNLOAD = ("download", "synthetic", "--clips", "240", "--workers", "2")
 
 
@@ -100,10 +110,13 @@ def test_25_kills_during_extract(start_child, atrkit_in, tmp_path):
     print(f"{1 + finished} of {1 + finished} stores have the uninterrupted one's sha256; no finished part was redone")
 
 
-def test_10_kills_during_train(prepared, start_child, tmp_path, run_bytes):
+@pytest.mark.parametrize("recipe", [None, CAPTIONER], ids=["dual encoder", "captioner"])
+def test_10_kills_during_train(prepared, start_child, tmp_path, run_bytes, recipe):
     reference, workspace = tmp_path / "reference", tmp_path / "killed"
     for folder in (reference, workspace):
         shutil.copytree(prepared, folder)
+        if recipe is not None:
+            (folder / "recipe.yaml").write_text(recipe)
     words = ("train", workspace / "recipe.yaml", "--set", "training.epochs=60")
     checkpoint = "runs/recipe/seed-1/training_state.ckpt"
     work_s = uninterrupted(start_child, words, reference, reference / checkpoint)

@@ -100,6 +100,6 @@ def test_what_does_not_fit_stays_on_the_disk_and_this_is_said(store, monkeypatch
     said = []
     session = SimpleNamespace(say=said.append, open_progress=contextlib.nullcontext)
     mapped, held = (captioned(load_embeddings(store, mapped=mapped)) for mapped in (True, False))
-    assert workflow._choose_memory(session, mapped, held) is not stays
+    assert workflow.choose_memory(session, mapped, held) is not stays
     assert ["frames are read from the disk as they are needed" in line for line in said] == [True] * stays
-    assert workflow._choose_memory(session, held) is True, "what is in memory already needs no more"
+    assert workflow.choose_memory(session, held) is True, "what is in memory already needs no more"
