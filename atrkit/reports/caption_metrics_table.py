@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atrkit.reports.counting import counted
-from atrkit.reports.lacks import lacks_view
+from atrkit.reports.lacks import brief_lacks_view
 from atrkit.reports.style import RULED
 
 _LABELS = {
@@ -95,18 +95,22 @@ def _notes(result: Mapping[str, Any]) -> Iterator[str]:
         times = counted(baseline["count"], "time")
         yield ""
         yield f'baseline: "{baseline["caption"]}" for every clip, the most frequent training caption ({times})'
-    reason = result.get("tokenizer_reason")
-    if reason is not None:
+    if result.get("tokenizer_reason") is not None:
         yield ""
         yield "tokenizer: captions are split at spaces; published figures are made with the PTB tokenizer"
-        yield f"  {reason['what']}"
-        yield f"  {reason['fix']}"
 
 
 def _what_is_missing(result: Mapping[str, Any]) -> list[RenderableType]:
+    """Names first, then the commands that bring everything, then what only one of them has."""
     lacks = [
         (_LABELS.get(entry["metric"], entry["metric"]), reason)
         for entry in result["not_computed"]
         for reason in entry["reasons"]
     ]
-    return [Text("\nnot computed:"), *lacks_view(lacks)] if lacks else []
+    of_tokenizer = result.get("tokenizer_reason")
+    heading: list[RenderableType] = []
+    if lacks:
+        heading.append(Text(f"\nnot computed: {', '.join(dict.fromkeys(name for name, _ in lacks))}"))
+    if of_tokenizer is not None:
+        lacks.append(("tokenizer", of_tokenizer))
+    return [*heading, *brief_lacks_view(lacks)]

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atrkit.errors import UsageError
-from atrkit.metrics.captioning import CaptionFigures, Lack, MetricTools, caption_figures, check_metric_names
+from atrkit.metrics.captioning import CaptionFigures, MetricTools, caption_figures, check_metric_names
 from atrkit.metrics.captioning.library import aac_metrics_version
+from atrkit.reports.counting import counted
 from atrkit.text.normalise import normalise_caption
 from atrkit.workflows.session import Session
 
@@ -33,7 +34,8 @@ def evaluate_captions(
 
     Returns:
         For JSON: "clips", "references", "tokenizer" and, where it is not "ptb", "tokenizer_reason"; "figures" by
-        name; "not_computed": metric, and for each reason what is missing and the fix; "baseline": caption, count and
+        name; "not_computed": metric, and for each reason what is missing, the fix, and both in
+        short ("need", "steps", "fetch_mb"); "baseline": caption, count and
         figures, or null; "versions" of aac-metrics and Java, or null for Java.
 
     Raises:
@@ -45,22 +47,20 @@ def evaluate_captions(
     written, of_people = [candidates[clip_id] for clip_id in clip_ids], [references[clip_id] for clip_id in clip_ids]
     common = most_frequent_caption(baseline_captions) if baseline_captions is not None else None
     tools = tools or MetricTools()
-    total = len(names) * (1 if common is None else 2)
-    with session.open_progress("scoring captions", total, "metrics") as advance:
-        scored = caption_figures(
-            written, of_people, metrics=names, tools=tools, on_remark=session.say, on_metric=advance
-        )
-        baseline = None
-        if common is not None:
-            always = [common[0]] * len(clip_ids)
-            guessed = caption_figures(always, of_people, metrics=names, tools=tools, on_metric=advance)
-            baseline = {"caption": common[0], "count": common[1], "figures": guessed.figures}
+    # no bar: the first of the metrics waits for imports, most of the others take a moment, and SPICE takes minutes
+    session.say(f"scoring {counted(len(clip_ids), 'caption')} with aac-metrics: seconds, or minutes where SPICE runs")
+    scored = caption_figures(written, of_people, metrics=names, tools=tools, on_remark=session.say)
+    baseline = None
+    if common is not None:
+        always = [common[0]] * len(clip_ids)
+        guessed = caption_figures(always, of_people, metrics=names, tools=tools)
+        baseline = {"caption": common[0], "count": common[1], "figures": guessed.figures}
     java = tools.usable_java
     return {
         "clips": scored.clips,
         "references": sum(map(len, of_people)) - scored.dropped_references,
         "tokenizer": scored.tokenizer,
-        "tokenizer_reason": _as_json(scored.tokenizer_reason),
+        "tokenizer_reason": scored.tokenizer_reason.record if scored.tokenizer_reason is not None else None,
         "empty_candidates": scored.empty_candidates,
         "figures": scored.figures,
         "not_computed": _reasons(scored),
@@ -93,10 +93,4 @@ def _require_same_clips(candidates: Mapping[str, str], references: Mapping[str, 
 
 
 def _reasons(scored: CaptionFigures) -> list[dict[str, Any]]:
-    return [
-        {"metric": name, "reasons": [_as_json(lack) for lack in lacks]} for name, lacks in scored.not_computed.items()
-    ]
-
-
-def _as_json(lack: Lack | None) -> dict[str, str] | None:
-    return None if lack is None else {"what": lack.what, "fix": lack.way_out}
+    return [{"metric": name, "reasons": [lack.record for lack in lacks]} for name, lacks in scored.not_computed.items()]

@@ -9,6 +9,27 @@ from atrkit.reports.metric_files import metric_files_view
 
 NO_SPICE = {"what": "/home/someone/.cache/atrkit/aac-metrics/spice lacks the jars of SPICE", "fix": "pip install jars"}
 NO_JAVA = {"what": "Java is not installed", "fix": "apt install java"}
+
+
+def missing(need: str, *steps: str, fetch_mb: int = 0) -> dict:
+    """As `evaluate_captions` says it, with a long place that is for machines."""
+    what, fix = f"/home/someone/.cache/atrkit/{need} lacks files", f"{', then '.join(steps)}, or put x from https://y/z"
+    return {"what": what, "fix": fix, "need": need, "steps": list(steps), "fetch_mb": fetch_mb}
+
+
+PIP, PREPARE = "pip install --no-deps pycocoevalcap", "atrkit download metrics"
+OF_PTB = missing("ptb", PIP, PREPARE)
+OF_METEOR = missing("meteor", PIP, PREPARE)
+OF_SPICE = [missing("spice", PIP, PREPARE), missing("corenlp", PREPARE, fetch_mb=400)]
+OF_FLUENCY = missing("fluency", PREPARE, fetch_mb=440)
+MISSING_JAVA = {**NO_JAVA, "need": "java", "steps": ["apt install java"], "fetch_mb": 0}
+FAILED = {
+    "what": "it failed: no memory",
+    "fix": "the same command tries again",
+    "need": None,
+    "steps": [],
+    "fetch_mb": 0,
+}
 RESULT = {
     "run": "synthetic_captioner/seed-1",
     "dataset": "synthetic",
@@ -51,10 +72,61 @@ def test_metrics_in_per_cent_and_descriptions_as_they_are():
     assert max(map(len, lines)) <= 80
 
 
-def test_each_thing_that_is_missing_is_said_once_with_all_that_lack_it():
+def what_is_missing(**reasons) -> list[str]:
+    tokenizer = reasons.pop("tokenizer", None)
+    entries = [{"metric": name, "reasons": said} for name, said in reasons.items()]
+    result = RESULT | {"not_computed": entries, "tokenizer_reason": tokenizer}
+    lines = shown(caption_metrics_table([result]))
+    last_row = next(number for number, line in enumerate(lines) if line.startswith("words/caption"))
+    return lines[last_row + 2 :]
+
+
+def test_what_is_missing_is_said_once_with_the_commands_that_bring_all_of_it():
+    of_detector = {"fer": [OF_FLUENCY], "spider_fl": [*OF_SPICE, OF_FLUENCY]}
+    assert what_is_missing(meteor=[OF_METEOR], spice=OF_SPICE, spider=OF_SPICE, **of_detector) == [
+        "not computed: METEOR, SPICE, SPIDEr, fluency errors, SPIDEr-FL",
+        "  run: pip install --no-deps pycocoevalcap; atrkit download metrics (needs a",
+        "  network, about 840 MB)",
+        "  atrkit doctor says what each one lacks",
+    ]
+    assert what_is_missing(meteor=[OF_METEOR])[1:-1] == [f"  run: {PIP}; {PREPARE}"]
+    detector = missing("fluency", PREPARE, fetch_mb=1440)
+    assert what_is_missing(fer=[detector])[1:-1] == [f"  run: {PREPARE} (needs a network, about 1.4 GB)"]
+
+
+def test_java_and_what_failed_are_said_beside_what_is_missing():
+    assert what_is_missing(meteor=[MISSING_JAVA, OF_METEOR], spice=[MISSING_JAVA], fer=[FAILED]) == [
+        "not computed: METEOR, SPICE, fluency errors",
+        f"  run: {PIP}; {PREPARE}",
+        "  Java is not installed: apt install java",
+        "  atrkit doctor says what each one lacks",
+        "fluency errors: it failed: no memory",
+        "  fix: the same command tries again",
+    ]
+
+
+def test_what_the_tokenizer_lacks_is_among_what_is_missing():
+    note = "tokenizer: captions are split at spaces; published figures are made with the PTB"
+    assert what_is_missing(tokenizer=OF_PTB, meteor=[OF_METEOR]) == [
+        note,
+        "tokenizer",
+        "",
+        "not computed: METEOR",
+        f"  run: {PIP}; {PREPARE}",
+        "  atrkit doctor says what each one lacks",
+    ]
+    assert what_is_missing(tokenizer=OF_PTB)[:4] == [
+        note,
+        "tokenizer",
+        f"  run: {PIP}; {PREPARE}",
+        "  atrkit doctor says what each one lacks",
+    ]
+
+
+def test_results_of_earlier_releases_have_a_line_for_each_thing_and_its_fix():
     lines = shown(caption_metrics_table([RESULT]))
-    assert lines[lines.index("not computed:") :] == [
-        "not computed:",
+    assert lines[lines.index("not computed: METEOR, SPICE, SPIDEr") :] == [
+        "not computed: METEOR, SPICE, SPIDEr",
         "METEOR, SPICE, SPIDEr: Java is not installed",
         "  fix: apt install java",
         "SPICE, SPIDEr: /home/someone/.cache/atrkit/aac-metrics/spice lacks the jars of",
@@ -78,8 +150,9 @@ def test_another_tokenizer_is_said_with_its_reason():
     spaces = RESULT | {"tokenizer": "whitespace", "tokenizer_reason": NO_JAVA}
     lines = shown(caption_metrics_table([spaces]))
     assert "tokenizer: whitespace" in lines[1]
-    place = lines.index("tokenizer: captions are split at spaces; published figures are made with the PTB")
-    assert lines[place + 2 : place + 4] == ["  Java is not installed", "  apt install java"]
+    assert "tokenizer: captions are split at spaces; published figures are made with the PTB" in lines
+    place = lines.index("METEOR, SPICE, SPIDEr, tokenizer: Java is not installed")
+    assert lines[place + 1] == "  fix: apt install java"
 
 
 def test_several_results_stand_below_each_other():
@@ -89,7 +162,7 @@ def test_several_results_stand_below_each_other():
         "synthetic_captioner/seed-1 on synthetic/eval",
         "other on synthetic/eval",
     ]
-    assert lines.count("not computed:") == 1
+    assert "\n".join(lines).count("not computed:") == 1
 
 
 def test_what_was_brought_is_counted_and_what_runs_is_listed():

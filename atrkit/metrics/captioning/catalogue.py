@@ -8,11 +8,12 @@ the sha256 of jars are those of the package pycocoevalcap 1.2.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 PACKAGE = "pycocoevalcap"
 INSTALL_PACKAGE = "pip install --no-deps pycocoevalcap"
 PREPARE = "atrkit download metrics"
+THEN = ", then "
 
 CORENLP_ZIP = "stanford-corenlp-full-2015-12-09"
 # aac-metrics asks by http, where anybody on the way could put other code into the jars
@@ -48,13 +49,28 @@ class Lack:
 
     Args:
         what: is missing.
-        fix: the command that mends it.
+        fix: the command that mends it, or several with ", then " between them.
         by_hand: what else would do, without a network for example; may be empty.
+        need: which files are missing, or "java"; None: something else is wrong.
+        fetch_mb: about how much the fix fetches from a network.
     """
 
     what: str
     fix: str
     by_hand: str = ""
+    need: NeedName | Literal["java"] | None = None
+    fetch_mb: int = 0
+
+    @property
+    def steps(self) -> list[str]:
+        """The commands of the fix."""
+        return self.fix.split(THEN)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """For JSON."""
+        brief = {"need": self.need, "steps": self.steps, "fetch_mb": self.fetch_mb}
+        return {"what": self.what, "fix": self.way_out, **brief}
 
     @property
     def way_out(self) -> str:

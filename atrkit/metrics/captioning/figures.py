@@ -47,7 +47,6 @@ def caption_figures(
     metrics: Sequence[str] | None = None,
     tools: MetricTools | None = None,
     on_remark: Callable[[str], None] | None = None,
-    on_metric: Callable[[], object] | None = None,
 ) -> CaptionFigures:
     """Score written captions against references with aac-metrics.
 
@@ -60,7 +59,6 @@ def caption_figures(
         metrics: names of `CAPTION_METRICS`; None: all.
         tools: where Java, jars and models are, and models that are loaded already; None: as they are found.
         on_remark: told what else a reader of the figures should know.
-        on_metric: called when one metric more is computed, or cannot be.
 
     Returns:
         The figures, as aac-metrics computes them (SPIDEr and SPIDEr-FL are put together here, so that SPICE runs
@@ -90,7 +88,6 @@ def caption_figures(
                 figures[name] = value
             case lacks:
                 not_computed[name] = lacks
-        (on_metric or _ignore)()
     return CaptionFigures(
         figures,
         not_computed,
@@ -129,7 +126,7 @@ def _remarks(captions: Tokenised, clips: int) -> list[str]:
     if captions.reason is not None:
         lines.append(
             "captions are split at spaces, not by the PTB tokenizer, so that figures compare only with others made "
-            f"so: {captions.reason.what}; {captions.reason.way_out}"
+            f"so: {captions.reason.what}"
         )
     if captions.dropped_references:
         lines.append(f"{captions.dropped_references} references without a word are left out")

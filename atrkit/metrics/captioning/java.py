@@ -49,7 +49,7 @@ def find_java(environment: Mapping[str, str] = os.environ) -> Java | Lack:
     path = shutil.which(named or "java", path=environment.get("PATH", os.defpath))
     if path is None:
         what = f"${JAVA_VARIABLE} names {named}, which is no program" if named else "Java is not installed"
-        return Lack(what, INSTALL_JAVA)
+        return Lack(what, INSTALL_JAVA, need="java")
     path = str(Path(path).absolute())
     try:
         ended = subprocess.run(
@@ -61,11 +61,11 @@ def find_java(environment: Mapping[str, str] = os.environ) -> Java | Lack:
             env=dict(environment),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Lack(f"{path} cannot be started ({type(error).__name__})", INSTALL_JAVA)
+        return Lack(f"{path} cannot be started ({type(error).__name__})", INSTALL_JAVA, need="java")
     found = _VERSION.search((ended.stderr + ended.stdout).decode(errors="replace"))
     if ended.returncode != 0 or found is None:  # macOS has a program that only says where to get Java
-        return Lack(f"{path} is no Java that runs", INSTALL_JAVA)
+        return Lack(f"{path} is no Java that runs", INSTALL_JAVA, need="java")
     version, major = found[1], int(found[2])
     if major < _OLDEST:
-        return Lack(f"{path} is Java {version}, and {_OLDEST} is the oldest that will do", INSTALL_JAVA)
+        return Lack(f"{path} is Java {version}, and {_OLDEST} is the oldest that will do", INSTALL_JAVA, need="java")
     return Java(path, version, major)

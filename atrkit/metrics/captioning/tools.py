@@ -19,6 +19,7 @@ from atrkit.metrics.captioning.catalogue import (
     PREPARE,
     SBERT_FOLDER,
     SPICE_CACHE,
+    THEN,
     Lack,
     NeededFile,
     NeedName,
@@ -145,11 +146,12 @@ class MetricTools:
             names = ", ".join(file.name for file in missing[:3]) + (" and others" if len(missing) > 3 else "")
             lacking = f"{names} of {lacking}"
         if missing[0].package_path is not None:
-            return Lack(f"{folder} lacks {lacking}", f"{INSTALL_PACKAGE}, then {PREPARE}")
+            return Lack(f"{folder} lacks {lacking}", f"{INSTALL_PACKAGE}{THEN}{PREPARE}", need=name)
         urls = " and ".join(dict.fromkeys(_published_at(file) for file in need.files))
         names = ", ".join(file.path.removeprefix(f"{need.folder}/") for file in missing)
         what = f"{folder} lacks {lacking}, about {need.about_mb} MB"
-        return Lack(what, PREPARE, f"put {names} from {urls} into {folder}")
+        by_hand = f"put {names} from {urls} into {folder}"
+        return Lack(what, PREPARE, by_hand, need=name, fetch_mb=need.about_mb)
 
     def make_spice_folder(self) -> None:
         """Make the folder that SPICE insists on."""

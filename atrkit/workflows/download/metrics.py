@@ -71,7 +71,7 @@ def download_metrics(session: Session, parts: Sequence[Part] | None = None) -> d
         "cache": str(tools.cache),
         "files": work.files,
         "metrics": [
-            {"name": name, "runs": not lacks, "lacks": [{"what": lack.what, "fix": lack.way_out} for lack in lacks]}
+            {"name": name, "runs": not lacks, "lacks": [lack.record for lack in lacks]}
             for name in CAPTION_METRICS
             for lacks in [tools.lacks(name)]
         ],

@@ -53,7 +53,7 @@ def test_no_java_is_said_with_the_command_that_installs_it(tmp_path):
 def test_a_variable_that_names_nothing_is_said(tmp_path):
     program(tmp_path, says('openjdk version "17.0.1"'))
     lack = find_java({"PATH": str(tmp_path), "AAC_METRICS_JAVA_PATH": "/nowhere/java"})
-    assert lack == Lack("$AAC_METRICS_JAVA_PATH names /nowhere/java, which is no program", lack.fix)
+    assert lack == Lack("$AAC_METRICS_JAVA_PATH names /nowhere/java, which is no program", lack.fix, need="java")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_variable_that_names_nothing_is_said(tmp_path):
 def test_what_is_no_usable_java_is_not_taken_for_one(tmp_path, script, what):
     path = program(tmp_path, script)
     lack = find_java({"PATH": f"{tmp_path}{os.pathsep}{os.defpath}"})
-    assert lack == Lack(what.format(path), lack.fix)
+    assert lack == Lack(what.format(path), lack.fix, need="java")
 
 
 def test_a_program_named_from_here_is_named_from_everywhere(tmp_path, monkeypatch):

@@ -66,6 +66,8 @@ def test_jars_that_a_package_has_are_lacked_with_the_package(tmp_path):
     (lack,) = tools_in(tmp_path).lacks("meteor")
     assert lack.what == f"{tmp_path}/aac-metrics/meteor lacks the files of METEOR"
     assert lack.fix == "pip install --no-deps pycocoevalcap, then atrkit download metrics"
+    assert lack.steps == ["pip install --no-deps pycocoevalcap", "atrkit download metrics"]
+    assert (lack.need, lack.fetch_mb) == ("meteor", 0)  # the package has them
 
 
 def test_files_that_are_published_are_lacked_with_address_and_place(tmp_path):
@@ -73,6 +75,13 @@ def test_files_that_are_published_are_lacked_with_address_and_place(tmp_path):
     folder = f"{tmp_path}/aac-metrics/spice/lib"
     assert lack.what == f"{folder} lacks the jars of Stanford CoreNLP 3.6.0, which SPICE needs, about 400 MB"
     assert lack.fix == "atrkit download metrics"
+    assert lack.record == {
+        "what": lack.what,
+        "fix": lack.way_out,
+        "need": "corenlp",
+        "steps": ["atrkit download metrics"],
+        "fetch_mb": 400,
+    }
     assert lack.by_hand == (
         "put stanford-corenlp-3.6.0.jar, stanford-corenlp-3.6.0-models.jar from "
         f"https://nlp.stanford.edu/software/stanford-corenlp-full-2015-12-09.zip into {folder}"
