@@ -4,8 +4,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 from atrkit import __version__
 from atrkit.datasets.audiocaps.tools import FFMPEG_VARIABLE, YTDLP_VARIABLE
 from atrkit.encoders.cache import CACHE_VARIABLE, cache_folder
-from atrkit.metrics.captioning.catalogue import CAPTION_METRICS, NEED_JAVA, NEEDS, NEEDS_OF, Lack
+from atrkit.metrics.captioning.catalogue import CAPTION_METRICS, NEEDS, Lack
+from atrkit.metrics.captioning.java import INSTALL_JAVA
 from atrkit.metrics.captioning.tools import MetricTools
 from atrkit.processes import available_cores
 from atrkit.workflows.gpus import find_gpus
@@ -37,12 +38,18 @@ class Check:
         state: "ok"; "missing": it is not there, and something optional does not work; "wrong": it must be mended.
         detail: what was found.
         fix: the command or place that mends it; None: nothing to mend.
+        brief: the detail for a narrow screen; None: the same.
+        run: the fix without what else would do; None: the same.
+        needs: names of the checks that are in its way, whose fixes are its own.
     """
 
     name: str
     state: State
     detail: str
     fix: str | None = None
+    brief: str | None = None
+    run: str | None = None
+    needs: list[str] = field(default_factory=list)
 
 
 def examine(session: Session) -> dict[str, Any]:
@@ -52,7 +59,7 @@ def examine(session: Session) -> dict[str, Any]:
         session: knows the workspace.
 
     Returns:
-        For JSON: "atrkit" (version) and "checks", each with name, state, detail and fix.
+        For JSON: "atrkit" (version) and "checks", each with name, state, detail, fix, brief, run and needs.
     """
     tools = MetricTools()
     groups: tuple[Callable[[], list[Check]], ...] = (
@@ -153,42 +160,57 @@ def _program(name: str, variable: str, path: str | None, install: str) -> Check:
         return Check(name, "ok", found)
     if named:
         return Check(name, "wrong", f"${variable} names {named}, which is no program", f"correct or unset ${variable}")
-    return Check(name, "missing", "not found; AudioCaps cannot be fetched from YouTube without it", install)
+    return Check(name, "missing", "not found; fetching AudioCaps needs it", install)
 
 
 def _metric_files(tools: MetricTools) -> list[Check]:
     java = tools.java
     checks = [
-        Check("java", "missing", java.what, java.way_out)
+        Check("java", "missing", java.what, java.way_out, run=INSTALL_JAVA)
         if isinstance(java, Lack)
         else Check("java", "ok", f"{java.version} ({java.path})")
     ]
     for name, need in NEEDS.items():
         lack = tools.lack_of(name)
-        here = Check(f"{name} files", "ok", f"{need.what} in {tools.cache / need.folder}")
-        checks.append(here if lack is None else Check(f"{name} files", "missing", lack.what, lack.way_out))
+        here = Check(f"{name} files", "ok", f"{need.what} in {tools.cache / need.folder}", brief=need.what)
+        lacks_all = len(tools.missing_files(name)) == len(need.files)
+        folder = tools.cache / need.folder
+        checks.append(here if lack is None else _missing_files(f"{name} files", lack, lacks_all, folder))
     return checks
+
+
+def _missing_files(name: str, lack: Lack, lacks_all: bool, folder: Path) -> Check:
+    size = f", about {lack.fetch_mb} MB" if lack.fetch_mb else ""
+    brief = f"not there{size}" if lacks_all else lack.what.removeprefix(f"{folder} ")
+    return Check(name, "missing", lack.what, lack.way_out, brief=brief, run=lack.fix)
 
 
 def _metrics(tools: MetricTools) -> list[Check]:
     """Short, because what is missing has a line of its own above."""
-    ptb = tools.lack_of_ptb
-    checks = [
-        Check("tokenizer", "ok", "captions are split by the PTB tokenizer, as for published figures")
-        if ptb is None
-        else Check("tokenizer", "missing", "captions are split at spaces, without java or ptb files", ptb.fix)
-    ]
+    checks = [_tokenizer(tools)]
     for metric in CAPTION_METRICS:
         lacks = tools.lacks(metric)
-        needs = ["java"] if metric in NEED_JAVA and tools.usable_java is None else []
-        needs += [f"{need} files" for need in NEEDS_OF.get(metric, ()) if tools.lack_of(need) is not None]
+        needs = _names_of(lacks)
         fix = "; ".join(dict.fromkeys(lack.fix for lack in lacks))
-        checks.append(Check(f"metric {metric}", "missing" if lacks else "ok", _metric_detail(needs), fix or None))
+        detail = f"does not run without {' and '.join(needs)}" if needs else "runs"
+        checks.append(Check(f"metric {metric}", "missing" if needs else "ok", detail, fix or None, needs=needs))
     return checks
 
 
-def _metric_detail(needs: list[str]) -> str:
-    return f"does not run without {' and '.join(needs)}" if needs else "runs"
+def _tokenizer(tools: MetricTools) -> Check:
+    ptb = tools.lack_of_ptb
+    if ptb is None:
+        return Check("tokenizer", "ok", "captions are split by the PTB tokenizer, as for published figures")
+    files = tools.lack_of("ptb")
+    needs = _names_of([lack for lack in (ptb, files) if lack is not None])
+    return Check(
+        "tokenizer", "missing", "captions are split at spaces, without java or ptb files", ptb.fix, needs=needs
+    )
+
+
+def _names_of(lacks: Iterable[Lack]) -> list[str]:
+    """Names of the checks of these, each once."""
+    return list(dict.fromkeys("java" if lack.need == "java" else f"{lack.need} files" for lack in lacks))
 
 
 def _gigabytes(count_bytes: int) -> str:

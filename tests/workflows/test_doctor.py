@@ -60,7 +60,7 @@ def test_every_row_has_name_state_detail_and_fix(checks):
         *(f"metric {name}" for name in CAPTION_METRICS),
     ]
     for check in found.values():
-        assert list(check) == ["name", "state", "detail", "fix"]
+        assert list(check) == ["name", "state", "detail", "fix", "brief", "run", "needs"]
         assert check["state"] in ("ok", "missing", "wrong")
         assert check["detail"]
         assert (check["fix"] is None) == (check["state"] == "ok")
@@ -79,6 +79,14 @@ def test_what_is_missing_on_a_bare_machine_is_said_with_its_fix(checks):
     )
     assert found["metric fense"]["fix"] == "atrkit download metrics"
     assert found["tokenizer"]["state"] == "missing"
+
+
+def test_a_need_of_which_some_files_are_there_says_which_are_not(checks, tmp_path):
+    jar, paraphrases = NEEDS["meteor"].files
+    there = tmp_path / "cache" / jar.path
+    there.parent.mkdir(parents=True)
+    there.write_text("something")
+    assert checks()["meteor files"]["brief"] == f"lacks {paraphrases.name} of the files of METEOR"
 
 
 def test_what_is_there_is_found(checks, tmp_path, monkeypatch):
@@ -116,6 +124,9 @@ def test_packages_are_compared_with_what_atrkit_declares(checks, monkeypatch):
         "state": "wrong",
         "detail": f"{numpy} is installed; <1 is needed",
         "fix": "pip install 'numpy<1'",
+        "brief": None,
+        "run": None,
+        "needs": [],
     }
     assert found["no-such-package"]["detail"] == "not installed; >=2 is needed"
     assert "pytest" not in found
@@ -200,8 +211,16 @@ def test_the_command_says_all_of_it_and_is_no_error(tmp_path):
     assert shown.exit_code == 0
     lines = [line.rstrip() for line in shown.stdout.splitlines()]
     assert all(len(line) <= 80 for line in lines)
+    assert len(lines) <= 35 + 4  # the long paths of this test take four more
     assert "missing  java: Java is not installed" in lines
-    assert "ok       metric bleu_1" in lines
+    assert "ok       metrics that run: bleu_1, bleu_2, bleu_3, bleu_4, rouge_l, cider_d," in lines
+    assert "missing  metric spice: needs java, spice files, corenlp files" in lines
+    assert "missing  tokenizer: needs java, ptb files" in lines
+    place = lines.index("missing  spice files: not there")
+    assert lines[place - 1] == "missing  meteor files: not there"
+    assert lines[place + 1] == "         fix: pip install --no-deps pycocoevalcap, then atrkit download metrics"
+    for fix in ("pip install --no-deps pycocoevalcap", "apt install openjdk", "fix: atrkit download metrics"):
+        assert "\n".join(lines).count(fix) == 1
     assert lines[-1].endswith("optional things are missing")
 
 

@@ -11,10 +11,8 @@ from pathlib import Path
 from atrkit.metrics.captioning.catalogue import Lack
 
 JAVA_VARIABLE = "AAC_METRICS_JAVA_PATH"
-INSTALL_JAVA = (
-    "apt install openjdk-17-jre-headless, brew install openjdk, or conda install -c conda-forge openjdk; "
-    f"${JAVA_VARIABLE} may name the program"
-)
+INSTALL_JAVA = "apt install openjdk-17-jre-headless, brew install openjdk, or conda install -c conda-forge openjdk"
+_FIX = f"{INSTALL_JAVA}; ${JAVA_VARIABLE} may name the program"
 _OLDEST = 8
 _PATIENCE_S = 20
 # as in `openjdk version "17.0.15" 2025-04-15`, or `java version "1.8.0_382"`, which is Java 8
@@ -49,7 +47,7 @@ def find_java(environment: Mapping[str, str] = os.environ) -> Java | Lack:
     path = shutil.which(named or "java", path=environment.get("PATH", os.defpath))
     if path is None:
         what = f"${JAVA_VARIABLE} names {named}, which is no program" if named else "Java is not installed"
-        return Lack(what, INSTALL_JAVA, need="java")
+        return Lack(what, _FIX, need="java")
     path = str(Path(path).absolute())
     try:
         ended = subprocess.run(
@@ -61,11 +59,11 @@ def find_java(environment: Mapping[str, str] = os.environ) -> Java | Lack:
             env=dict(environment),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Lack(f"{path} cannot be started ({type(error).__name__})", INSTALL_JAVA, need="java")
+        return Lack(f"{path} cannot be started ({type(error).__name__})", _FIX, need="java")
     found = _VERSION.search((ended.stderr + ended.stdout).decode(errors="replace"))
     if ended.returncode != 0 or found is None:  # macOS has a program that only says where to get Java
-        return Lack(f"{path} is no Java that runs", INSTALL_JAVA, need="java")
+        return Lack(f"{path} is no Java that runs", _FIX, need="java")
     version, major = found[1], int(found[2])
     if major < _OLDEST:
-        return Lack(f"{path} is Java {version}, and {_OLDEST} is the oldest that will do", INSTALL_JAVA, need="java")
+        return Lack(f"{path} is Java {version}, and {_OLDEST} is the oldest that will do", _FIX, need="java")
     return Java(path, version, major)
