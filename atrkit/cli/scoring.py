@@ -23,7 +23,7 @@ def score(
             min=1,
             metavar="N",
             help="Also score N training clips, for the column scalings minmax-calib and pmi "
-            "(default: what the recipe's scaling needs).",
+            "(default: those that are stored, or what the recipe's scaling needs).",
         ),
     ] = None,
     shard: Annotated[

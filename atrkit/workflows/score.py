@@ -7,7 +7,7 @@ from atrkit.files import single_writer
 from atrkit.store.score_parts import ScoreParts
 from atrkit.store.scores import Calibration, StoredScores, load_stored_scores
 from atrkit.workflows.captioned import CaptionedClips
-from atrkit.workflows.score_file import RESULTS_NAME, Scores, fitting_scores, join_parts, save_split
+from atrkit.workflows.score_file import RESULTS_NAME, Scores, fitting_scores, join_parts, save_split, scores_of
 from atrkit.workflows.score_inputs import ScoreInputs, say_unknown_words, score_inputs
 from atrkit.workflows.score_models import Precision, open_scorer, scoring_of
 from atrkit.workflows.score_rows import make_rows, plan_rows, require_room, rows_needed
@@ -80,25 +80,20 @@ def make_scores(session: Session, inputs: ScoreInputs, *, overwrite: bool = Fals
     """Do as `score_split` for a caller that holds `single_writer(inputs.path)`, and writes beside the scores."""
     unknown_words = say_unknown_words(session, inputs)
     there = None if overwrite else fitting_scores(session, inputs)
+    inputs = inputs.beside(session, there)
     if inputs.is_captioner and there is not None and inputs.calibration_difference(there) is None:
         ScoreParts(inputs.path, inputs.command).clear()  # those that a kill left after they were joined
         session.say(f"scores: {inputs.path} (made before)")
-        return Scores(inputs.path, there.matrix, there.calibration, there.about, unknown_words=unknown_words)
+        return scores_of(inputs, there, unknown_words=unknown_words)
     started_s = time.perf_counter()
-    pairs = _make_losses(session, inputs, there, overwrite=overwrite) if inputs.is_captioner else _make_cosines(inputs)
+    if inputs.is_captioner:
+        pairs = _make_losses(session, inputs, there, overwrite=overwrite)
+    else:
+        pairs = _make_cosines(inputs, there)
     seconds = time.perf_counter() - started_s
     # whoever reads the file again finds the same
     made = load_stored_scores(inputs.path)
-    return Scores(
-        inputs.path,
-        made.matrix,
-        made.calibration,
-        made.about,
-        was_there=False,
-        pairs_made=pairs,
-        seconds=seconds,
-        unknown_words=unknown_words,
-    )
+    return scores_of(inputs, made, was_there=False, pairs_made=pairs, seconds=seconds, unknown_words=unknown_words)
 
 
 def _make_losses(session: Session, inputs: ScoreInputs, there: StoredScores | None, *, overwrite: bool) -> int:
@@ -117,9 +112,12 @@ def _make_losses(session: Session, inputs: ScoreInputs, there: StoredScores | No
     return sum(len(plan.parts[part]) for part in made) * len(inputs.clips.caption_ids)
 
 
-def _make_cosines(inputs: ScoreInputs) -> int:
+def _make_cosines(inputs: ScoreInputs, there: StoredScores | None) -> int:
     score = open_scorer(inputs.trained.recipe, inputs.trained.folder, inputs.clips)
-    scores_AC, drawn = score(inputs.clips.embeddings), inputs.calibration
+    scores_AC, drawn = score(inputs.clips.embeddings), inputs.stored_calibration
     calibration = Calibration(-score(drawn.embeddings.select(drawn.clip_ids)), drawn.clip_ids) if drawn else None
-    save_split(inputs, scores_AC, calibration)
+    if drawn is None and there is not None:  # nobody asked: the one that is there stays
+        save_split(inputs, scores_AC, there.calibration, there.about.get("calibration"))
+    else:
+        save_split(inputs, scores_AC, calibration)
     return scores_AC.size + (calibration.loss_KC.size if calibration else 0)

@@ -7,7 +7,7 @@ from atrkit.files import single_writer
 from atrkit.workflows.extract_options import Shard
 from atrkit.workflows.score import make_scores
 from atrkit.workflows.score_file import Scores
-from atrkit.workflows.score_inputs import calibration_count, score_inputs
+from atrkit.workflows.score_inputs import score_inputs
 from atrkit.workflows.score_models import Precision
 from atrkit.workflows.score_shards import ScoreShard, merge_shards, score_shard
 from atrkit.workflows.session import Session
@@ -23,7 +23,8 @@ class ScoreOptions:
         dataset: None: the run's own.
         split: None: the run's test split, or the only one there is.
         precision: arithmetic of a captioner; None: fp32.
-        calibration_clips: training clips to be scored, too; None: as many as the recipe's column scaling needs.
+        calibration_clips: training clips to be scored, too; None: as many as are stored, or the recipe's number,
+            where its column scaling needs some.
         shard: make only this share of the parts.
         merge: join the parts that shards made.
         overwrite: make everything anew.
@@ -69,7 +70,6 @@ def score(session: Session, options: ScoreOptions) -> Scores | ScoreShard:
     clips = clips_as_trained(session, trained, dataset, split, may_extract=options.may_extract)
     if options.merge:
         return merge_shards(session, trained, dataset, split, clips)
-    recipe = trained.recipe
     inputs = score_inputs(
         session,
         trained,
@@ -77,7 +77,8 @@ def score(session: Session, options: ScoreOptions) -> Scores | ScoreShard:
         split,
         clips,
         precision=options.precision or "fp32",
-        calibration_clips=calibration_count(recipe, [recipe.retrieval.column_scaling], options.calibration_clips),
+        calibration_clips=options.calibration_clips,
+        scalings=[trained.recipe.retrieval.column_scaling],
         may_extract=options.may_extract,
     )
     if options.shard is not None:

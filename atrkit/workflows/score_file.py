@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from atrkit.errors import IntegrityError
 from atrkit.score_matrix import ScoreMatrix
 from atrkit.store.part_plan import PartPlan
@@ -26,7 +28,8 @@ class Scores:
     Args:
         path: the file.
         matrix: higher is better; of a captioner, the losses negated.
-        calibration: losses of training clips with the same captions, or None.
+        calibration: losses of training clips with the same captions, of as many as were asked for: the file may have
+            more. Or None.
         about: what made them.
         was_there: nothing had to be computed.
         pairs_made: clips times captions that this call computed.
@@ -60,6 +63,14 @@ def fitting_scores(session: Session, inputs: ScoreInputs) -> StoredScores | None
     return there
 
 
+def scores_of(inputs: ScoreInputs, stored: StoredScores, **made: Any) -> Scores:
+    """What a file holds, with the calibration that was asked for; the rest as `Scores` takes it."""
+    calibration = stored.calibration
+    if calibration is not None and inputs.calibration is not None:
+        calibration = inputs.calibration.losses_in(calibration)
+    return Scores(inputs.path, stored.matrix, calibration, stored.about, **made)
+
+
 def join_parts(inputs: ScoreInputs, there: StoredScores | None, plan: PartPlan, parts: ScoreParts) -> None:
     """Write the score file from all parts, and remove them.
 
@@ -77,22 +88,45 @@ def join_parts(inputs: ScoreInputs, there: StoredScores | None, plan: PartPlan, 
     losses_NC = parts.gather(plan)
     tested = 0 if there else len(inputs.clips.clips)
     scores_AC = there.matrix.scores_AC if there else -rows_of_split(inputs).in_order(losses_NC[:tested])
-    drawn, calibration = calibration_rows(inputs), None
-    if drawn and inputs.calibration:
-        calibration = Calibration(drawn.in_order(losses_NC[tested:]), inputs.calibration.clip_ids)
-    save_split(inputs, scores_AC, calibration)
+    save_split(inputs, scores_AC, _calibration_of(inputs, there, losses_NC[tested:]))
     parts.clear()
 
 
-def save_split(inputs: ScoreInputs, scores_AC: Float32Array, calibration: Calibration | None) -> None:
-    """Write the scores of a split; results of older ones, in the same precision, are removed."""
+def _calibration_of(inputs: ScoreInputs, there: StoredScores | None, made_KC: Float32Array) -> Calibration | None:
+    """What is there and what was made, together."""
+    drawn = inputs.stored_calibration
+    if drawn is None:
+        return None
+    rows: dict[str, Float32Array] = {}
+    if there is not None and there.calibration is not None and drawn.stored_in(there):
+        rows |= zip(there.calibration.clip_ids, there.calibration.loss_KC, strict=True)
+    if made := calibration_rows(inputs, there):
+        rows |= zip((made.embeddings.clip_ids[k] for k in made.index), made.in_order(made_KC), strict=True)
+    return Calibration(np.stack([rows[clip_id] for clip_id in drawn.clip_ids]), drawn.clip_ids)
+
+
+def save_split(
+    inputs: ScoreInputs,
+    scores_AC: Float32Array,
+    calibration: Calibration | None,
+    calibration_record: dict[str, Any] | None = None,
+) -> None:
+    """Write the scores of a split; results of older ones, in the same precision, are removed.
+
+    Args:
+        inputs: what was scored.
+        scores_AC: higher is better.
+        calibration: losses of training clips.
+        calibration_record: which clips they are, where it is not that of the inputs.
+    """
     clips = inputs.clips
     matrix = ScoreMatrix(scores_AC, clips.embeddings.clip_ids, clips.caption_ids, clips.clip_of_caption)
     # first, so that a kill cannot leave it beside other scores
     results = inputs.path.with_name(RESULTS_NAME)
     if _are_of(results, inputs.precision):
         results.unlink(missing_ok=True)
-    save_scores(inputs.path, matrix, inputs.about, calibration=calibration)
+    about = {**inputs.about, "calibration": calibration_record} if calibration_record else inputs.about
+    save_scores(inputs.path, matrix, about, calibration=calibration)
 
 
 def _are_of(results: Path, precision: str) -> bool:

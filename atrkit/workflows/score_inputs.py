@@ -1,104 +1,33 @@
 """What decides the scores of a split: model, clips, captions, calibration; and whether scores there are the same."""
 
-import json
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from atrkit import __version__
 from atrkit.datasets.manifest import Dataset
-from atrkit.errors import MissingPrerequisiteError, UsageError
+from atrkit.errors import UsageError
 from atrkit.files import sha256_of_file
 from atrkit.models.folder import CHECKSUMS_NAME, read_model_folder
-from atrkit.recipe.schema import Recipe
-from atrkit.store.differences import describe_difference, first_difference
-from atrkit.store.embeddings import Embeddings
+from atrkit.store.differences import describe_difference
 from atrkit.store.scores import StoredScores, scores_name
 from atrkit.text.normalise import words_of
 from atrkit.text.vocabulary import CaptionVocabulary
 from atrkit.workflows.captioned import CaptionedClips
+from atrkit.workflows.score_calibration import (
+    CalibrationClips,
+    digest,
+    draw_calibration,
+    least_calibration,
+    require_calibration,
+)
 from atrkit.workflows.score_models import Precision, is_captioner, scoring_of
 from atrkit.workflows.session import Session
-from atrkit.workflows.trained_run import TrainedRun, embeddings_as_trained
-
-CALIBRATION_SEED = 0
-
-
-@dataclass(frozen=True)
-class CalibrationClips:
-    """Training clips whose losses column scaling compares with.
-
-    Args:
-        dataset: that the run was trained on.
-        split: of it, that was trained on.
-        embeddings: of the whole dataset.
-        index: positions of the drawn clips in the embeddings, by rising id.
-    """
-
-    dataset: str
-    split: str
-    embeddings: Embeddings
-    index: tuple[int, ...]
-
-    @property
-    def clip_ids(self) -> tuple[str, ...]:
-        """Ids of the drawn clips."""
-        return tuple(self.embeddings.clip_ids[k] for k in self.index)
-
-    @property
-    def audio_sha256(self) -> tuple[str, ...]:
-        """Hash of the audio of each drawn clip."""
-        return tuple(self.embeddings.audio_sha256[k] for k in self.index)
-
-    def as_record(self) -> dict[str, Any]:
-        """Which clips they are, as JSON."""
-        return {"dataset": self.dataset, "split": self.split, "clips": len(self.index)}
-
-
-def draw_calibration(
-    session: Session, trained: TrainedRun, tested: CaptionedClips, count: int, *, may_extract: bool = True
-) -> CalibrationClips:
-    """Draw training clips, always the same ones: neither their order nor the order of clips in the dataset matters.
-
-    A draw of fewer clips is part of every draw of more. A recording that is also tested is left out, whatever it is
-    called in training.
-
-    Args:
-        session: where to speak.
-        trained: the run, whose training clips are drawn from.
-        tested: clips that are scored.
-        count: how many to draw; all that there are where there are fewer, which is said.
-        may_extract: make missing embeddings.
-
-    Raises:
-        MissingPrerequisiteError: the dataset or its embeddings are not there, or no training clip is left.
-        IntegrityError: the embeddings are others than those that were trained on.
-    """
-    dataset = session.workspace.load_dataset(trained.finished["dataset"])
-    split: str = trained.finished["train_split"]
-    embeddings = embeddings_as_trained(session, trained, dataset, may_extract=may_extract)
-    position = {clip_id: index for index, clip_id in enumerate(embeddings.clip_ids)}
-    encoded = sorted((clip for clip in dataset.split(split) if clip.id in position), key=lambda clip: clip.id)
-    known = {clip.sha256 for clip in tested.clips} | set(tested.embeddings.audio_sha256)
-    usable = [clip.id for clip in encoded if not known & {clip.sha256, embeddings.audio_sha256[position[clip.id]]}]
-    place = f"{dataset.name}/{split}"
-    if len(usable) < len(encoded):
-        session.say(f"{len(encoded) - len(usable)} clips of {place} are tested, too: left out of the calibration")
-    if not usable:
-        raise MissingPrerequisiteError(
-            f"no clip of {place} is left to calibrate with: score another split, or take another column scaling"
-        )
-    if len(usable) < count:
-        session.say(f"calibration: all {len(usable)} clips of {place}; {count} were asked for")
-    drawn = np.random.default_rng(CALIBRATION_SEED).permutation(len(usable))[:count]
-    return CalibrationClips(dataset.name, split, embeddings, tuple(position[usable[k]] for k in sorted(drawn)))
+from atrkit.workflows.trained_run import TrainedRun
 
 
 @dataclass(frozen=True)
@@ -112,6 +41,9 @@ class ScoreInputs:
         clips: of the split, with captions and embeddings.
         precision: arithmetic of a captioner.
         calibration: clips to compare with, or None.
+        stored_will_do: at least so many clips that are stored are taken instead, as nobody asked for a number; None:
+            `calibration` is what was asked for.
+        kept: the file has, or will have, this many clips of the calibration, or more.
     """
 
     trained: TrainedRun
@@ -120,6 +52,8 @@ class ScoreInputs:
     clips: CaptionedClips
     precision: Precision
     calibration: CalibrationClips | None
+    stored_will_do: int | None = None
+    kept: int = 0
 
     @property
     def path(self) -> Path:
@@ -153,7 +87,7 @@ class ScoreInputs:
             "model_sha256": self.model[1],
             "embeddings": self.clips.embeddings.provenance,
             "captions": len(self.clips.caption_ids),
-            "captions_sha256": _digest(captions),
+            "captions_sha256": digest(captions),
             "precision": self.precision,
             "atrkit_version": __version__,
         }
@@ -167,12 +101,31 @@ class ScoreInputs:
             "dataset": self.dataset.name,
             "split": self.split,
             "scoring": scoring_of(self.trained.recipe),
-            "provenance": {**self.provenance, "audio_sha256": _digest([embeddings.clip_ids, embeddings.audio_sha256])},
+            "provenance": {**self.provenance, "audio_sha256": digest([embeddings.clip_ids, embeddings.audio_sha256])},
         }
-        if self.calibration:
-            digest = _digest([self.calibration.clip_ids, self.calibration.audio_sha256])
-            about["calibration"] = {**self.calibration.as_record(), "audio_sha256": digest}
+        if self.stored_calibration:
+            about["calibration"] = self.stored_calibration.as_record()
         return about
+
+    @property
+    def stored_calibration(self) -> CalibrationClips | None:
+        """The calibration that is in the file in the end: never fewer clips than were there."""
+        return self.calibration and self.calibration.of(max(self.kept, self.calibration.asked))
+
+    def beside(self, session: Session, there: StoredScores | None) -> "ScoreInputs":
+        """The same, with what the calibration that is there decides; says which one is taken."""
+        asked = self.calibration
+        if asked is None:
+            return self
+        stored = asked.stored_in(there)
+        if self.stored_will_do is not None and stored >= max(1, self.stored_will_do):
+            session.say(f"calibration: the {stored} clips that are stored")
+            return replace(self, calibration=asked.of(stored), stored_will_do=None, kept=stored)
+        if len(asked.order) < asked.asked:
+            session.say(f"calibration: all {len(asked.order)} clips of {asked.place}; {asked.asked} were asked for")
+        elif asked.asked < stored:
+            session.say(f"calibration: {asked.asked} of the {stored} clips that are stored")
+        return replace(self, stored_will_do=None, kept=stored)
 
     def difference(self, there: StoredScores) -> str | None:
         """In words, how the scores there differ from those that would be made now; None when they do not.
@@ -197,29 +150,19 @@ class ScoreInputs:
 
     def calibration_difference(self, there: StoredScores) -> str | None:
         """In words, why the calibration there is not the one that is needed; None when it is, or none is needed."""
-        if self.calibration is None:
+        needed = self.stored_calibration
+        if needed is None:
             return None
-        stated = there.about.get("calibration")
-        if stated is None or there.calibration is None:
+        if there.calibration is None:
             return "it has no calibration"
-        needed = self.about["calibration"]
-        if stated == needed:
-            return None
-        said_before, said_now = ({"calibration": {**clips, "audio_sha256": ""}} for clips in (stated, needed))
-        return first_difference(said_before, said_now) or "it was calibrated with other clips"
-
-
-def calibration_count(recipe: Recipe, scalings: Iterable[str], asked: int | None) -> int | None:
-    """How many training clips must be scored for these column scalings; None: none.
-
-    Args:
-        recipe: says how many, unless the user does.
-        scalings: that will be used.
-        asked: by the user: so many, whether a scaling needs them or not.
-    """
-    if asked is not None:
-        return asked
-    return recipe.retrieval.calibration_clips if {"minmax-calib", "pmi"} & set(scalings) else None
+        stored = needed.stored_in(there)
+        if stored < len(needed.index):
+            return (
+                f"{stored} of {len(needed.index)} calibration clips are there"
+                if stored
+                else ("it was calibrated with other clips")
+            )
+        return None
 
 
 def score_inputs(
@@ -231,20 +174,39 @@ def score_inputs(
     *,
     precision: Precision = "fp32",
     calibration_clips: int | None = None,
+    scalings: Sequence[str] = (),
     may_extract: bool = True,
 ) -> ScoreInputs:
-    """Put together what decides the scores; the arguments are those of `score_split`.
+    """Put together what decides the scores.
+
+    Args:
+        session: where to speak.
+        trained: the run.
+        dataset: that the split is of.
+        split: its name.
+        clips: of the split, with captions and embeddings.
+        precision: arithmetic of a captioner.
+        calibration_clips: the user asked for so many calibration clips; None: as many as are stored, and where there
+            are none, and one of the scalings needs some, the recipe's number.
+        scalings: of columns, that will be used.
+        may_extract: make missing embeddings of the training clips.
 
     Raises:
-        UsageError: a precision for a model that makes cosines.
+        UsageError: a precision for a model that makes cosines, or fewer calibration clips than a scaling needs.
         MissingPrerequisiteError, IntegrityError: as `draw_calibration`.
     """
     if precision != "fp32" and not is_captioner(trained.recipe):
         raise UsageError(f"--precision {precision}: only captioners compute in it, not a {trained.recipe.model.name}")
-    calibration = None
-    if calibration_clips is not None:
-        calibration = draw_calibration(session, trained, clips, calibration_clips, may_extract=may_extract)
-    return ScoreInputs(trained, dataset, split, clips, precision, calibration)
+    least = least_calibration(scalings)
+    is_asked = calibration_clips is not None
+    if calibration_clips is None and least:
+        calibration_clips = trained.recipe.retrieval.calibration_clips
+    if calibration_clips is None:
+        return ScoreInputs(trained, dataset, split, clips, precision, None)
+    require_calibration(scalings, calibration_clips)
+    calibration = draw_calibration(session, trained, clips, calibration_clips, may_extract=may_extract)
+    require_calibration(scalings, len(calibration.index))
+    return ScoreInputs(trained, dataset, split, clips, precision, calibration, None if is_asked else least)
 
 
 def say_unknown_words(session: Session, inputs: ScoreInputs) -> Counter[str]:
@@ -261,7 +223,3 @@ def say_unknown_words(session: Session, inputs: ScoreInputs) -> Counter[str]:
             f"{first}{', ...' if len(unknown) > 5 else ''}"
         )
     return unknown
-
-
-def _digest(lists: Iterable[Sequence[str]]) -> str:
-    return sha256(json.dumps([list(each) for each in lists]).encode()).hexdigest()

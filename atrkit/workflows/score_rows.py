@@ -39,11 +39,13 @@ class RowsOf:
         place: dataset and split.
         embeddings: in which they are.
         index: their positions there, in the order in which they are wanted.
+        role: said before the place to whoever waits.
     """
 
     place: str
     embeddings: Embeddings
     index: tuple[int, ...]
+    role: str = ""
 
     @cached_property
     def order(self) -> npt.NDArray[np.int64]:
@@ -81,17 +83,19 @@ def rows_of_split(inputs: ScoreInputs) -> RowsOf:
     return RowsOf(f"{inputs.dataset.name}/{inputs.split}", embeddings, tuple(range(len(embeddings.clip_ids))))
 
 
-def calibration_rows(inputs: ScoreInputs) -> RowsOf | None:
-    """The calibration clips, where there are any."""
-    calibration = inputs.calibration
+def calibration_rows(inputs: ScoreInputs, there: StoredScores | None) -> RowsOf | None:
+    """The calibration clips whose rows are not there yet; None: none."""
+    calibration = inputs.stored_calibration
     if calibration is None:
         return None
-    return RowsOf(f"{calibration.dataset}/{calibration.split}", calibration.embeddings, calibration.index)
+    known = set(calibration.of(calibration.stored_in(there)).index)
+    missing = tuple(k for k in calibration.index if k not in known)
+    return RowsOf(calibration.place, calibration.embeddings, missing, "calibration clips of ") if missing else None
 
 
 def rows_needed(inputs: ScoreInputs, there: StoredScores | None) -> list[RowsOf]:
-    """Whose rows must be made: those of the split unless they are there, and those of the calibration."""
-    calibration = calibration_rows(inputs)
+    """Whose rows must be made: those of the split unless they are there, and those of the calibration that are not."""
+    calibration = calibration_rows(inputs, there)
     return [*([] if there else [rows_of_split(inputs)]), *([calibration] if calibration else [])]
 
 
@@ -105,7 +109,7 @@ def plan_rows(inputs: ScoreInputs, sources: Iterable[RowsOf], *, device: str | N
     """
     device = device or scoring_device()
     clips = [clip for source in sources for clip in source.clips()]
-    calibration = inputs.calibration.as_record() if inputs.calibration else None
+    calibration = inputs.stored_calibration.as_record() if inputs.stored_calibration else None
     return PartPlan(
         provenance={**inputs.provenance, "calibration": calibration, "device": device},
         clip_ids=tuple(name for name, _ in clips),
@@ -141,7 +145,7 @@ def make_rows(
         DivergedError: a frame or a loss is not finite; names the clips.
         ResourceError: the disk is full.
     """
-    wanted, finished = list(wanted), parts.finished(plan)
+    sources, wanted, finished = list(sources), list(wanted), parts.finished(plan)
     todo = [part for part in wanted if part not in finished]
     if len(todo) < len(wanted):
         others = "making the others" if todo else "none is left to make"
@@ -150,7 +154,7 @@ def make_rows(
         return []
     rows = [(source, k) for source in sources for k in source.made]
     clips, clips_there = (sum(len(plan.parts[part]) for part in some) for some in (wanted, set(wanted) - set(todo)))
-    what = f"scores of {inputs.dataset.name}/{inputs.split}"
+    what = f"scores of {' and '.join(f'{source.role}{source.place}' for source in sources)}"
     try:
         scorer = open_cross_entropy(inputs.trained.folder, inputs.clips.all_captions, precision=inputs.precision)
         with session.open_progress(what, clips, "clips", done=clips_there) as advance:

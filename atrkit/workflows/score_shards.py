@@ -9,7 +9,7 @@ from atrkit.files import single_writer
 from atrkit.store.score_parts import ScoreParts
 from atrkit.store.scores import load_stored_scores
 from atrkit.workflows.captioned import CaptionedClips
-from atrkit.workflows.score_file import Scores, fitting_scores, join_parts
+from atrkit.workflows.score_file import Scores, fitting_scores, join_parts, scores_of
 from atrkit.workflows.score_inputs import ScoreInputs, say_unknown_words, score_inputs
 from atrkit.workflows.score_rows import make_rows, plan_rows, require_room, rows_needed
 from atrkit.workflows.session import Session
@@ -61,6 +61,7 @@ def score_shard(
     with single_writer(inputs.path, shard=shard):
         say_unknown_words(session, inputs)
         there = fitting_scores(session, inputs)
+        inputs = inputs.beside(session, there)
         if there is not None and inputs.calibration_difference(there) is None:
             session.say(f"scores: {inputs.path} (made before)")
             return ScoreShard(*what, inputs.path, shard, 0, 0, (), was_merged=True)
@@ -106,14 +107,14 @@ def merge_shards(session: Session, trained: TrainedRun, dataset: Dataset, split:
         )
         unknown_words = say_unknown_words(session, inputs)
         parts, there = ScoreParts(inputs.path, inputs.command), fitting_scores(session, inputs)
+        inputs = inputs.beside(session, there)
         plan = plan_rows(inputs, rows_needed(inputs, there), device=provenance["device"])
         if difference := parts.difference(plan):
             raise IntegrityError(
                 f"the parts in {parts.folder} were begun with other input: {difference}; {parts.afresh}"
             )
         join_parts(inputs, there, plan, parts)
-    made = load_stored_scores(inputs.path)
-    return Scores(inputs.path, made.matrix, made.calibration, made.about, was_there=False, unknown_words=unknown_words)
+    return scores_of(inputs, load_stored_scores(inputs.path), was_there=False, unknown_words=unknown_words)
 
 
 def _refuse_cosines(inputs: ScoreInputs) -> None:

@@ -66,7 +66,7 @@ def test_the_sentence_says_where_how_many_and_how_fast(workspace):
     ):
         assert words in done.stdout
     assert "pairs/s" in done.stdout and str(workspace / "runs" / "words" / "seed-1" / "scores.h5") in done.stdout
-    assert "scores of synthetic/eval: " in done.stderr, "the progress"
+    assert "scores of synthetic/eval and calibration clips of synthetic/dev: " in done.stderr, "the progress"
     there = run(workspace, "score", "--run", "words", "--plain")
     assert "were there and are up to date" in there.stdout and "(made before)" in there.stderr
 

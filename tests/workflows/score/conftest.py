@@ -21,7 +21,7 @@ from atrkit.store.score_parts import ScoreParts
 from atrkit.text.vocabulary import CaptionVocabulary
 from atrkit.workflows import score_rows
 from atrkit.workflows.run_folder import RunFolder
-from atrkit.workflows.score import score_split
+from atrkit.workflows.score import make_scores, score_inputs, score_split
 from atrkit.workflows.score_shards import merge_shards
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import clips_as_trained, open_run
@@ -44,6 +44,7 @@ RIDGE = """\
 source: ours
 encoder: {name: logmel}
 model: {name: ridge}
+retrieval: {calibration_clips: 4}
 """
 
 
@@ -111,7 +112,7 @@ class Bench:
 
     @contextmanager
     def _open_progress(self, description, total, unit, done=0):
-        self.progress.append(SimpleNamespace(total=total, done=done))
+        self.progress.append(SimpleNamespace(what=description, total=total, done=done))
 
         def advance(items=1, audio_s=0.0, limit=""):
             self.progress[-1].done += items
@@ -134,6 +135,14 @@ class Bench:
         dataset = self.session.workspace.load_dataset("toy")
         clips = clips_as_trained(self.session, trained, dataset, split)
         return score_split(self.session, trained, dataset, split, clips, **options)
+
+    def score_for(self, scalings, asked=None):
+        """Score the split for these column scalings, as `eval` does."""
+        self.said.clear()
+        trained, dataset = open_run(self.session, "first"), self.session.workspace.load_dataset("toy")
+        clips = clips_as_trained(self.session, trained, dataset, "eval")
+        inputs = score_inputs(self.session, trained, dataset, "eval", clips, calibration_clips=asked, scalings=scalings)
+        return make_scores(self.session, inputs)
 
     def merge(self):
         self.said.clear()

@@ -5,10 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from atrkit.errors import MissingPrerequisiteError
-from atrkit.recipe.load import load_recipe
+from atrkit.errors import MissingPrerequisiteError, UsageError
 from atrkit.store.scores import load_scores
-from atrkit.workflows.score_inputs import calibration_count
+from atrkit.workflows.score_calibration import require_calibration
 
 
 def drawn(bench, count, split="eval"):
@@ -77,13 +76,86 @@ def test_a_calibration_that_is_there_stays_where_none_is_asked_for(bench):
     assert bench.path.read_bytes() == content
 
 
-def test_another_number_of_calibration_clips_is_made_and_said(bench, make_bench):
+def test_more_are_added_to_those_that_are_there(bench, make_bench, saved_parts):
     bench.score(calibration_clips=4)
-    assert bench.score(calibration_clips=6).pairs_made == 6 * 14
-    assert "(made before); calibration.clips is 4 there and 6 now: making that" in bench.heard
+    saved_parts.clear()
+    scores = bench.score(calibration_clips=8)
+    assert scores.pairs_made == 4 * 14 and saved_parts == [0, 1]
+    assert "(made before); 4 of 8 calibration clips are there: making that" in bench.heard
+    assert len(scores.calibration.clip_ids) == 8
     at_once = make_bench()
-    at_once.score(calibration_clips=6)
+    at_once.score(calibration_clips=8)
     assert bench.path.read_bytes() == at_once.path.read_bytes()
+
+
+def test_shards_add_to_those_that_are_there(bench, make_bench):
+    bench.score(calibration_clips=2)
+    for shard in ((1, 2), (2, 2)):
+        bench.score(calibration_clips=8, shard=shard)
+    assert len(bench.merge().calibration.clip_ids) == 8
+    at_once = make_bench()
+    at_once.score(calibration_clips=8)
+    assert bench.path.read_bytes() == at_once.path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["captioner", "ridge"])
+def test_fewer_are_a_part_of_those_that_are_there_and_all_stay(make_bench, kind):
+    bench, fresh = make_bench(kind), make_bench(kind)
+    bench.score(calibration_clips=6)
+    content = bench.path.read_bytes()
+    calibration = bench.score(calibration_clips=3).calibration
+    assert "calibration: 3 of the 6 clips that are stored" in bench.said
+    assert bench.path.read_bytes() == content
+    expected = fresh.score(calibration_clips=3).calibration
+    assert calibration.clip_ids == expected.clip_ids
+    np.testing.assert_allclose(calibration.loss_KC, expected.loss_KC, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["captioner", "ridge"])
+def test_where_nobody_asks_for_a_number_the_stored_ones_are_taken(make_bench, kind):
+    """The recipe says four."""
+    bench = make_bench(kind)
+    bench.score(calibration_clips=6)
+    content = bench.path.read_bytes()
+    assert len(bench.score_for(["none", "pmi"]).calibration.clip_ids) == 6
+    assert "calibration: the 6 clips that are stored" in bench.said
+    bench.score_for(["minmax"])
+    assert bench.path.read_bytes() == content
+
+
+def test_stored_ones_that_are_too_few_for_a_scaling_are_added_to(bench):
+    bench.score(calibration_clips=1)
+    assert len(bench.score_for(["pmi"]).calibration.clip_ids) == 1
+    scores = bench.score_for(["minmax-calib"])
+    assert len(scores.calibration.clip_ids) == 4 and scores.pairs_made == 3 * 14
+
+
+def test_stored_ones_of_other_audio_are_not_taken(bench):
+    bench.score(calibration_clips=9)
+    bench.write(
+        [dataclasses.replace(clip, sha256="e" * 64) if clip.id == "dev-3.wav" else clip for clip in bench.make_clips()]
+    )
+    assert len(bench.score_for(["pmi"]).calibration.clip_ids) == 4
+    assert "it was calibrated with other clips: making that" in bench.heard
+
+
+def test_too_few_for_a_scaling_are_refused_before_anything_is_made(bench, saved_parts):
+    bench.score(calibration_clips=6)
+    content = bench.path.read_bytes()
+    saved_parts.clear()
+    with pytest.raises(UsageError, match="--calib-clips 1 is too few: column scaling minmax-calib compares with 2"):
+        bench.score_for(["pmi", "minmax-calib"], 1)
+    assert not saved_parts and bench.path.read_bytes() == content
+    require_calibration(["minmax-calib"], 2)
+    require_calibration(["none", "minmax", "pmi"], 1)
+    require_calibration(["minmax-calib"], None)
+
+
+def test_whoever_waits_is_told_what_is_scored(bench):
+    bench.score(calibration_clips=2)
+    assert bench.progress[-1].what == "scores of toy/eval and calibration clips of toy/dev"
+    bench.score(calibration_clips=4)
+    assert bench.progress[-1].what == "scores of calibration clips of toy/dev"
 
 
 def test_a_calibration_with_other_audio_is_made_again(bench):
@@ -115,9 +187,10 @@ def test_an_interrupted_calibration_goes_on(bench, make_bench, stop_after, saved
         (["minmax"], None, None),
         (["none", "minmax-calib"], None, 4),
         (["pmi"], None, 4),
-        (["pmi"], 20, 20),
-        (["none"], 20, 20),
+        (["pmi"], 7, 7),
+        (["none"], 7, 7),
     ],
 )
 def test_how_many_clips_a_scaling_needs_is_the_recipes_unless_said(bench, scalings, asked, count):
-    assert calibration_count(load_recipe(bench.root / "recipe.yaml"), scalings, asked) == count
+    calibration = bench.score_for(scalings, asked).calibration
+    assert (calibration and len(calibration.clip_ids)) == count

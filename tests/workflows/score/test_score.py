@@ -26,7 +26,7 @@ def test_scores_are_the_losses_of_single_pairs_negated(bench, losses_of_single_p
     np.testing.assert_allclose(-matrix.scores_AC, expected_AC, atol=1e-5)
     assert (scores.was_there, scores.pairs_made, scores.calibration) == (False, 7 * 14, None)
     np.testing.assert_array_equal(load_scores(scores.path).scores_AC, matrix.scores_AC)
-    assert bench.progress[-1] == SimpleNamespace(total=7, done=7)
+    assert bench.progress[-1] == SimpleNamespace(what="scores of toy/eval", total=7, done=7)
     assert not bench.parts.folder.exists()
 
 
@@ -224,7 +224,7 @@ def test_interrupted_after_any_part_the_same_call_comes_to_the_same_bytes(
     assert not bench.path.exists()
     bench.score(**options)
     assert sorted(saved_parts) == [0, 1, 2, 3], "no finished part is made again"
-    assert bench.progress[-1] == SimpleNamespace(total=11, done=11)
+    assert (bench.progress[-1].total, bench.progress[-1].done) == (11, 11)
     assert bench.path.read_bytes() == straight.path.read_bytes()
     assert not bench.parts.folder.exists()
 
