@@ -23,7 +23,9 @@ demo: install ## the main job on the embedded data set, ending in a recall table
 	$(BIN)/atrkit download synthetic --workspace $(DEMO)
 	$(BIN)/atrkit extract --encoder logmel --workspace $(DEMO)
 	$(BIN)/atrkit train synthetic/retrieval --workspace $(DEMO)
-	$(BIN)/atrkit eval --metric recall --workspace $(DEMO)
+	$(BIN)/atrkit train synthetic/captioner --workspace $(DEMO)
+	$(BIN)/atrkit eval --metric recall --run synthetic/captioner --workspace $(DEMO)
+	$(BIN)/atrkit eval --metric recall --run synthetic/retrieval --workspace $(DEMO)
 
 test: install ## the tests (under four minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadscope --durations 8
