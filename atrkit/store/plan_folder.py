@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from atrkit.errors import IntegrityError, MissingPrerequisiteError
 from atrkit.files import as_resource_error, one_at_a_time, write_json_atomic
@@ -65,14 +66,16 @@ class PlanFolder:
             if difference is None and shards is not None and shards != self.shards():
                 write_json_atomic(self.folder / SHARDS_NAME, {"shards": shards})
         if difference:
-            afresh = (
-                self.afresh
-                if shards is None
-                else "say the same to every shard, or stop them all and delete the folder to start afresh"
-            )
+            way_out = self.way_out(plan, is_shard=shards is not None)
             raise IntegrityError(
-                f"unfinished {self.noun} in {self.folder} were begun with other input: {difference}; {afresh}"
+                f"unfinished {self.noun} in {self.folder} were begun with other input: {difference}; {way_out}"
             )
+
+    def way_out(self, plan: PartPlan, *, is_shard: bool = False) -> str:
+        """What a user can do who wants this plan while another one is under way."""
+        if is_shard:
+            return "say the same to every shard, or stop them all and delete the folder to start afresh"
+        return self.afresh
 
     def difference(self, plan: PartPlan) -> str | None:
         """In words, how the plan under way differs from this one; None when it is the same or there is none."""
@@ -82,12 +85,16 @@ class PlanFolder:
             there = json.loads(self._plan_path.read_bytes())
             if there["part_clips"] != plan.part_clips:
                 return f"part_clips is {there['part_clips']} there and {plan.part_clips} now"
-            difference = describe_difference(there, plan.as_record())
+            difference = self._describe(there, plan.as_record())
             if difference is None and list(there["clips"]) != list(plan.clip_ids):
                 return "the clips are in another order"
             return difference
         except (ValueError, KeyError, TypeError, AttributeError):
             return f"{PLAN_NAME} is damaged"
+
+    def _describe(self, there: dict[str, Any], asked: dict[str, Any]) -> str | None:
+        """How the plan under way differs, both as JSON."""
+        return describe_difference(there, asked)
 
     def plan(self) -> PartPlan:
         """The plan under way, as it was fixed.

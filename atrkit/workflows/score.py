@@ -4,13 +4,13 @@ import time
 
 from atrkit.datasets.manifest import Dataset
 from atrkit.files import single_writer
-from atrkit.store.score_parts import ScoreParts
 from atrkit.store.scores import Calibration, StoredScores, load_stored_scores
 from atrkit.workflows.captioned import CaptionedClips
 from atrkit.workflows.score_file import RESULTS_NAME, Scores, fitting_scores, join_parts, save_split, scores_of
 from atrkit.workflows.score_inputs import ScoreInputs, say_unknown_words, score_inputs
+from atrkit.workflows.score_leftovers import remove_joined_parts, say_other_parts, settle_plan
 from atrkit.workflows.score_models import Precision, open_scorer, scoring_of
-from atrkit.workflows.score_rows import make_rows, plan_rows, require_room, rows_needed
+from atrkit.workflows.score_rows import make_rows, require_room
 from atrkit.workflows.score_shards import score_shard
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import TrainedRun
@@ -81,9 +81,11 @@ def make_scores(session: Session, inputs: ScoreInputs, *, overwrite: bool = Fals
     unknown_words = say_unknown_words(session, inputs)
     there = None if overwrite else fitting_scores(session, inputs)
     inputs = inputs.beside(session, there)
+    if inputs.is_captioner:
+        remove_joined_parts(inputs, there)
     if inputs.is_captioner and there is not None and inputs.calibration_difference(there) is None:
-        ScoreParts(inputs.path, inputs.command).clear()  # those that a kill left after they were joined
         session.say(f"scores: {inputs.path} (made before)")
+        say_other_parts(session, inputs)
         return scores_of(inputs, there, unknown_words=unknown_words)
     started_s = time.perf_counter()
     if inputs.is_captioner:
@@ -99,9 +101,8 @@ def make_scores(session: Session, inputs: ScoreInputs, *, overwrite: bool = Fals
 def _make_losses(session: Session, inputs: ScoreInputs, there: StoredScores | None, *, overwrite: bool) -> int:
     if there is not None:
         session.say(f"scores: {inputs.path} (made before); {inputs.calibration_difference(there)}: making that")
-    sources = rows_needed(inputs, there)
-    plan = plan_rows(inputs, sources)
-    parts = ScoreParts(inputs.path, inputs.command)
+    there, sources, plan = settle_plan(inputs, there)
+    parts = inputs.parts
     # with --overwrite parts of this very plan stay: the same command continues after a kill
     if overwrite and parts.difference(plan):
         parts.clear()

@@ -26,7 +26,7 @@ class ScoreOptions:
         calibration_clips: training clips to be scored, too; None: as many as are stored, or the recipe's number,
             where its column scaling needs some.
         shard: make only this share of the parts.
-        merge: join the parts that shards made.
+        merge: join the parts that shards made; precision and calibration clips say which ones it must be.
         overwrite: make everything anew.
         may_extract: make missing embeddings.
     """
@@ -44,8 +44,6 @@ class ScoreOptions:
     def __post_init__(self) -> None:
         """Refuse what cannot go together."""
         others = {
-            "--precision": self.precision,
-            "--calib-clips": self.calibration_clips,
             "--shard": self.shard,
             "--overwrite": self.overwrite or None,
         }
@@ -69,7 +67,10 @@ def score(session: Session, options: ScoreOptions) -> Scores | ScoreShard:
     split = choose_split(session, trained, dataset, options.split)
     clips = clips_as_trained(session, trained, dataset, split, may_extract=options.may_extract)
     if options.merge:
-        return merge_shards(session, trained, dataset, split, clips)
+        count = options.calibration_clips
+        return merge_shards(
+            session, trained, dataset, split, clips, precision=options.precision, calibration_clips=count
+        )
     inputs = score_inputs(
         session,
         trained,

@@ -47,18 +47,18 @@ class Scores:
     unknown_words: Counter[str] = field(default_factory=Counter)
 
 
-def fitting_scores(session: Session, inputs: ScoreInputs) -> StoredScores | None:
+def fitting_scores(session: Session, inputs: ScoreInputs, *, otherwise: str = "making it anew") -> StoredScores | None:
     """The scores that are there, where they are those of the inputs, calibration aside; says why they are not."""
     if not inputs.path.is_file():
         return None
     try:
         there = load_stored_scores(inputs.path)
     except IntegrityError:
-        session.say(f"{inputs.path} is damaged, or of another version: making it anew")
+        session.say(f"{inputs.path} is damaged, or of another version: {otherwise}")
         return None
     difference = inputs.difference(there)
     if difference:
-        session.say(f"{inputs.path} was made with other input: {difference}; making it anew")
+        session.say(f"{inputs.path} was made with other input: {difference}; {otherwise}")
         return None
     return there
 

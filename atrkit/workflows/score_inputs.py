@@ -14,6 +14,7 @@ from atrkit.errors import UsageError
 from atrkit.files import sha256_of_file
 from atrkit.models.folder import CHECKSUMS_NAME, read_model_folder
 from atrkit.store.differences import describe_difference
+from atrkit.store.score_parts import ScoreParts
 from atrkit.store.scores import StoredScores, scores_name
 from atrkit.text.normalise import words_of
 from atrkit.text.vocabulary import CaptionVocabulary
@@ -66,12 +67,12 @@ class ScoreInputs:
         return is_captioner(self.trained.recipe)
 
     @property
-    def command(self) -> str:
-        """What a user types to get these scores."""
+    def parts(self) -> ScoreParts:
+        """Where they are under way, beside the score file; it knows what a user types to get these scores."""
         words = ["atrkit", "score", "--run", self.trained.name, "--dataset", self.dataset.name, "--split", self.split]
         words += ["--precision", self.precision] if self.precision != "fp32" else []
-        words += ["--calib-clips", str(len(self.calibration.index))] if self.calibration else []
-        return shlex.join(words)
+        calibration = self.stored_calibration
+        return ScoreParts(self.path, shlex.join(words), len(calibration.index) if calibration else None)
 
     @cached_property
     def model(self) -> tuple[dict[str, Any], str]:

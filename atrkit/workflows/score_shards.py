@@ -1,17 +1,19 @@
 """`atrkit score --shard I/N` and `--merge`: one score matrix shared by processes that know nothing of each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 from atrkit.datasets.manifest import Dataset
-from atrkit.errors import IntegrityError, UsageError
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.files import single_writer
-from atrkit.store.score_parts import ScoreParts
 from atrkit.store.scores import load_stored_scores
 from atrkit.workflows.captioned import CaptionedClips
 from atrkit.workflows.score_file import Scores, fitting_scores, join_parts, scores_of
 from atrkit.workflows.score_inputs import ScoreInputs, say_unknown_words, score_inputs
-from atrkit.workflows.score_rows import make_rows, plan_rows, require_room, rows_needed
+from atrkit.workflows.score_leftovers import remove_joined_parts, say_other_parts, settle_plan
+from atrkit.workflows.score_models import Precision
+from atrkit.workflows.score_rows import make_rows, require_room
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import TrainedRun
 
@@ -54,19 +56,20 @@ def score_shard(
         IntegrityError, ResourceError, DivergedError: as `score_split`.
     """
     _refuse_cosines(inputs)
-    parts = ScoreParts(inputs.path, inputs.command)
     if overwrite:
-        raise UsageError(f"--overwrite would delete what other shards make: delete {parts.folder} by hand first")
+        raise UsageError(f"--overwrite would delete what other shards make: delete {inputs.parts.folder} by hand first")
     what = (inputs.trained.name, inputs.dataset.name, inputs.split)
     with single_writer(inputs.path, shard=shard):
         say_unknown_words(session, inputs)
         there = fitting_scores(session, inputs)
         inputs = inputs.beside(session, there)
+        parts = inputs.parts
+        remove_joined_parts(inputs, there)
         if there is not None and inputs.calibration_difference(there) is None:
             session.say(f"scores: {inputs.path} (made before)")
+            say_other_parts(session, inputs)
             return ScoreShard(*what, inputs.path, shard, 0, 0, (), was_merged=True)
-        sources = rows_needed(inputs, there)
-        plan = plan_rows(inputs, sources)
+        there, sources, plan = settle_plan(inputs, there)
         own = plan.shard(*shard)
         require_room(inputs, plan)
         parts.start(plan, shards=shard[1])
@@ -75,46 +78,92 @@ def score_shard(
     return ScoreShard(*what, parts.folder, shard, len(own), len(made), unfinished, was_merged=False)
 
 
-def merge_shards(session: Session, trained: TrainedRun, dataset: Dataset, split: str, clips: CaptionedClips) -> Scores:
-    """Join the parts that shards have made, with the precision and calibration that they were begun with.
+def merge_shards(
+    session: Session,
+    trained: TrainedRun,
+    dataset: Dataset,
+    split: str,
+    clips: CaptionedClips,
+    *,
+    precision: Precision | None = None,
+    calibration_clips: int | None = None,
+) -> Scores:
+    """Join the parts that shards have made, with the calibration that they were begun with.
+
+    Args:
+        session: where to speak.
+        trained: the run.
+        dataset: that the split is of.
+        split: its name.
+        clips: of the split, with captions and embeddings.
+        precision: whose parts; None: those that are there.
+        calibration_clips: there must be so many or more; None: as many as there are.
 
     Raises:
-        UsageError: the model makes cosines.
-        MissingPrerequisiteError: parts are missing (says which shards make them), there are none, or somebody still
-            writes.
+        UsageError: the model makes cosines, or parts of several precisions are there.
+        MissingPrerequisiteError: parts are missing (says which shards make them), there are none, they are of fewer
+            calibration clips, or somebody still writes.
         IntegrityError: a part is damaged, or what decides the scores has changed since; says what.
         ResourceError: the disk is full or cannot be written; the parts stay.
     """
     plain = score_inputs(session, trained, dataset, split, clips)
     _refuse_cosines(plain)
+    plain = _begun_inputs(plain, precision)
     with single_writer(plain.path):
-        begun = ScoreParts(plain.path, plain.command)
-        if plain.path.is_file() and not begun.is_under_way:
-            joined = load_stored_scores(plain.path)
-            session.say(f"scores: {plain.path} (joined before)")
-            return Scores(plain.path, joined.matrix, joined.calibration, joined.about)
-        provenance = begun.plan().provenance
-        calibration = provenance["calibration"]
+        there = fitting_scores(session, plain, otherwise="it has to be made anew")
+        remove_joined_parts(plain, there)
+        begun = plain.parts
+        is_joined = there is not None and not begun.is_under_way
+        if is_joined:
+            count = calibration_clips
+        else:
+            provenance = begun.plan().provenance
+            count = provenance["calibration"] and provenance["calibration"]["clips"]
+            if (calibration_clips or 0) > (count or 0):
+                raise MissingPrerequisiteError(
+                    f"the parts in {begun.folder} have {count or 'no'} calibration clips, and {calibration_clips} were "
+                    "asked for: leave --calib-clips out to join them, and score with it afterwards, which adds some"
+                )
         inputs = score_inputs(
             session,
             trained,
             dataset,
             split,
             clips,
-            precision=provenance["precision"],
-            calibration_clips=calibration and calibration["clips"],
+            precision=plain.precision,
+            calibration_clips=count,
             may_extract=False,
-        )
-        unknown_words = say_unknown_words(session, inputs)
-        parts, there = ScoreParts(inputs.path, inputs.command), fitting_scores(session, inputs)
-        inputs = inputs.beside(session, there)
-        plan = plan_rows(inputs, rows_needed(inputs, there), device=provenance["device"])
-        if difference := parts.difference(plan):
-            raise IntegrityError(
-                f"the parts in {parts.folder} were begun with other input: {difference}; {parts.afresh}"
+        ).beside(session, there)
+        if is_joined and there is not None:
+            if difference := inputs.calibration_difference(there):
+                raise MissingPrerequisiteError(
+                    f"there are no parts to join in {begun.folder}, and of the scores in {inputs.path}, {difference}; "
+                    f"run: {inputs.parts.command}"
+                )
+            clips_there = len(there.calibration.clip_ids) if there.calibration else "no"
+            session.say(
+                f"scores: {inputs.path} (joined before, in {inputs.precision}, {clips_there} calibration clips)"
             )
-        join_parts(inputs, there, plan, parts)
+            return scores_of(inputs, there)
+        unknown_words = say_unknown_words(session, inputs)
+        there, _, plan = settle_plan(inputs, there, device=provenance["device"])
+        if difference := inputs.parts.difference(plan):
+            raise IntegrityError(
+                f"the parts in {begun.folder} were begun with other input: {difference}; {inputs.parts.afresh}"
+            )
+        join_parts(inputs, there, plan, inputs.parts)
     return scores_of(inputs, load_stored_scores(inputs.path), was_there=False, unknown_words=unknown_words)
+
+
+def _begun_inputs(inputs: ScoreInputs, precision: Precision | None) -> ScoreInputs:
+    """Those of the precision that was asked for, or else of the only one whose parts, or scores, are there."""
+    each = [replace(inputs, precision=one) for one in (get_args(Precision) if precision is None else [precision])]
+    under_way = [one for one in each if one.parts.is_under_way]
+    if len(under_way) > 1:
+        names = " and ".join(one.precision for one in under_way)
+        raise UsageError(f"parts in {names} are there: say with --precision which ones to join")
+    finished = [one for one in each if one.path.is_file()]
+    return (under_way or (finished if len(finished) == 1 else each))[0]
 
 
 def _refuse_cosines(inputs: ScoreInputs) -> None:

@@ -117,7 +117,7 @@ def test_any_run_can_be_scored(workspace):
         (["--run", "words", "--shard", "3/2"], 2, "--shard '3/2': expected I/N with I from 1 to N"),
         (["--run", "words", "--shard", "1/2", "--overwrite"], 2, "--overwrite would delete what other shards make"),
         (["--merge", "--shard", "1/2"], 2, "--merge joins parts as they are: leave --shard out"),
-        (["--merge", "--precision", "fp16", "--overwrite"], 2, "leave --precision and --overwrite out"),
+        (["--merge", "--precision", "fp16", "--overwrite"], 2, "leave --overwrite out"),
         (["--run", "words", "--merge"], 3, "no unfinished scores in"),
         (["--run", "words", "--split", "nowhere"], 2, "has no split 'nowhere'; it has: dev, eval, val"),
         (["--run", "nobody"], 2, "--run nobody: no finished run there; finished runs: "),

@@ -144,11 +144,11 @@ class Bench:
         inputs = score_inputs(self.session, trained, dataset, "eval", clips, calibration_clips=asked, scalings=scalings)
         return make_scores(self.session, inputs)
 
-    def merge(self):
+    def merge(self, **wanted):
         self.said.clear()
         trained, dataset = open_run(self.session, "first"), self.session.workspace.load_dataset("toy")
         return merge_shards(
-            self.session, trained, dataset, "eval", clips_as_trained(self.session, trained, dataset, "eval")
+            self.session, trained, dataset, "eval", clips_as_trained(self.session, trained, dataset, "eval"), **wanted
         )
 
     @property
