@@ -8,7 +8,7 @@ from atrkit.files import single_writer, write_json_atomic
 from atrkit.text.perturb import perturbations_of
 from atrkit.text.vocabulary import UNK_ID
 from atrkit.workflows.evaluate import Evaluated, EvaluateOptions
-from atrkit.workflows.paired_scores import paired_scores
+from atrkit.workflows.paired_scores import COSINE_TOLERANCE, paired_scores
 from atrkit.workflows.perturbation import PERTURBED_CAPTIONS_NAME, perturbation_result
 from atrkit.workflows.score_models import is_captioner, scoring_of
 from atrkit.workflows.session import Session
@@ -33,7 +33,13 @@ def evaluate_perturbations(session: Session, evaluated: Evaluated, options: Eval
             **evaluated.about,
             "scoring": scoring_of(trained.recipe),
             "precision": options.precision or "fp32",
-            "perturbation": perturbation_result(clips, score, seed=SEED, csv_path=perturbed_csv),
+            "perturbation": perturbation_result(
+                clips,
+                score,
+                seed=SEED,
+                csv_path=perturbed_csv,
+                tie_tolerance=0.0 if is_captioner(trained.recipe) else COSINE_TOLERANCE,
+            ),
             "target": evaluated.target,
             "clips_trained_on": evaluated.clips_trained_on,
         }

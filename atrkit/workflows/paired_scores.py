@@ -14,7 +14,7 @@ from atrkit.scoring.cosine import directions
 from atrkit.workflows.captioned import CaptionedClips
 from atrkit.workflows.score_models import Precision, is_captioner, scoring_device
 
-COSINE_DECIMALS = 6
+COSINE_TOLERANCE = 1e-6  # cosines of the same words added up in another order differ by up to a tenth of it
 PairedScores = Callable[[npt.NDArray[np.int64], Sequence[str]], npt.NDArray[np.float32]]
 
 
@@ -74,7 +74,6 @@ def _cosines(audio_emb_AD: npt.ArrayLike, embed_captions: Callable[[list[str]], 
         row_of_caption = {caption: row for row, caption in enumerate(distinct)}
         rows_N = [row_of_caption[caption] for caption in captions]
         cosine_N: npt.NDArray[np.float64] = np.einsum("nd,nd->n", direction_AD[clip_index_N], direction_UD[rows_N])
-        # a network that sums words in another order differs in the last bits: a bag of words must tie, not toss a coin
-        return cosine_N.round(COSINE_DECIMALS).astype(np.float32)
+        return cosine_N.astype(np.float32)
 
     return score

@@ -43,7 +43,7 @@ class CaptionsOfClips(Protocol):
 
 
 def perturbation_result(
-    clips: CaptionsOfClips, paired_scores: PairedScores, *, seed: int, csv_path: Path
+    clips: CaptionsOfClips, paired_scores: PairedScores, *, seed: int, csv_path: Path, tie_tolerance: float = 0.0
 ) -> dict[str, Any]:
     """Perturb the captions, score originals and perturbed ones on their own clips, and count.
 
@@ -52,6 +52,8 @@ def perturbation_result(
         paired_scores: takes (N,) positions of clips and N captions, gives (N,) scores, higher is better; called once,
             with no pair twice.
         seed: of the words that are put in, and of the intervals.
+        tie_tolerance: scores that differ by no more are equal: a network that adds up the same words in another order
+            differs in the last bits, and a bag of words must tie, not toss a coin.
         csv_path: where every perturbed caption is written, with both scores and the hit (1, 0.5 or 0).
 
     Returns:
@@ -68,6 +70,7 @@ def perturbation_result(
     clip_index_C = np.repeat(np.arange(len(clips.captions)), [len(of_clip) for of_clip in clips.captions])
     perturbations, counts = perturbations_of(captions, seed=seed)
     original_N, perturbed_N = _scores(perturbations, clip_index_C, paired_scores)
+    perturbed_N = np.where(np.abs(original_N - perturbed_N) <= tie_tolerance, original_N, perturbed_N)
     accuracies = perturbation_accuracies(
         perturbations,
         original_N,

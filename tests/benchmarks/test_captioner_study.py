@@ -1,7 +1,7 @@
 """Paper 004's claims on the embedded data set: five seeds of the captioner, and a control that is not told time.
 
-3,000 training clips, 240 test clips, log-mel frames of 0.16 s; goals are those of METHODS.md, which a prototype with one
-seed reached. The workspace stays in .bench/: the benchmark goes on where it was stopped, and what is finished is not
+3,000 training clips, 240 test clips, log-mel frames of 0.16 s; goals are those of METHODS.md, which a prototype reached
+with one seed. The workspace stays in .bench/: the benchmark goes on where it was stopped, and what is finished is not
 trained again (then without a training time).
 """
 

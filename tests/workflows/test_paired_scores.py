@@ -23,7 +23,7 @@ from atrkit.recipe.load import load_recipe
 from atrkit.scoring.cross_entropy import caption_cross_entropy
 from atrkit.text.vocabulary import Vocabulary
 from atrkit.workflows.captioned import CaptionedClips
-from atrkit.workflows.paired_scores import paired_scores
+from atrkit.workflows.paired_scores import COSINE_TOLERANCE, paired_scores
 
 CAPTIONS = ["a dog barks", "rain falls on a tin roof while a dog barks", "wind", "a bell rings then rain falls"]
 CLIP_INDEX_N = np.array([3, 0, 0, 4, 1, 2, 3, 0])
@@ -123,7 +123,7 @@ def test_a_captioners_pairs_are_its_negated_losses(clips, tmp_path, model):
 
 
 @pytest.mark.parametrize("model", ["dual_encoder", "ridge"])
-def test_a_bag_of_words_in_another_order_ties_exactly(clips, tmp_path, model):
+def test_a_bag_of_words_in_another_order_is_equal_within_the_tolerance(clips, tmp_path, model):
     recipe = recipe_of(model, None if model == "ridge" else "max_margin")
     (make_ridge(clips) if model == "ridge" else make_dual_encoder("mean")).save_pretrained(tmp_path)
     mixing, words = np.random.default_rng(3), CAPTIONS[1].split()
@@ -131,7 +131,7 @@ def test_a_bag_of_words_in_another_order_ties_exactly(clips, tmp_path, model):
     score = paired_scores(recipe, tmp_path, clips)
     for clip in range(5):
         scores_N = score(np.full(21, clip), [CAPTIONS[1], *orders])
-        assert len(set(scores_N.tolist())) == 1
+        assert np.ptp(scores_N) < COSINE_TOLERANCE / 2
 
 
 def test_a_precision_is_of_captioners(clips, tmp_path):

@@ -155,3 +155,12 @@ def test_a_table_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError):
         perturbation_result(Clips(), Scorer(knows_originals), seed=0, csv_path=tmp_path / "file" / "table.csv")
+
+
+def test_scores_within_the_tolerance_are_half_a_hit(tmp_path):
+    def almost_deaf(clip_index_N, captions):
+        return np.array([1e-7 * (len(caption) % 3) for caption in captions])
+
+    result = perturbation_result(Clips(), almost_deaf, seed=0, csv_path=tmp_path / "p.csv", tie_tolerance=1e-6)
+    tests = [test for test in result["tests"] if test["n"]]
+    assert tests and all(test["accuracy"] == 0.5 and test["ties"] == test["n"] for test in tests)
