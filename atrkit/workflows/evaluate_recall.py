@@ -30,10 +30,9 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
     Returns:
         The JSON object of DESIGN.md section 9, and what else was found, for each column scaling.
     """
-    trained, retrieval = evaluated.trained, evaluated.trained.recipe.retrieval
+    trained = evaluated.trained
     clips = clips_as_trained(session, trained, evaluated.dataset, evaluated.split, may_extract=options.may_extract)
-    scalings = options.scalings or (retrieval.column_scaling,)
-    needs_calibration = any(scaling in _NEED_CALIBRATION for scaling in scalings)
+    scalings = options.scalings or (trained.recipe.retrieval.column_scaling,)
     inputs = score_inputs(
         session,
         trained,
@@ -41,7 +40,8 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
         evaluated.split,
         clips,
         precision=options.precision or "fp32",
-        calibration_clips=options.calibration_clips or (retrieval.calibration_clips if needs_calibration else None),
+        calibration_clips=options.calibration_clips,
+        scalings=scalings,
         may_extract=options.may_extract,
     )
     with single_writer(inputs.path):
@@ -78,7 +78,8 @@ def _figures(scores: Scores, scaling: ColumnScaling) -> dict[str, Any]:
         scaled = audio_to_text_matrix(raw, scaling, None if scores.calibration is None else scores.calibration.loss_KC)
         figures |= {"audio_to_text": _direction(scaled, "audio_to_text"), "audio_to_text_raw": figures["audio_to_text"]}
         hubs |= {"audio_to_text": audio_to_text_hubness(scaled), "audio_to_text_raw": hubs["audio_to_text"]}
-    calibration = {} if scores.calibration is None else {"calibration_clips": len(scores.calibration.clip_ids)}
+    used = scores.calibration if scaling in _NEED_CALIBRATION else None
+    calibration = {} if used is None else {"calibration_clips": len(used.clip_ids)}
     return {**figures, "hubness": {name: asdict(hubness) for name, hubness in hubs.items()}, **calibration}
 
 
