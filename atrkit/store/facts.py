@@ -17,7 +17,7 @@ from atrkit.store.part_plan import PartPlan
 from atrkit.store.parts import PLAN_NAME, PartFolder
 from atrkit.store.plan_folder import PlanFolder
 from atrkit.store.score_parts import ScoreParts
-from atrkit.store.scores import SCORE_ARRAYS, SCORES_FORMAT, SCORES_NAME, read_about
+from atrkit.store.scores import SCORE_ARRAYS, SCORES_FORMAT, is_scores_name, read_about
 
 # in the header's JSON, where no name or text can hold such quotes: they would be escaped
 _STATED_ENCODER = re.compile(rb'"encoder": "(\w+)"')
@@ -107,9 +107,9 @@ def inspect_store(path: Path) -> StoreFacts:
         IntegrityError: a file is damaged; names it and the command that makes it again.
     """
     if path.is_dir():
-        is_of_scores = path.with_suffix(".h5").name == SCORES_NAME
+        is_of_scores = is_scores_name(path.with_suffix(".h5").name)
         return _facts_of_score_parts(path) if is_of_scores else _facts_of_parts(path)
-    is_scores = path.name == SCORES_NAME
+    is_scores = is_scores_name(path.name)
     if not path.is_file():
         command = "atrkit eval" if is_scores else f"atrkit extract --encoder {path.stem}"
         raise MissingPrerequisiteError(f"no store at {path}; run: {command}")

@@ -18,10 +18,9 @@ from atrkit.scoring.scaling import audio_to_text_matrix
 from atrkit.workflows.captioned import CaptionedClips
 from atrkit.workflows.evaluate import Evaluated, EvaluateOptions
 from atrkit.workflows.score import RESULTS_NAME, Scores, make_scores, score_inputs
+from atrkit.workflows.score_calibration import least_calibration, require_calibration
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import clips_as_trained
-
-_NEED_CALIBRATION = ("minmax-calib", "pmi")
 
 
 def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOptions) -> list[dict[str, Any]]:
@@ -31,8 +30,9 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
         The JSON object of DESIGN.md section 9, and what else was found, for each column scaling.
     """
     trained = evaluated.trained
-    clips = clips_as_trained(session, trained, evaluated.dataset, evaluated.split, may_extract=options.may_extract)
     scalings = options.scalings or (trained.recipe.retrieval.column_scaling,)
+    require_calibration(scalings, options.calibration_clips)
+    clips = clips_as_trained(session, trained, evaluated.dataset, evaluated.split, may_extract=options.may_extract)
     inputs = score_inputs(
         session,
         trained,
@@ -78,7 +78,7 @@ def _figures(scores: Scores, scaling: ColumnScaling) -> dict[str, Any]:
         scaled = audio_to_text_matrix(raw, scaling, None if scores.calibration is None else scores.calibration.loss_KC)
         figures |= {"audio_to_text": _direction(scaled, "audio_to_text"), "audio_to_text_raw": figures["audio_to_text"]}
         hubs |= {"audio_to_text": audio_to_text_hubness(scaled), "audio_to_text_raw": hubs["audio_to_text"]}
-    used = scores.calibration if scaling in _NEED_CALIBRATION else None
+    used = scores.calibration if least_calibration((scaling,)) else None
     calibration = {} if used is None else {"calibration_clips": len(used.clip_ids)}
     return {**figures, "hubness": {name: asdict(hubness) for name, hubness in hubs.items()}, **calibration}
 
