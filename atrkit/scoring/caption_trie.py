@@ -1,5 +1,6 @@
 """Captions that begin alike, packed so that what they share is computed once."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -121,13 +122,11 @@ class _Packing:
 
     def __init__(self, block_slots: int) -> None:
         self.block_slots = block_slots
-        self.token: list[int] = []
-        self.depth: list[int] = []
-        self.parent: list[int] = []
-        self.first_slot: list[int] = []
-        self.first_caption: list[int] = []
-        self.edges: list[tuple[int, int]] = []
-        self.paths: list[list[int]] = []  # of each caption its edges, in their order of creation
+        # arrays, not lists: a list keeps an object for every number, which is several times the trie itself
+        self.token, self.depth, self.parent = array("q"), array("q"), array("q")
+        self.edge_slot, self.edge_target = array("q"), array("q")
+        self.edge_of_step, self.first_step = array("q"), array("q", [0])  # edges in their order of creation
+        self.first_slot, self.first_caption = array("q"), array("q")
         self.words: tuple[int, ...] = ()  # of the caption before
         self.path: list[int] = []  # its slots
         self.steps: list[int] = []  # edges between them
@@ -139,12 +138,13 @@ class _Packing:
         if is_full:
             shared = 0
             self.first_slot.append(len(self.token))
-            self.first_caption.append(len(self.paths))
+            self.first_caption.append(len(self.first_step) - 1)
         self.path, self.steps = self.path[:shared], self.steps[: max(shared - 1, 0)]
         for depth in range(shared, len(words)):
             self._add_slot(words[depth], depth)
         self.words = words
-        self.paths.append([*self.steps, self._add_edge(self.path[-1], last)])
+        self.edge_of_step.extend([*self.steps, self._add_edge(self.path[-1], last)])
+        self.first_step.append(len(self.edge_of_step))
 
     def _add_slot(self, token: int, depth: int) -> None:
         slot, parent = len(self.token), self.path[-1] if depth else -1
@@ -156,24 +156,25 @@ class _Packing:
             self.steps.append(self._add_edge(parent, token))
 
     def _add_edge(self, slot: int, target: int) -> int:
-        self.edges.append((slot, target))
-        return len(self.edges) - 1
+        self.edge_slot.append(slot)
+        self.edge_target.append(target)
+        return len(self.edge_slot) - 1
 
     def finish(self, distinct_C: IntArray) -> CaptionTrie:
-        edges_E2 = _ints(self.edges)
-        order_E = np.lexsort((edges_E2[:, 1], edges_E2[:, 0]))
+        edge_slot_E, edge_target_E = np.array(self.edge_slot), np.array(self.edge_target)
+        order_E = np.lexsort((edge_target_E, edge_slot_E))
         rank_E = np.empty_like(order_E)
         rank_E[order_E] = np.arange(len(order_E))
         return CaptionTrie(
-            token_N=_ints(self.token),
-            depth_N=_ints(self.depth),
-            parent_N=_ints(self.parent),
-            first_slot_K1=_ints([*self.first_slot, len(self.token)]),
-            edge_slot_E=edges_E2[order_E, 0],
-            edge_target_E=edges_E2[order_E, 1],
-            first_step_U1=np.cumsum([0, *map(len, self.paths)], dtype=np.int64),
-            edge_of_step_S=rank_E[np.concatenate(self.paths)],
-            first_caption_K1=_ints([*self.first_caption, len(self.paths)]),
+            token_N=np.array(self.token),
+            depth_N=np.array(self.depth),
+            parent_N=np.array(self.parent),
+            first_slot_K1=np.array([*self.first_slot, len(self.token)]),
+            edge_slot_E=edge_slot_E[order_E],
+            edge_target_E=edge_target_E[order_E],
+            first_step_U1=np.array(self.first_step),
+            edge_of_step_S=rank_E[np.array(self.edge_of_step)],
+            first_caption_K1=np.array([*self.first_caption, len(self.first_step) - 1]),
             distinct_C=distinct_C,
             block_slots=self.block_slots,
         )
@@ -184,7 +185,3 @@ def _common_length(a: Sequence[int], b: Sequence[int]) -> int:
         if x != y:
             return length
     return min(len(a), len(b))
-
-
-def _ints(values: Sequence[int] | Sequence[tuple[int, int]]) -> IntArray:
-    return np.array(values, dtype=np.int64)

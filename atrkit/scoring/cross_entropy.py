@@ -30,7 +30,7 @@ __all__ = ["CrossEntropyScorer", "Precision", "caption_cross_entropy", "paired_c
 Float32Array = npt.NDArray[np.float32]
 
 _CHUNK_ROWS = {"cpu": 1536, "cuda": 1 << 14}
-_INNER_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 26}
+_INNER_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 26}
 _CLIPS_AT_ONCE = {"cpu": 1, "cuda": 4}
 
 

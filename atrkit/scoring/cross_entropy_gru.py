@@ -30,11 +30,11 @@ class GruPass:
         self.inner_elements = inner_elements
         self.chunks = list(trie_chunks(trie, chunk_rows, device))
         self.classifier = Classifier(decoder.classifier, dtype, inner_elements)
-        self.query = Product(decoder.attention_query.weight, torch.zeros(decoder.dim, device=device), dtype)
+        self.query = Product.of(decoder.attention_query, dtype)
         self.score_D = decoder.attention_score.weight.detach()[0]
         cell = decoder.cell
         word_weight, context_weight = cell.weight_ih.split(decoder.dim, dim=1)
-        self.context_gates = Product(context_weight, torch.zeros_like(cell.bias_ih), dtype)
+        self.context_gates = Product(context_weight, None, dtype)
         self.hidden_gates = Product(cell.weight_hh, cell.bias_hh, dtype)
         # what the cell makes of a word depends on nothing else
         word_gates = Product(word_weight, cell.bias_ih, dtype)

@@ -1,4 +1,4 @@
-"""Matrix products of the cross-entropy scorer: in half precision where asked for, and packed for the processor."""
+"""Matrix products of the cross-entropy scorer: in half precision where that is asked for."""
 
 from typing import Literal, assert_never
 
@@ -8,8 +8,6 @@ from torch.nn import functional as F
 
 Precision = Literal["fp32", "fp16", "bf16"]
 Activation = Literal["gelu", "relu", "none"]
-
-_BATCH_HINT = 512  # rows that oneDNN packs for; any number can be multiplied
 
 
 def product_dtype(precision: Precision) -> torch.dtype:
@@ -32,22 +30,19 @@ def product_dtype(precision: Precision) -> torch.dtype:
 class Product:
     """A linear layer and the activation after it; input, weights and output of the product are of one type.
 
-    In float32 on a CPU the weights are packed once for oneDNN, which multiplies a tenth faster than `F.linear` and
-    applies the activation while the output is in the cache.
-
     Args:
-        weight_OI: as in `nn.Linear`; read now, later changes are not seen.
-        bias_O: likewise.
+        weight_OI: as in `nn.Linear`.
+        bias_O: likewise; None: no bias.
         dtype: of the product.
         activation: after it.
     """
 
-    def __init__(self, weight_OI: Tensor, bias_O: Tensor, dtype: torch.dtype, activation: Activation = "none") -> None:
+    def __init__(
+        self, weight_OI: Tensor, bias_O: Tensor | None, dtype: torch.dtype, activation: Activation = "none"
+    ) -> None:
         self.weight_OI = weight_OI.detach().to(dtype)
-        self.bias_O = bias_O.detach().to(dtype)
+        self.bias_O = None if bias_O is None else bias_O.detach().to(dtype)
         self.activation = activation
-        is_packable = dtype == torch.float32 and weight_OI.device.type == "cpu" and torch.backends.mkldnn.is_available()
-        self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight_OI, _BATCH_HINT) if is_packable else None
 
     @classmethod
     def of(cls, linear: nn.Linear, dtype: torch.dtype, activation: Activation = "none") -> "Product":
@@ -56,13 +51,10 @@ class Product:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Activation of `x` times the weights plus the bias; of the type of the product."""
-        if self.packed is not None:
-            # "none" after gelu: the exact one, by the error function
-            return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias_O, self.activation, [], "none")  # type: ignore[no-any-return]
         out = F.linear(x.to(self.weight_OI.dtype), self.weight_OI, self.bias_O)
         match self.activation:
             case "gelu":
-                return F.gelu(out)
+                return torch.ops.aten.gelu_(out)  # type: ignore[no-any-return]  # F.gelu has no in-place form
             case "relu":
                 return out.relu_()
             case "none":
