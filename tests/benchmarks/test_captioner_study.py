@@ -16,6 +16,7 @@ pytestmark = pytest.mark.bench
 
 SEEDS = (1, 2, 3, 4, 5)
 FRAME_S = 0.16
+CALIBRATION_CLIPS = 200
 SCALINGS = "none,minmax,minmax-calib,pmi"
 GOALS = {
     "text to audio R@1": 64.0,
@@ -49,8 +50,9 @@ def figures_of(atrkit, workspace, name: str, seed: int, *overrides: str) -> dict
     train = ("train", "synthetic/captioner", *settings, "--seed", seed, "--name", name)
     trained = atrkit(*train, "--workspace", workspace, "--json")
     words = ("--run", f"{name}/seed-{seed}", "--workspace", workspace, "--json")
-    scored = atrkit("score", "--calib-clips", 500, *words)
-    evaluated = atrkit("eval", "--metric", "recall,caption,perturbation", "--scaling", SCALINGS, *words).record
+    scored = atrkit("score", "--calib-clips", CALIBRATION_CLIPS, *words)
+    how = ("--scaling", SCALINGS, "--calib-clips", CALIBRATION_CLIPS)
+    evaluated = atrkit("eval", "--metric", "recall,caption,perturbation", *how, *words).record
     by_scaling = {each["column_scaling"]: each for each in evaluated if each["metric"] == "recall"}
     captions = next(each for each in evaluated if each["metric"] == "caption")
     tests = next(each for each in evaluated if each["metric"] == "perturbation")["perturbation"]["tests"]
@@ -67,7 +69,7 @@ def figures_of(atrkit, workspace, name: str, seed: int, *overrides: str) -> dict
 
 
 def recall_figures(by_scaling: dict[str, Any]) -> dict[str, float]:
-    names = {"none": "raw", "minmax": "min-max", "minmax-calib": "min-max of 500 training clips", "pmi": "pmi"}
+    names = {"none": "raw", "minmax": "min-max", "minmax-calib": "min-max of 200 training clips", "pmi": "pmi"}
     figures = {"text to audio R@1": 100 * by_scaling["none"]["text_to_audio"]["R@1"]}
     for scaling, name in names.items():
         figures[f"audio to text R@1, {name}"] = 100 * by_scaling[scaling]["audio_to_text"]["R@1"]
