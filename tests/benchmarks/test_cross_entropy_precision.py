@@ -123,7 +123,7 @@ def trained() -> tuple[Captioner, Ragged, dict[int, list[str]]]:
         optimizer.step()
         optimizer.zero_grad()
     captions = captions_of("evaluation")
-    of_clip = {clip: captions[5 * clip : 5 * clip + 5] for clip in range(150)}
+    of_clip = {clip: captions[5 * clip : 5 * clip + 5] for clip in range(100)}
     return captioner.eval(), Ragged.from_sequences([clip_of(texts[0]) for texts in of_clip.values()]), of_clip
 
 
