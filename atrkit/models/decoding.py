@@ -1,17 +1,17 @@
 """Captions written by a captioner: beam search over clips of any lengths."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from atrkit.errors import ResourceError, UsageError
 from atrkit.models.beam_search import FoundCaption, WordRules, beam_search
 from atrkit.models.captioner import Captioner
 from atrkit.models.ragged import Ragged
+from atrkit.models.retriever import evaluating
 from atrkit.text.stop_words import STOP_WORDS
 
 ForbidRepeats = Literal["content_words", "all_words", "none"]
@@ -90,7 +90,7 @@ def write_captions(
     # clips of like length share a batch, so that little of it is padding; the longest first, should memory run out
     order_A = frames.lengths_A.argsort(descending=True, stable=True)
     captions: dict[int, WrittenCaption] = {}
-    with _evaluating(captioner):
+    with evaluating(captioner):
         for clips, found in search.in_batches(order_A, batch_size, on_remark or (lambda remark: None)):
             for clip, caption in zip(clips, found, strict=True):
                 captions[clip] = WrittenCaption(captioner.vocabulary.decode(caption.words), caption.score)
@@ -173,13 +173,3 @@ def _words_that_come_once(captioner: Captioner, forbid_repeats: ForbidRepeats) -
         case _:
             assert_never(forbid_repeats)
     return torch.tensor(comes_once, device=captioner.device)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)

@@ -1,6 +1,5 @@
 """A dual encoder: clips and captions in one space, where the cosine says how well they fit."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,20 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors import torch as safetensors_torch
 from torch import Tensor, nn
 
-from atrkit.errors import DivergedError, IntegrityError, UsageError
+from atrkit.errors import DivergedError, UsageError
 from atrkit.models.audio_tower import AudioTower
-from atrkit.models.folder import WEIGHTS_NAME, find_model_folder, read_model_folder, write_model_folder
 from atrkit.models.ragged import Ragged
-from atrkit.models.text_towers import TextTower, TransformerTower, WordTower
+from atrkit.models.retriever import ClipBatch, Padded, Retriever, SimilarityTerm, evaluating
+from atrkit.models.text_towers import TEXT_FOLDER, TextTower, restore_text_tower
 
 EmbeddingArray = npt.NDArray[np.float32]
-
-_MODEL_NAME = "dual_encoder"
-_TEXT_FOLDER = "text_encoder"
 
 
 @contextmanager
@@ -42,7 +36,7 @@ def seeded_initialisation(seed: int) -> Iterator[None]:
         yield
 
 
-class DualEncoder(nn.Module):
+class DualEncoder(Retriever):
     """An audio tower and a text tower that end in one space.
 
     Clips and captions are embedded apart, so a collection is embedded once and each query costs one matrix product.
@@ -59,6 +53,7 @@ class DualEncoder(nn.Module):
     Source: paper 003, figure 1; paper 001, section 2.
 
     Example:
+        >>> from atrkit.models.text_towers import WordTower
         >>> from atrkit.text.vocabulary import Vocabulary
         >>> words = Vocabulary.from_captions(["rain falls", "a dog barks"]).words
         >>> with seeded_initialisation(1):
@@ -67,17 +62,29 @@ class DualEncoder(nn.Module):
         ((1, 16), (1, 16))
     """
 
+    kind = "dual_encoder"
+
     def __init__(self, audio: AudioTower, text: TextTower) -> None:
         super().__init__()
         if audio.out_dim != text.out_dim:
             raise UsageError(f"the audio tower ends in {audio.out_dim} dimensions, the text tower in {text.out_dim}")
         self.audio = audio
         self.text = text
+        self.arguments = {"audio": audio.arguments, "text": text.arguments}
 
-    @property
-    def config(self) -> dict[str, Any]:
-        """JSON values that make the model again; what config.json holds."""
-        return {"model": _MODEL_NAME, "audio": self.audio.arguments, "text": self.text.arguments}
+    def fit_standardisation(self, frames: Sequence[Ragged]) -> int:
+        """As `AudioTower.fit_standardisation`, of the one encoder's frames."""
+        (only,) = frames
+        return self.audio.fit_standardisation(only.values)
+
+    def prepare_captions(self, captions: Sequence[str], *, batch_size: int = 64) -> Ragged:
+        """As the text tower prepares them."""
+        return self.text.prepare(captions, batch_size=batch_size)
+
+    def similarity_terms(self, clips: ClipBatch, texts: Padded) -> tuple[SimilarityTerm, ...]:
+        """The cosine of every clip with every caption."""
+        audio_emb_BD, text_emb_BD = self(*clips.frames[0], *texts)
+        return (SimilarityTerm("cosine", 1.0, audio_emb_BD @ text_emb_BD.T),)
 
     def forward(
         self, frames_BTF: Tensor, frame_lengths_B: Tensor, texts: Tensor, text_lengths_B: Tensor
@@ -145,7 +152,7 @@ class DualEncoder(nn.Module):
             DivergedError: an embedding is not finite; names the caption.
         """
         if not isinstance(captions, Ragged):
-            with _evaluating(self):
+            with evaluating(self):
                 captions = self.text.prepare(captions, batch_size=batch_size)
         return self._embed(self.text, captions, "caption", batch_size, ids, on_progress)
 
@@ -157,41 +164,13 @@ class DualEncoder(nn.Module):
         """Count the captions whose end the text tower does not read, because they are too long for it."""
         return self.text.count_cut(captions)
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write config.json, model.safetensors, text_encoder/ where there is a text network, and model.sha256.
-
-        Raises:
-            ResourceError: the folder cannot be written.
-        """
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        text_files = {f"{_TEXT_FOLDER}/{name}": content for name, content in self.text.files().items()}
-        write_model_folder(Path(folder), self.config, {WEIGHTS_NAME: safetensors_torch.save(weights), **text_files})
+    def extra_files(self) -> dict[str, bytes]:
+        """Configuration and tokenizer of a text network."""
+        return {f"{TEXT_FOLDER}/{name}": content for name, content in self.text.files().items()}
 
     @classmethod
-    def from_pretrained(cls, folder_or_hub_id: str | os.PathLike[str]) -> "DualEncoder":
-        """Open a saved model, in evaluation mode; its outputs are those of the model that was saved, to the bit.
-
-        Args:
-            folder_or_hub_id: a run folder, or the id of a model on the Hugging Face hub.
-
-        Raises:
-            MissingPrerequisiteError: there is no model in the folder.
-            IntegrityError: a file of it is damaged, or the folder holds another kind of model.
-            NetworkError: the hub id is not in the cache, and the hub cannot be asked.
-        """
-        folder = find_model_folder(folder_or_hub_id)
-        config, files = read_model_folder(folder)
-        if config.get("model") != _MODEL_NAME:
-            raise IntegrityError(f"{folder} holds a model of kind {config.get('model')!r}, not a dual encoder")
-        try:
-            model = cls(AudioTower(**config["audio"]), _text_tower(config["text"], folder))
-            model.load_state_dict(safetensors_torch.load(files[WEIGHTS_NAME]))
-        except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise IntegrityError(
-                f"{folder} was saved by another version of atrkit ({reason}): train the model again"
-            ) from error
-        return model.eval()
+    def _from_config(cls, config: dict[str, Any], folder: Path) -> "DualEncoder":
+        return cls(AudioTower(**config["audio"]), restore_text_tower(config["text"], folder))
 
     @torch.inference_mode()
     def _embed(
@@ -211,7 +190,7 @@ class DualEncoder(nn.Module):
         device = self.audio.frame_mean_F.device
         emb_ND = torch.empty(len(inputs), self.audio.out_dim)
         done = 0
-        with _evaluating(self):
+        with evaluating(self):
             # similar lengths share a batch, so that little of it is padding
             for index_B in inputs.lengths_A.argsort(stable=True).split(batch_size):
                 padded, lengths_B = inputs.gather(index_B)
@@ -222,24 +201,3 @@ class DualEncoder(nn.Module):
         if (broken := (~emb_ND.isfinite()).any(dim=1).nonzero()).numel():
             raise DivergedError(f"{named(int(broken[0]))} has an embedding that is not finite")
         return emb_ND.numpy()
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
-
-
-def _text_tower(arguments: dict[str, Any], folder: Path) -> TextTower:
-    remaining = dict(arguments)
-    match remaining.pop("name"):
-        case "words":
-            return WordTower(**remaining)
-        case "transformer":
-            return TransformerTower.restore(folder / _TEXT_FOLDER, **remaining)
-        case unknown:
-            raise IntegrityError(f"{folder} has a text tower of unknown kind {unknown!r}: update atrkit")

@@ -64,6 +64,24 @@ def read_model_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     return json.loads(contents.pop(CONFIG_NAME)), contents
 
 
+def read_model_kind(folder: Path) -> str | None:
+    """The kind of model in a folder, before anything is checked; None where its configuration says none.
+
+    Raises:
+        MissingPrerequisiteError: there is no model in the folder.
+        IntegrityError: its configuration cannot be read.
+    """
+    path = folder / CONFIG_NAME
+    if not path.is_file():
+        raise MissingPrerequisiteError(f"{folder} holds no trained model ({CONFIG_NAME} is missing): run atrkit train")
+    try:
+        config = json.loads(path.read_bytes())
+        kind = config.get("model")
+    except (OSError, ValueError, AttributeError) as error:
+        raise _damaged(path, "cannot be read") from error
+    return kind if isinstance(kind, str) else None
+
+
 def find_model_folder(folder_or_hub_id: str | os.PathLike[str]) -> Path:
     """Find a model on disk, or download it from the Hugging Face hub.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -70,14 +71,28 @@ class SentenceEncoder(nn.Module):
 
     def forward(self, token_ids_BL: Tensor, lengths_B: Tensor) -> Tensor:
         """One vector per padded text: (B, L) ids and (B,) lengths to (B, out_dim), of any norm."""
+        hidden_BLF = self.hidden(token_ids_BL, lengths_B)
+        if self.pooling == "cls":
+            return hidden_BLF[:, 0]
+        padding_BL = padding_mask_BT(lengths_B, token_ids_BL.shape[1])
+        return hidden_BLF.masked_fill(padding_BL[:, :, None], 0).sum(dim=1) / lengths_B[:, None]
+
+    def hidden(self, token_ids_BL: Tensor, lengths_B: Tensor) -> Tensor:
+        """Hidden states of every token: (B, L) ids and (B,) lengths to (B, L, out_dim)."""
         padding_BL = padding_mask_BT(lengths_B, token_ids_BL.shape[1])
         hidden_BLF: Tensor = self.network(
             input_ids=token_ids_BL.masked_fill(padding_BL, self.tokenizer.pad_token_id or 0),
             attention_mask=(~padding_BL).long(),
         ).last_hidden_state
-        if self.pooling == "cls":
-            return hidden_BLF[:, 0]
-        return hidden_BLF.masked_fill(padding_BL[:, :, None], 0).sum(dim=1) / lengths_B[:, None]
+        return hidden_BLF
+
+    def unknown_words(self, counts: Counter[str]) -> Counter[str]:
+        """Of counted words those that the tokenizer replaces by its unknown token."""
+        if self.tokenizer.unk_token_id is None or not counts:
+            return Counter()
+        ids_of_words = self.tokenizer(list(counts), add_special_tokens=False)["input_ids"]
+        unknown = [word for word, ids in zip(counts, ids_of_words, strict=True) if self.tokenizer.unk_token_id in ids]
+        return Counter({word: counts[word] for word in unknown})
 
     @torch.inference_mode()
     def pooled(self, texts: Sequence[str], *, batch_size: int = 64) -> Tensor:

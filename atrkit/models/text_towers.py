@@ -9,13 +9,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from atrkit.errors import UsageError
+from atrkit.errors import IntegrityError
 from atrkit.models.gating import EmbeddingHead
 from atrkit.models.pooling import PoolingName, make_pooling
 from atrkit.models.ragged import Ragged
 from atrkit.models.text_encoders import SentenceEncoder, load_sentence_encoder
-from atrkit.text.normalise import normalise_caption, words_of
-from atrkit.text.vocabulary import PAD_ID, UNK_ID, Vocabulary
+from atrkit.models.word_embedding import WordEmbedding, normalised
+from atrkit.text.normalise import words_of
+
+TEXT_FOLDER = "text_encoder"  # in a saved model: configuration and tokenizer of its text network
 
 
 class TextTower(nn.Module, ABC):
@@ -54,10 +56,9 @@ class TextTower(nn.Module, ABC):
 
 
 class WordTower(TextTower):
-    """Word embeddings learned from the training captions alone, pooled, projected, gated, normalised.
+    """Word embeddings, learned from the training captions alone or started from a file, pooled, projected, gated.
 
-    Words that no training caption has become `<unk>`, whose vector is zero: it says nothing, where a vector that
-    was never trained would say something random.
+    Words that no training caption has become `<unk>`, whose vector is zero (`WordEmbedding`).
 
     Args:
         vocabulary: all words in the order of their ids (`Vocabulary.words`).
@@ -67,6 +68,7 @@ class WordTower(TextTower):
         pooling: mean, max, lstm_last or lstm_mean.
         pooling_dim: width of the LSTM's state; not used by mean and max.
         gating: context gating after the projection.
+        trainable: False keeps word embeddings as they are.
 
     Source: paper 003, sections 2.2 and 3.2.1, whose word vectors are word2vec's; training them is our choice.
     """
@@ -81,6 +83,7 @@ class WordTower(TextTower):
         pooling: PoolingName = "lstm_last",
         pooling_dim: int = 256,
         gating: bool = True,
+        trainable: bool = True,
     ) -> None:
         super().__init__()
         self.arguments = {
@@ -92,19 +95,17 @@ class WordTower(TextTower):
             "pooling": pooling,
             "pooling_dim": pooling_dim,
             "gating": gating,
+            "trainable": trainable,
         }
         self.out_dim = out_dim
-        self.vocabulary = Vocabulary(tuple(vocabulary))
-        self.embedding = nn.Embedding(len(self.vocabulary), word_dim, padding_idx=PAD_ID)
-        with torch.no_grad():
-            self.embedding.weight[UNK_ID] = 0
+        self.embedding = WordEmbedding(vocabulary, word_dim, trainable=trainable)
         self.dropout = nn.Dropout(dropout)
         self.pooling = make_pooling(pooling, word_dim, pooling_dim)
         self.head = EmbeddingHead(self.pooling.out_dim, out_dim, gating=gating)
 
     def prepare(self, captions: Sequence[str], *, batch_size: int = 64) -> Ragged:
         """Word ids of each caption."""
-        return Ragged.from_sequences([self.vocabulary.encode(text) for text in _normalised(captions)])
+        return self.embedding.prepare(captions)
 
     def forward(self, word_ids_BL: Tensor, lengths_B: Tensor) -> Tensor:
         """Embed padded captions: (B, L) ids and (B,) lengths to (B, D), each row of norm 1."""
@@ -113,7 +114,7 @@ class WordTower(TextTower):
 
     def unknown_words(self, captions: Sequence[str]) -> Counter[str]:
         """Count the words outside the vocabulary."""
-        return self.vocabulary.unknown_words(captions)
+        return self.embedding.unknown_words(captions)
 
 
 class TransformerTower(TextTower):
@@ -186,7 +187,7 @@ class TransformerTower(TextTower):
 
     def prepare(self, captions: Sequence[str], *, batch_size: int = 64) -> Ragged:
         """Token ids of each caption, or its sentence embedding when the network is frozen."""
-        texts = _normalised(captions)
+        texts = normalised(captions)
         if not self.frozen:
             return self.encoder.tokenise(texts)
         return Ragged(self.encoder.pooled(texts, batch_size=batch_size).clone(), torch.arange(len(texts) + 1))
@@ -197,22 +198,28 @@ class TransformerTower(TextTower):
 
     def count_cut(self, captions: Sequence[str]) -> int:
         """How many captions have more tokens than `max_tokens`."""
-        return self.encoder.count_cut(_normalised(captions))
+        return self.encoder.count_cut(normalised(captions))
 
     def unknown_words(self, captions: Sequence[str]) -> Counter[str]:
         """Count the words that the tokenizer replaces by its unknown token."""
-        tokenizer = self.encoder.tokenizer
-        counts = Counter(word for caption in captions for word in words_of(caption))
-        if tokenizer.unk_token_id is None or not counts:
-            return Counter()
-        ids_of_words = tokenizer(list(counts), add_special_tokens=False)["input_ids"]
-        unknown = [word for word, ids in zip(counts, ids_of_words, strict=True) if tokenizer.unk_token_id in ids]
-        return Counter({word: counts[word] for word in unknown})
+        return self.encoder.unknown_words(Counter(word for caption in captions for word in words_of(caption)))
 
 
-def _normalised(captions: Sequence[str]) -> list[str]:
-    texts = [normalise_caption(caption) for caption in captions]
-    for caption, text in zip(captions, texts, strict=True):
-        if not text:
-            raise UsageError(f"the caption {caption!r} has no words: leave it out or write one")
-    return texts
+def restore_text_tower(arguments: dict[str, Any], folder: Path) -> TextTower:
+    """Make a tower from its `arguments`, with weights still to be loaded.
+
+    Args:
+        arguments: as saved.
+        folder: of the saved model.
+
+    Raises:
+        IntegrityError: it is of a kind that this version does not know, or its files cannot be read.
+    """
+    remaining = dict(arguments)
+    match remaining.pop("name"):
+        case "words":
+            return WordTower(**remaining)
+        case "transformer":
+            return TransformerTower.restore(folder / TEXT_FOLDER, **remaining)
+        case unknown:
+            raise IntegrityError(f"{folder} has a text tower of unknown kind {unknown!r}: update atrkit")

@@ -5,7 +5,7 @@ are unions chosen by `name:`. Rules between sections are checked here too, so th
 mistake.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -38,6 +38,16 @@ class DataSettings(Part):
     val: Name | None = Field(None, description="split that chooses the epoch; null: chosen when run, and said")
     test: Name | None = Field(None, description="split to evaluate; null: chosen when run, and said")
     caption_choice: Literal["random", "all"] = Field("random", description="captions per clip and epoch: one, or all")
+    captions_augmented: Name | None = Field(
+        None, description="CSV file of paraphrases of training captions, which are learned from like captions"
+    )
+
+
+class RerankSettings(Part):
+    """A first stage: only its best candidates are scored by this model."""
+
+    run: Name = Field(description="folder or name of the finished run that chooses the candidates")
+    k: Count = Field(100, description="candidates per caption, and per clip")
 
 
 class RetrievalSettings(Part):
@@ -50,6 +60,7 @@ class RetrievalSettings(Part):
     calibration_clips: Count = Field(
         500, description="training clips that minmax-calib and pmi compare with; fewer where there are fewer"
     )
+    rerank: RerankSettings | None = Field(None, description="score only what another run shortlists; null: every pair")
 
 
 class DecodingSettings(Part):
@@ -69,6 +80,16 @@ class DecodingSettings(Part):
         return self
 
 
+class AuxiliaryCaptionsSettings(Part):
+    """Paper 001, section 3.2: what a captioner writes of the clips, used in up to three ways."""
+
+    captions_from: Name = Field(description="folder or name of a finished captioner run")
+    augmentation: bool = Field(True, description="each epoch also shows every clip with its generated caption")
+    interaction: bool = Field(True, description="frames attend to the generated caption before they are compared")
+    matching: bool = Field(True, description="the captions' own similarity with the text is learned and added")
+    num_heads: Count = Field(8, description="attention heads of the interaction; divides the model's dim")
+
+
 class Recipe(Part):
     """One YAML file of settings; see `recipes/` for those that come with atrkit.
 
@@ -84,14 +105,32 @@ class Recipe(Part):
     target: Target | None = Field(None, description="the published row that this recipe is to reproduce")
     seeds: tuple[Seed, ...] = Field((1,), description="one run each")
     data: DataSettings = Field(DataSettings(), description="splits are by name")
-    encoder: EncoderSettings = Field(description="the frozen audio encoder")
+    encoder: EncoderSettings | None = Field(None, description="the audio encoder")
+    encoders: tuple[EncoderSettings, ...] | None = Field(
+        None, description="several audio encoders, for models of experts, instead of `encoder`; names or sections"
+    )
     model: ModelSettings = Field(description="what is learned on top of it")
+    auxiliary_captions: AuxiliaryCaptionsSettings | None = Field(
+        None, description="captions that a trained captioner writes for every clip, and what they are used for"
+    )
     loss: LossSettings | None = Field(None, description="what is minimised")
     optimizer: OptimizerSettings | None = Field(None, description="how it is minimised")
     training: TrainingSettings | None = Field(None, description="for how long, and which epoch is kept")
     augment: AugmentSettings | None = Field(None, description="how a captioner's training data are varied")
     decoding: DecodingSettings | None = Field(None, description="how a captioner writes captions; null: the defaults")
     retrieval: RetrievalSettings = Field(RetrievalSettings(), description="how scores are made")
+
+    @property
+    def all_encoders(self) -> tuple[EncoderSettings, ...]:
+        """The one encoder, or the several."""
+        return self.encoders or (() if self.encoder is None else (self.encoder,))
+
+    @field_validator("encoders", mode="before")
+    @classmethod
+    def _names_are_sections(cls, encoders: Any) -> Any:
+        if not isinstance(encoders, list):
+            return encoders
+        return [{"name": each} if isinstance(each, str) else each for each in encoders]
 
     @field_validator("seeds")
     @classmethod

@@ -1,6 +1,6 @@
 """Which sections of a recipe belong to which model: rules between sections, said in words."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from atrkit.recipe.yaml_reader import shown
@@ -8,6 +8,8 @@ from atrkit.recipe.yaml_reader import shown
 Misfit = tuple[tuple[str, ...], str]
 
 CAPTIONERS = ("transformer_captioner", "gru_captioner")
+EXPERTS = ("moee", "collaborative_experts")
+RETRIEVERS = ("dual_encoder", *EXPERTS, "hci", "co_attention")
 CONTRASTIVE_LOSSES = ("nt_xent", "max_margin")
 
 _TRAINED_SECTIONS = {
@@ -33,14 +35,45 @@ def misfits_of_sections(recipe: Mapping[str, Any]) -> list[Misfit]:
         [(('training',), 'a ridge is solved in closed form and has no training: remove this section')]
     """
     model_name = _at(recipe, "model", "name")
+    general = [*_encoders(recipe, str(model_name)), *_auxiliary(recipe, str(model_name))]
     if model_name == "ridge":
-        return [*_sections_of_a_ridge(recipe), *_captioners_only(recipe)]
-    if model_name == "dual_encoder":
-        return [*_missing(recipe, "dual_encoder", _TRAINED_SECTIONS), *_dual_encoder(recipe), *_captioners_only(recipe)]
+        return [*general, *_sections_of_a_ridge(recipe), *_captioners_only(recipe)]
+    if model_name in RETRIEVERS:
+        missing = _missing(recipe, str(model_name), _TRAINED_SECTIONS)
+        return [*general, *missing, *_retriever(recipe, str(model_name)), *_captioners_only(recipe)]
     if model_name in CAPTIONERS:
         sections = {**_TRAINED_SECTIONS, "loss": _CAPTIONER_LOSS}
-        return [*_missing(recipe, str(model_name), sections), *_captioner(recipe)]
+        return [*general, *_missing(recipe, str(model_name), sections), *_captioner(recipe)]
     return []
+
+
+def _encoders(recipe: Mapping[str, Any], model_name: str) -> Iterator[Misfit]:
+    one, several = recipe.get("encoder"), recipe.get("encoders")
+    if one is None and several is None:
+        yield ("encoder",), "a recipe needs an audio encoder, for example `encoder: {name: cnn14}`"
+    if one is not None and several is not None:
+        yield ("encoders",), "encoder and encoders exclude each other: remove one"
+    if isinstance(several, Sequence) and not several:
+        yield ("encoders",), "needs one encoder or more: [vggish, vggsound_resnet18]"
+    if several is not None and model_name not in EXPERTS:
+        yield ("encoders",), f"only {' and '.join(EXPERTS)} take several encoders: name one as `encoder`"
+    if isinstance(several, Sequence) and len(set(names := [_name(each) for each in several])) < len(names):
+        yield ("encoders",), "the same encoder twice"
+
+
+def _name(encoder: Any) -> Any:
+    return encoder.get("name") if isinstance(encoder, Mapping) else encoder
+
+
+def _auxiliary(recipe: Mapping[str, Any], model_name: str) -> Iterator[Misfit]:
+    auxiliary = recipe.get("auxiliary_captions")
+    if not isinstance(auxiliary, Mapping):
+        return
+    if model_name in CAPTIONERS or model_name == "ridge":
+        yield ("auxiliary_captions",), "is of retrieval models that are trained by steps: remove this section"
+    for use in ("interaction", "matching"):
+        if model_name != "hci" and auxiliary.get(use, True):
+            yield ("auxiliary_captions", use), f"only model hci can do this: {use}: false"
 
 
 def _sections_of_a_ridge(recipe: Mapping[str, Any]) -> Iterator[Misfit]:
@@ -55,11 +88,12 @@ def _missing(recipe: Mapping[str, Any], model_name: str, examples: Mapping[str, 
             yield (section,), f"model {model_name} needs this section, for example `{example}`"
 
 
-def _dual_encoder(recipe: Mapping[str, Any]) -> Iterator[Misfit]:
+def _retriever(recipe: Mapping[str, Any], model_name: str) -> Iterator[Misfit]:
+    model = f"a {model_name.replace('_', ' ')}"
     if _at(recipe, "loss", "name") == "cross_entropy":
-        yield ("loss", "name"), f"a dual encoder has no words to predict: choose {' or '.join(CONTRASTIVE_LOSSES)}"
+        yield ("loss", "name"), f"{model} has no words to predict: choose {' or '.join(CONTRASTIVE_LOSSES)}"
     if _at(recipe, "training", "keep_best") == "fense":
-        yield ("training", "keep_best"), "a dual encoder writes no captions: choose another figure, or last"
+        yield ("training", "keep_best"), f"{model} writes no captions: choose another figure, or last"
     if (_at(recipe, "training", "bucket_batches") or 1) != 1:
         yield ("training", "bucket_batches"), "is of captioners: who shares a batch is what a contrastive loss is about"
 

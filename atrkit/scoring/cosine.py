@@ -1,6 +1,6 @@
 """Cosine similarity of every clip with every caption."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -80,3 +80,25 @@ def count_zero_embeddings(emb_ND: npt.ArrayLike) -> int:
     1
     """
     return int(np.count_nonzero(~np.asarray(emb_ND).any(axis=1)))
+
+
+def cosines_of_pairs(
+    audio_emb_AD: npt.ArrayLike, embed_captions: Callable[[list[str]], npt.ArrayLike]
+) -> Callable[[npt.NDArray[np.int64], Sequence[str]], Float32Array]:
+    """Cosines of listed pairs: a function of positions of clips (N,) and N captions, each embedded once.
+
+    Args:
+        audio_emb_AD: embeddings that the positions refer to.
+        embed_captions: from distinct captions to their embeddings.
+    """
+    direction_AD = directions(audio_emb_AD)
+
+    def score(clip_index_N: npt.NDArray[np.int64], captions: Sequence[str]) -> Float32Array:
+        distinct = sorted(set(captions))
+        direction_UD = directions(embed_captions(distinct))
+        row_of_caption = {caption: row for row, caption in enumerate(distinct)}
+        rows_N = [row_of_caption[caption] for caption in captions]
+        cosine_N: Float64Array = np.einsum("nd,nd->n", direction_AD[clip_index_N], direction_UD[rows_N])
+        return cosine_N.astype(np.float32)
+
+    return score

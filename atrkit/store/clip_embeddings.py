@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from atrkit.errors import DivergedError, MissingPrerequisiteError
+from atrkit.errors import DivergedError, MissingPrerequisiteError, UsageError
 from atrkit.files import as_resource_error
 
 Float32Array = npt.NDArray[np.float32]
@@ -34,6 +34,8 @@ class Embeddings:
         notes: facts that do not change the numbers, such as where the checkpoint lay.
         largest_cosine_loss: the largest 1 - cosine between a frame and what is kept of it, over all frames that are
             not zero; 0.0 in float32, None where it was never measured.
+        more: what further encoders made of the same clips, in the same order; never stored in one file with these.
+        auxiliary_captions: one generated caption of each clip, for models that read them; None without.
     """
 
     clip_ids: tuple[str, ...]
@@ -47,6 +49,20 @@ class Embeddings:
     problems: tuple[dict[str, Any], ...] = ()
     notes: dict[str, Any] = field(default_factory=dict)
     largest_cosine_loss: float | None = None
+    more: tuple["Embeddings", ...] = ()
+    auxiliary_captions: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse companions that are not of the same clips."""
+        if any(other.clip_ids != self.clip_ids for other in self.more):
+            raise UsageError("embeddings of further encoders are of other clips, or in another order")
+        if self.auxiliary_captions is not None and len(self.auxiliary_captions) != len(self.clip_ids):
+            raise UsageError(f"{len(self.auxiliary_captions)} generated captions of {len(self.clip_ids)} clips")
+
+    @property
+    def all_encoders(self) -> tuple["Embeddings", ...]:
+        """These, and those of further encoders."""
+        return (self, *self.more)
 
     def frames_of(self, index: int) -> npt.NDArray[np.floating]:
         """Frames of the clip at `index`, (T, F)."""
@@ -75,6 +91,7 @@ class Embeddings:
             frames_NF = np.concatenate([self.frames_NF[:0], *(self.frames_of(a) for a in index_A)])
         else:
             frames_NF = self._frames_in_a_file(index_A, scratch_folder)
+        captions = self.auxiliary_captions
         return dataclasses.replace(
             self,
             clip_ids=tuple(clip_ids),
@@ -83,6 +100,8 @@ class Embeddings:
             offsets=offsets_of(np.diff(self.offsets)[index_A]),
             clip_emb_AD=self.clip_emb_AD[rows],
             tag_probs_AK=None if self.tag_probs_AK is None else self.tag_probs_AK[rows],
+            more=tuple(other.select(clip_ids, scratch_folder=scratch_folder) for other in self.more),
+            auxiliary_captions=captions and tuple(captions[a] for a in index_A),
         )
 
     def _indices_of(self, clip_ids: Sequence[str]) -> npt.NDArray[np.int64]:

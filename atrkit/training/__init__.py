@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from atrkit.training.captioner import train_captioner
     from atrkit.training.data import TrainingData
-    from atrkit.training.dual_encoder import train_dual_encoder
     from atrkit.training.optimisation import OptimizerSettings
+    from atrkit.training.retriever import train_retriever
     from atrkit.training.settings import TrainingResult
 
-__all__ = ["OptimizerSettings", "TrainingData", "TrainingResult", "train_captioner", "train_dual_encoder"]
+__all__ = ["OptimizerSettings", "TrainingData", "TrainingResult", "train_captioner", "train_retriever"]
 
 _MODULE_OF_NAME = {
     "OptimizerSettings": "optimisation",
     "TrainingData": "data",
     "TrainingResult": "settings",
     "train_captioner": "captioner",
-    "train_dual_encoder": "dual_encoder",
+    "train_retriever": "retriever",
 }
 
 

@@ -31,6 +31,8 @@ class TrainingData:
         frames: (T, F) frame embeddings of each clip; float16 or float32.
         clip_ids: unique.
         captions: of each clip, at least one; normalised where they are read.
+        more_frames: of further encoders, of the same clips in the same order.
+        auxiliary_captions: one generated caption of each clip, for models that read them; or None.
 
     Raises:
         UsageError: counts that disagree, a clip id that occurs twice, a clip without frames or captions.
@@ -40,6 +42,8 @@ class TrainingData:
     frames: Ragged
     clip_ids: tuple[str, ...]
     captions: tuple[tuple[str, ...], ...]
+    more_frames: tuple[Ragged, ...] = ()
+    auxiliary_captions: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.frames) == len(self.clip_ids) == len(self.captions):
@@ -49,20 +53,33 @@ class TrainingData:
             )
         if len(set(self.clip_ids)) != len(self.clip_ids):
             raise UsageError("clip ids must be unique, and one occurs more than once")
+        if self.auxiliary_captions is not None and len(self.auxiliary_captions) != len(self.clip_ids):
+            raise UsageError(f"{len(self.auxiliary_captions)} auxiliary captions of {len(self.clip_ids)} clips")
         silent = [clip_id for clip_id, texts in zip(self.clip_ids, self.captions, strict=True) if not texts]
         if silent:
             raise UsageError(f"{named(silent)} without a caption: leave clips without captions out of training")
-        if empty := self._ids((self.frames.lengths_A == 0).nonzero()[:, 0]):
+        for frames in self.all_frames:
+            self._refuse_bad_frames(frames)
+
+    def _refuse_bad_frames(self, frames: Ragged) -> None:
+        if len(frames) != len(self.clip_ids):
+            raise UsageError(f"frames of {len(frames)} clips, and {len(self.clip_ids)} clips: the two must agree")
+        if empty := self._ids((frames.lengths_A == 0).nonzero()[:, 0]):
             raise UsageError(f"{named(empty)} without a frame: extract the embeddings again")
-        is_finite_N = torch.cat([chunk_NF.isfinite().all(dim=1) for chunk_NF in self._chunks()])
+        is_finite_N = torch.cat([chunk_NF.isfinite().all(dim=1) for chunk_NF in _chunks(frames)])
         bad_rows = (~is_finite_N).nonzero()[:, 0]
         if len(bad_rows):
-            index = torch.searchsorted(self.frames.offsets, bad_rows, right=True).unique() - 1
+            index = torch.searchsorted(frames.offsets, bad_rows, right=True).unique() - 1
             raise DivergedError(f"NaN or infinity in the frames of {named(self._ids(index))}: extract them again")
 
     def __len__(self) -> int:
         """Number of clips."""
         return len(self.clip_ids)
+
+    @property
+    def all_frames(self) -> tuple[Ragged, ...]:
+        """Of every encoder, the first one first."""
+        return (self.frames, *self.more_frames)
 
     @cached_property
     def all_captions(self) -> list[str]:
@@ -96,16 +113,20 @@ class TrainingData:
         Equal frames count as the same whether they are kept in float16 or float32.
         """
         digest = sha256(repr((self.clip_ids, self.captions)).encode())
-        digest.update(self.frames.offsets.cpu().numpy().data)
-        for chunk_NF in self._chunks():
-            digest.update(chunk_NF.cpu().float().contiguous().numpy().data)
+        if self.auxiliary_captions is not None:
+            digest.update(repr(self.auxiliary_captions).encode())
+        for frames in self.all_frames:
+            digest.update(frames.offsets.cpu().numpy().data)
+            for chunk_NF in _chunks(frames):
+                digest.update(chunk_NF.cpu().float().contiguous().numpy().data)
         return digest.hexdigest()
-
-    def _chunks(self) -> tuple[Tensor, ...]:
-        return tuple(self.frames.values.split(_CHUNK_FRAMES))
 
     def _ids(self, index: Tensor) -> list[str]:
         return [self.clip_ids[a] for a in index.tolist()]
+
+
+def _chunks(frames: Ragged) -> tuple[Tensor, ...]:
+    return tuple(frames.values.split(_CHUNK_FRAMES))
 
 
 def named(clip_ids: Sequence[str], at_most: int = 5) -> str:

@@ -1,4 +1,7 @@
-"""From a recipe's settings to objects: one `match` per kind, nothing looked up by string."""
+"""From a recipe's settings to objects: one `match` per kind, nothing looked up by string.
+
+Retrieval models that are trained by steps have a module of their own, `build_retriever`.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, assert_never
@@ -6,17 +9,9 @@ from typing import TYPE_CHECKING, Any, assert_never
 from atrkit.recipe.encoders import ConvNextSettings, EncoderSettings
 from atrkit.recipe.models import (
     CaptionerSettings,
-    DualEncoderSettings,
     GruCaptionerSettings,
-    LstmPoolingSettings,
-    MaxPoolingSettings,
-    MeanPoolingSettings,
-    PoolingSettings,
     RidgeSettings,
-    TextTowerSettings,
     TransformerCaptionerSettings,
-    TransformersSettings,
-    WordEmbeddingsSettings,
 )
 from atrkit.recipe.optimisation import ContrastiveLossSettings, MaxMarginSettings, NtXentSettings, OptimizerSettings
 
@@ -25,9 +20,7 @@ if TYPE_CHECKING:
 
     from atrkit.models.caption_decoder import CaptionDecoder
     from atrkit.models.captioner import Captioner
-    from atrkit.models.dual_encoder import DualEncoder
     from atrkit.models.text_embedding import TextEmbedding
-    from atrkit.models.text_towers import TextTower
     from atrkit.training.optimisation import OptimizerSettings as LoopOptimizerSettings
 
 
@@ -38,72 +31,6 @@ def encoder_arguments(settings: EncoderSettings) -> tuple[str | None, dict[str, 
     if isinstance(settings, ConvNextSettings) and checkpoint is not None:
         del stated["variant"]  # a file says itself which weights it holds
     return checkpoint, stated
-
-
-def build_dual_encoder(
-    settings: DualEncoderSettings, *, frame_dim: int, captions: Sequence[str], seed: int
-) -> "DualEncoder":
-    """A dual encoder with weights drawn from `seed`.
-
-    Args:
-        settings: of the recipe.
-        frame_dim: width of the frozen frames.
-        captions: training captions, from which a vocabulary is made.
-        seed: of the initial weights.
-    """
-    from atrkit.models.audio_tower import AudioTower
-    from atrkit.models.dual_encoder import DualEncoder, seeded_initialisation
-
-    with seeded_initialisation(seed):
-        audio = AudioTower(
-            frame_dim,
-            settings.out_dim,
-            hidden_dims=settings.audio.hidden_dims,
-            dropout=settings.audio.dropout,
-            **pooling_arguments(settings.audio.pooling),
-            gating=settings.gating,
-        )
-        return DualEncoder(audio, _build_text_tower(settings.text, settings, captions))
-
-
-def _build_text_tower(text: TextTowerSettings, settings: DualEncoderSettings, captions: Sequence[str]) -> "TextTower":
-    from atrkit.models.text_towers import TransformerTower, WordTower
-    from atrkit.text.vocabulary import Vocabulary
-
-    match text:
-        case WordEmbeddingsSettings():
-            return WordTower(
-                Vocabulary.from_captions(captions).words,
-                settings.out_dim,
-                word_dim=text.dim,
-                dropout=text.dropout,
-                **pooling_arguments(text.pooling),
-                gating=settings.gating,
-            )
-        case TransformersSettings():
-            return TransformerTower.open(
-                text.model,
-                pooling=text.pooling,
-                max_tokens=text.max_tokens,
-                out_dim=settings.out_dim,
-                frozen=not text.tune,
-                gating=settings.gating,
-            )
-        case _:
-            assert_never(text)
-
-
-def pooling_arguments(pooling: PoolingSettings) -> dict[str, Any]:
-    """Pooling as the towers take it."""
-    match pooling:
-        case MeanPoolingSettings():
-            return {"pooling": "mean"}
-        case MaxPoolingSettings():
-            return {"pooling": "max"}
-        case LstmPoolingSettings():
-            return {"pooling": f"lstm_{pooling.output}", "pooling_dim": pooling.hidden_dim}
-        case _:
-            assert_never(pooling)
 
 
 def build_captioner(settings: CaptionerSettings, *, frame_dim: int, captions: Sequence[str], seed: int) -> "Captioner":

@@ -156,7 +156,7 @@ def _encoder_as_trained(
     needed = trained.inputs["embeddings"]
     used: str | None = trained.finished["checkpoint"]
     if checkpoint is None:
-        checkpoint, _ = encoder_arguments(trained.recipe.encoder)
+        checkpoint, _ = encoder_arguments(trained.recipe.all_encoders[0])
     if checkpoint is None and used is not None and Path(used).exists():
         checkpoint = used
     settings = extraction_settings(needed["encoder"], needed["settings"])

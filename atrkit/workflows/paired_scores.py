@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from atrkit.errors import UsageError
-from atrkit.recipe.models import DualEncoderSettings, GruCaptionerSettings, RidgeSettings, TransformerCaptionerSettings
+from atrkit.recipe.models import GruCaptionerSettings, RidgeSettings, TransformerCaptionerSettings
+from atrkit.recipe.retrievers import CoAttentionSettings, DualEncoderSettings, ExpertsSettings, HciSettings
 from atrkit.recipe.schema import Recipe
-from atrkit.scoring.cosine import directions
+from atrkit.scoring.cosine import cosines_of_pairs
 from atrkit.workflows.captioned import CaptionedClips
 from atrkit.workflows.score_models import Precision, is_captioner, scoring_device
 
@@ -44,14 +45,14 @@ def paired_scores(
 
             ridge = RidgeRetriever.from_pretrained(folder)
             audio_emb_AD = ridge.embed_clips(embeddings.clip_emb_AD, embeddings.tag_probs_AK)
-            return _cosines(audio_emb_AD, ridge.embed_captions)
-        case DualEncoderSettings():
-            from atrkit.models import Ragged
-            from atrkit.models.dual_encoder import DualEncoder
+            return cosines_of_pairs(audio_emb_AD, ridge.embed_captions)
+        case DualEncoderSettings() | ExpertsSettings() | HciSettings() | CoAttentionSettings():
+            from atrkit.models.opening import open_retriever
+            from atrkit.scoring.retrieval import pair_scorer
+            from atrkit.workflows.clip_inputs import clip_inputs_of
 
-            model = DualEncoder.from_pretrained(folder)
-            frames = Ragged.from_rows(embeddings.frames_NF, embeddings.offsets)
-            return _cosines(model.embed_clips(frames, ids=embeddings.clip_ids), model.embed_captions)
+            model = open_retriever(folder)
+            return pair_scorer(model, clip_inputs_of(model, embeddings), clip_ids=embeddings.clip_ids)
         case TransformerCaptionerSettings() | GruCaptionerSettings():
             from atrkit.models import Captioner, Ragged
             from atrkit.scoring.cross_entropy import paired_cross_entropy
@@ -63,17 +64,3 @@ def paired_scores(
             )
         case _:
             assert_never(recipe.model)
-
-
-def _cosines(audio_emb_AD: npt.ArrayLike, embed_captions: Callable[[list[str]], npt.ArrayLike]) -> PairedScores:
-    direction_AD = directions(audio_emb_AD)
-
-    def score(clip_index_N: npt.NDArray[np.int64], captions: Sequence[str]) -> npt.NDArray[np.float32]:
-        distinct = sorted(set(captions))
-        direction_UD = directions(embed_captions(distinct))
-        row_of_caption = {caption: row for row, caption in enumerate(distinct)}
-        rows_N = [row_of_caption[caption] for caption in captions]
-        cosine_N: npt.NDArray[np.float64] = np.einsum("nd,nd->n", direction_AD[clip_index_N], direction_UD[rows_N])
-        return cosine_N.astype(np.float32)
-
-    return score

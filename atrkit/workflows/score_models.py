@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from atrkit.recipe.models import (
     CaptionerPart,
-    DualEncoderSettings,
     GruCaptionerSettings,
     RidgeSettings,
     TransformerCaptionerSettings,
 )
+from atrkit.recipe.retrievers import CoAttentionSettings, DualEncoderSettings, ExpertsSettings, HciSettings
 from atrkit.recipe.schema import Recipe
 from atrkit.scoring.cosine import cosine_scores
 from atrkit.store.embeddings import Embeddings
@@ -58,18 +58,20 @@ def open_scorer(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreCli
             ridge = RidgeRetriever.from_pretrained(folder)
             ridge_captions_CD = ridge.embed_captions(clips.all_captions)
             return lambda some: cosine_scores(ridge.embed_clips(some.clip_emb_AD, some.tag_probs_AK), ridge_captions_CD)
-        case DualEncoderSettings():
-            from atrkit.models import Ragged
-            from atrkit.models.dual_encoder import DualEncoder
+        case DualEncoderSettings() | ExpertsSettings() | HciSettings() | CoAttentionSettings():
+            from atrkit.models.opening import open_retriever
+            from atrkit.scoring.retrieval import score_all_pairs
+            from atrkit.workflows.clip_inputs import clip_inputs_of
 
-            model = DualEncoder.from_pretrained(folder)
-            captions_CD = model.embed_captions(clips.all_captions, ids=clips.caption_ids)
-
-            def score(some: Embeddings) -> Float32Array:
-                frames = Ragged.from_rows(some.frames_NF, some.offsets)
-                return cosine_scores(model.embed_clips(frames, ids=some.clip_ids), captions_CD)
-
-            return score
+            model = open_retriever(folder).to(scoring_device())
+            captions = model.prepare_captions(clips.all_captions)
+            return lambda some: score_all_pairs(
+                model,
+                clip_inputs_of(model, some),
+                captions,
+                clip_ids=some.clip_ids,
+                caption_ids=clips.caption_ids,
+            )
         case TransformerCaptionerSettings() | GruCaptionerSettings():
             from atrkit.models import Ragged
 

@@ -15,19 +15,19 @@ from atrkit.models.folder import read_model_folder
 from atrkit.recipe.find import find_recipe, shipped_recipe_folder
 from atrkit.recipe.load import load_recipe
 from atrkit.recipe.models import (
-    DualEncoderSettings,
     GruCaptionerSettings,
     RidgeSettings,
     TransformerCaptionerSettings,
 )
 from atrkit.recipe.overrides import parse_overrides
+from atrkit.recipe.retrievers import CoAttentionSettings, DualEncoderSettings, ExpertsSettings, HciSettings
 from atrkit.recipe.schema import Recipe
 from atrkit.store.embeddings import Embeddings
-from atrkit.workflows.build import build_ridge_text, encoder_arguments
+from atrkit.workflows.build import build_ridge_text
 from atrkit.workflows.captioned import CaptionedClips, captioned_clips
-from atrkit.workflows.embeddings import embeddings_for
 from atrkit.workflows.initialise import DEFAULT_RECIPE, write_starter_recipe
 from atrkit.workflows.keep_best import choose_keep_best
+from atrkit.workflows.recipe_embeddings import checkpoints_of, embeddings_of_recipe
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 from atrkit.workflows.splits import Splits, choose_splits
@@ -88,15 +88,7 @@ def train(session: Session, options: TrainOptions) -> list[TrainOutcome]:
         session.say(f"dataset: {dataset.name} (the one made last)")
     splits = _splits_of(recipe, dataset)
     session.say(f"splits: {splits}")
-    checkpoint, settings = encoder_arguments(recipe.encoder)
-    embeddings = embeddings_for(
-        session,
-        dataset,
-        recipe.encoder.name,
-        checkpoint=checkpoint,
-        settings=settings,
-        may_extract=options.may_extract,
-    )
+    embeddings = embeddings_of_recipe(session, dataset, recipe, may_extract=options.may_extract)
     seeds = recipe.seeds if options.seed is None else (options.seed,)
     return [_train_seed(session, options, recipe, name, seed, dataset, splits, embeddings) for seed in seeds]
 
@@ -198,11 +190,11 @@ def _train_seed(
         match recipe.model:
             case RidgeSettings():
                 facts = _fit_ridge(session, run, recipe.model, clips)
-            case DualEncoderSettings():
-                from atrkit.workflows.train_dual_encoder import train_dual_encoder_run
+            case DualEncoderSettings() | ExpertsSettings() | HciSettings() | CoAttentionSettings():
+                from atrkit.workflows.train_retriever import train_retriever_run
 
                 val = captioned_clips(session, dataset, splits.val, embeddings) if splits.val else None
-                facts = train_dual_encoder_run(session, run, recipe, clips, val, seed, run_name)
+                facts = train_retriever_run(session, run, recipe, clips, val, seed, run_name)
             case TransformerCaptionerSettings() | GruCaptionerSettings():
                 from atrkit.workflows.train_captioner import train_captioner_run
 
@@ -219,6 +211,7 @@ def _train_seed(
             "train_clips": len(clips.clips),
             "train_captions": sum(len(clip.captions) for clip in clips.clips),
             "checkpoint": embeddings.notes.get("checkpoint"),
+            "checkpoints": checkpoints_of(embeddings),
             **facts,
         }
         run.finish(record)

@@ -10,9 +10,8 @@ from atrkit.errors import UsageError
 from atrkit.recipe.schema import Recipe
 from atrkit.recipe.starter import TEST_SPLIT_NAMES
 from atrkit.store.embeddings import Embeddings
-from atrkit.workflows.build import encoder_arguments
 from atrkit.workflows.captioned import CaptionedClips, captioned_clips
-from atrkit.workflows.embeddings import embeddings_for
+from atrkit.workflows.recipe_embeddings import embeddings_of_recipe
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 
@@ -109,20 +108,14 @@ def embeddings_as_trained(
         MissingPrerequisiteError: they are missing and may not be made.
         IntegrityError: those there were made with other settings or of other audio.
     """
-    needed = trained.inputs["embeddings"]
-    encoder = trained.recipe.encoder
-    checkpoint, settings = encoder_arguments(encoder)
-    used: str | None = trained.finished["checkpoint"]
-    if checkpoint is None and used is not None and Path(used).exists():  # clap's is a folder
-        checkpoint = used
-    return embeddings_for(
+    # a run of an earlier version names one checkpoint: that of its one encoder
+    first = {trained.recipe.all_encoders[0].name: trained.finished["checkpoint"]}
+    return embeddings_of_recipe(
         session,
         dataset,
-        encoder.name,
-        checkpoint=checkpoint,
-        settings=settings,
-        frame_dtype=needed["frame_dtype"],
-        same_as=needed,
+        trained.recipe,
+        same_as=trained.inputs["embeddings"],
+        checkpoints=trained.finished.get("checkpoints", first),
         may_extract=may_extract,
     )
 

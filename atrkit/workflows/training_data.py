@@ -10,12 +10,14 @@ from atrkit.workflows.memory import available_memory_bytes, fits_in_memory
 from atrkit.workflows.session import Session
 
 if TYPE_CHECKING:
+    from atrkit.store.embeddings import Embeddings
     from atrkit.workflows.captioned import CaptionedClips
 
 
 def choose_memory(session: Session, *splits: "CaptionedClips") -> bool:
     """Whether frames that lie mapped on the disk are copied into memory; says when they are not."""
-    mapped = [split.embeddings.frames_NF for split in splits if isinstance(split.embeddings.frames_NF, np.memmap)]
+    stores = [store for split in splits for store in split.embeddings.all_encoders]
+    mapped = [store.frames_NF for store in stores if isinstance(store.frames_NF, np.memmap)]
     size_bytes = sum(frames_NF.nbytes for frames_NF in mapped)
     fits = fits_in_memory(size_bytes)
     if not fits:
@@ -35,7 +37,10 @@ def training_data(clips: "CaptionedClips", *, in_memory: bool = True) -> Trainin
             those in memory that it has room for.
     """
     embeddings = clips.embeddings
-    frames_NF = embeddings.frames_NF
-    if in_memory and isinstance(frames_NF, np.memmap):
-        frames_NF = np.array(frames_NF)
-    return TrainingData(Ragged.from_rows(frames_NF, embeddings.offsets), embeddings.clip_ids, clips.captions)
+    frames, *more = [_frames(store, in_memory=in_memory) for store in embeddings.all_encoders]
+    return TrainingData(frames, embeddings.clip_ids, clips.captions, tuple(more), embeddings.auxiliary_captions)
+
+
+def _frames(store: "Embeddings", *, in_memory: bool) -> Ragged:
+    is_copied = in_memory and isinstance(store.frames_NF, np.memmap)
+    return Ragged.from_rows(np.array(store.frames_NF) if is_copied else store.frames_NF, store.offsets)

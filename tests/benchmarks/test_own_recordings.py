@@ -27,7 +27,7 @@ from atrkit.score_matrix import ScoreMatrix
 from atrkit.store.embeddings import Embeddings, load_embeddings
 from atrkit.text.normalise import normalise_caption
 from atrkit.text.vocabulary import Vocabulary
-from atrkit.training import OptimizerSettings, TrainingData, train_dual_encoder
+from atrkit.training import OptimizerSettings, TrainingData, train_retriever
 
 NAME = "own_recordings"
 SPLITS, TRAIN_CLIPS = 5, 60
@@ -147,7 +147,7 @@ def nt_xent(make_text: Callable[[Collection], TextTower], folder: Path, *, epoch
                 frames(train).values.shape[1], text.out_dim, hidden_dims=(), pooling="mean", gating=False
             )
             model = DualEncoder(audio, text)
-        train_dual_encoder(
+        train_retriever(
             model,
             NtXent(0.07),
             TrainingData(frames(train), train.clip_ids, train.captions),

@@ -32,7 +32,7 @@ from atrkit.recipe.models import (
 from atrkit.recipe.optimisation import AugmentSettings, CrossEntropySettings
 from atrkit.recipe.schema import Recipe
 from atrkit.scoring import caption_cross_entropy
-from atrkit.training import TrainingData, train_captioner, train_dual_encoder
+from atrkit.training import TrainingData, train_captioner, train_retriever
 from atrkit.workflows import build
 from atrkit.workflows.caption import decoding_arguments
 
@@ -326,7 +326,7 @@ def train_one_epoch(recipe: Recipe, settings: DualEncoderSettings, data: Trainin
     assert not isinstance(recipe.loss, CrossEntropySettings) and recipe.training.keep_best != "fense"
     model = build.build_dual_encoder(settings, frame_dim=FRAME_DIM, captions=data.all_captions, seed=1)
     before = {name: value.clone() for name, value in model.named_parameters() if value.requires_grad}
-    result = train_dual_encoder(
+    result = train_retriever(
         model,
         build.build_loss(recipe.loss),
         data,

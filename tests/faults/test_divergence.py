@@ -11,7 +11,7 @@ from atrkit.encoders.logmel import LogmelEncoder
 from atrkit.losses import NtXent
 from atrkit.models.dual_encoder import DualEncoder
 from atrkit.store import embeddings as store
-from atrkit.training.dual_encoder import DualEncoderTask
+from atrkit.training.retriever import RetrieverTask
 from atrkit.workflows import embeddings as embeddings_workflow
 from atrkit.workflows import score_models
 
@@ -107,7 +107,7 @@ def test_a_learning_rate_that_explodes_is_stopped(tiny):
 
 
 def test_a_validation_metric_of_nan_keeps_the_last_checkpoint(tiny, finished, monkeypatch, run_bytes):
-    honest = DualEncoderTask.validate
+    honest = RetrieverTask.validate
     entries = []
 
     def validate(self):
@@ -115,7 +115,7 @@ def test_a_validation_metric_of_nan_keeps_the_last_checkpoint(tiny, finished, mo
         return {**entries[-1], "val_loss": float("nan")} if len(entries) == 2 else entries[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(DualEncoderTask, "validate", validate)
+        patch.setattr(RetrieverTask, "validate", validate)
         message = tiny.error("train", tiny.workspace / "recipe.yaml", code=8)
     assert "epoch 2" in message and "val_loss" in message
     tiny.train()

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from atrkit.training.dual_encoder import DualEncoderTask
+from atrkit.training.retriever import RetrieverTask
 from atrkit.workflows import extract_options, extract_parts
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -143,7 +143,7 @@ def test_a_training_stopped_at_any_step_resumes_to_the_same_bytes(
 ):
     """Three epochs of three steps: the first and the fifth step, the last one, and within validation."""
     with monkeypatch.context() as patch:
-        raise_at(patch, DualEncoderTask, moment, number, call)
+        raise_at(patch, RetrieverTask, moment, number, call)
         tiny.train(code=CODES[number])
     folder = tiny.workspace / "runs" / "recipe" / "seed-1"
     assert (folder / "training_state.ckpt").is_file() and not (folder / "finished.json").exists()
@@ -153,7 +153,7 @@ def test_a_training_stopped_at_any_step_resumes_to_the_same_bytes(
 
 def test_ctrl_c_in_the_last_validation_begins_no_other_seed(tiny, monkeypatch):
     with monkeypatch.context() as patch:
-        raise_at(patch, DualEncoderTask, "validate", signal.SIGINT, 3)
+        raise_at(patch, RetrieverTask, "validate", signal.SIGINT, 3)
         tiny.train("--set", "seeds=[1, 2]", code=130)
     assert not (tiny.workspace / "runs" / "recipe" / "seed-2").exists()
 

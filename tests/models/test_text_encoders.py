@@ -13,7 +13,7 @@ from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError
 from atrkit.losses import NtXent
 from atrkit.models import AudioTower, DualEncoder, Ragged, TransformerTower, seeded_initialisation
 from atrkit.models.text_encoders import SentenceEncoder, load_sentence_encoder
-from atrkit.training import OptimizerSettings, TrainingData, train_dual_encoder
+from atrkit.training import OptimizerSettings, TrainingData, train_retriever
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "dog", "bark", "##s", "rain", "falls", "then", "bell", "rings"]
 CAPTIONS = ["a dog barks", "rain falls then a bell rings", "rain", "a dog barks then a dog barks then rain falls"]
@@ -117,7 +117,7 @@ def test_training_moves_a_tuned_network_only_and_resumes_to_the_same_bits(
     def train(folder: Path, stop_after: int | None) -> DualEncoder:
         model, steps = model_of(bert_folder, frozen=frozen), iter(range(1, 100))
         optimizer = OptimizerSettings(lr=1e-2)
-        train_dual_encoder(
+        train_retriever(
             model,
             NtXent(),
             data,
@@ -147,7 +147,7 @@ def test_checkpoints_leave_frozen_weights_out(bert_folder: Path, tmp_path: Path)
     data = TrainingData(
         Ragged.from_sequences([np.full((2, 6), value) for value in (1.0, 2.0)]), ("a", "b"), (("rain",), ("dog",))
     )
-    train_dual_encoder(
+    train_retriever(
         model_of(bert_folder, frozen=True),
         NtXent(),
         data,

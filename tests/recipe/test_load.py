@@ -8,7 +8,9 @@ from pydantic import ValidationError
 
 from atrkit.errors import UsageError
 from atrkit.recipe.load import dump_recipe, load_recipe
-from atrkit.recipe.models import DualEncoderSettings, LstmPoolingSettings, RidgeSettings, TransformersSettings
+from atrkit.recipe.models import RidgeSettings
+from atrkit.recipe.retrievers import DualEncoderSettings
+from atrkit.recipe.towers import LstmPoolingSettings, TransformersSettings
 from atrkit.recipe.problems import mistakes_in
 from atrkit.recipe.schema import Recipe
 

@@ -11,7 +11,7 @@ from atrkit.losses import NtXent
 from atrkit.models import AudioTower, DualEncoder, Ragged, WordTower, seeded_initialisation
 from atrkit.store.embeddings import gather_embeddings, load_embeddings, save_embeddings
 from atrkit.text.vocabulary import Vocabulary
-from atrkit.training import OptimizerSettings, TrainingData, train_dual_encoder
+from atrkit.training import OptimizerSettings, TrainingData, train_retriever
 from atrkit.workflows import memory
 from atrkit.workflows import training_data as workflow
 from atrkit.workflows.captioned import CaptionedClips
@@ -66,7 +66,7 @@ def trained(data, folder):
             WordTower(words, 8, word_dim=8, pooling_dim=8),
         )
     settings = OptimizerSettings(lr=1e-2)
-    train_dual_encoder(model, NtXent(), data, data, epochs=2, batch_size=7, optimizer=settings, run_folder=folder)
+    train_retriever(model, NtXent(), data, data, epochs=2, batch_size=7, optimizer=settings, run_folder=folder)
     return {name: (folder / name).read_bytes() for name in ("model.safetensors", "metrics.jsonl")}
 
 

@@ -1,24 +1,25 @@
-"""The dual encoder's part of `atrkit train`: objects from the recipe, the loop, and its interruption."""
+"""How `atrkit train` trains a retrieval model by steps: objects from the recipe, the loop, and its interruption."""
 
 from typing import TYPE_CHECKING, Any
 
-from atrkit.recipe.models import DualEncoderSettings
 from atrkit.recipe.optimisation import CrossEntropySettings
+from atrkit.recipe.retrievers import RETRIEVERS
 from atrkit.recipe.schema import Recipe
 from atrkit.training.data import TrainingData
-from atrkit.training.dual_encoder import train_dual_encoder
-from atrkit.workflows.build import build_dual_encoder, build_loss, build_optimizer_settings
+from atrkit.training.retriever import train_retriever
+from atrkit.workflows.build import build_loss, build_optimizer_settings
+from atrkit.workflows.build_retriever import build_retriever
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 from atrkit.workflows.stopping import stop_between_steps
 from atrkit.workflows.training_data import choose_memory, training_data
 
 if TYPE_CHECKING:
-    from atrkit.models.dual_encoder import DualEncoder
+    from atrkit.models.retriever import Retriever
     from atrkit.workflows.captioned import CaptionedClips
 
 
-def train_dual_encoder_run(
+def train_retriever_run(
     session: Session,
     run: RunFolder,
     recipe: Recipe,
@@ -34,15 +35,17 @@ def train_dual_encoder_run(
     """
     settings, training = recipe.model, recipe.training
     # the schema has seen to it; this tells mypy
-    assert isinstance(settings, DualEncoderSettings) and training and recipe.optimizer and recipe.loss
+    assert isinstance(settings, RETRIEVERS) and training and recipe.optimizer and recipe.loss
     assert training.keep_best != "fense" and not isinstance(recipe.loss, CrossEntropySettings)
     in_memory = choose_memory(session, clips, *([] if val is None else [val]))
     train_data = training_data(clips, in_memory=in_memory)
-    model = build_dual_encoder(
+    model = build_retriever(
         settings,
-        frame_dim=clips.embeddings.frames_NF.shape[1],
+        frame_dims=[frames.values.shape[1] for frames in train_data.all_frames],
         captions=train_data.all_captions,
         seed=seed,
+        auxiliary=recipe.auxiliary_captions,
+        say=session.say,
     )
     val_data = None if val is None else training_data(val, in_memory=in_memory)
     _say_cut(session, model, train_data, "training")
@@ -53,7 +56,7 @@ def train_dual_encoder_run(
         session.open_progress(f"training {run_name}", training.epochs, "epochs") as advance,
         stop_between_steps() as stop_requested,
     ):
-        result = train_dual_encoder(
+        result = train_retriever(
             model,
             build_loss(recipe.loss),
             train_data,
@@ -72,7 +75,7 @@ def train_dual_encoder_run(
     if result.constant_features:
         session.say(f"{result.constant_features} frame features never change in the training clips: not scaled")
     return {
-        "model": "dual_encoder",
+        "model": settings.name,
         "keep_best": training.keep_best,
         "best_epoch": result.best_epoch,
         "best_metric": result.best_metric,
@@ -81,7 +84,7 @@ def train_dual_encoder_run(
     }
 
 
-def _say_unknown(session: Session, model: "DualEncoder", val_data: TrainingData) -> None:
+def _say_unknown(session: Session, model: "Retriever", val_data: TrainingData) -> None:
     unknown = model.count_unknown_words(val_data.all_captions)
     if unknown:
         words = ", ".join(word for word, _ in unknown.most_common(5))
@@ -91,7 +94,7 @@ def _say_unknown(session: Session, model: "DualEncoder", val_data: TrainingData)
         )
 
 
-def _say_cut(session: Session, model: "DualEncoder", data: TrainingData, which: str) -> None:
+def _say_cut(session: Session, model: "Retriever", data: TrainingData, which: str) -> None:
     cut = model.count_cut_captions(data.all_captions)
     if cut:
         session.say(f"{cut} {which} captions are longer than max_tokens: their ends are not read")

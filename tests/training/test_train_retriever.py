@@ -13,7 +13,7 @@ from atrkit.errors import DivergedError, IntegrityError, TerminatedError, UsageE
 from atrkit.losses import MaxMargin, NtXent
 from atrkit.models import AudioTower, DualEncoder, Ragged, WordTower, seeded_initialisation
 from atrkit.text.vocabulary import Vocabulary
-from atrkit.training import OptimizerSettings, TrainingData, TrainingResult, train_dual_encoder
+from atrkit.training import OptimizerSettings, TrainingData, TrainingResult, train_retriever
 from atrkit.training.batches import pairs_of_epoch
 from atrkit.training.checkpoint import CHECKPOINT_NAME
 from atrkit.training.data import CaptionChoice
@@ -62,7 +62,7 @@ def train(run_folder: Path, loss: nn.Module | None = None, **changes: Any) -> Tr
         "seed": 3,
         "run_folder": run_folder,
     }
-    return train_dual_encoder(**{**arguments, **changes})
+    return train_retriever(**{**arguments, **changes})
 
 
 def stop_after(steps: int, kind: type[BaseException] = KeyboardInterrupt) -> Callable[[], type[BaseException] | None]:
@@ -193,7 +193,7 @@ def test_checkpoints_within_an_epoch_follow_the_clock(tmp_path: Path, monkeypatc
     save = Trainer._save
     monkeypatch.setattr(Trainer, "_save", lambda self: (saved_at_s.append(now_s[0]), save(self))[1])
     ticking = Hooks(clock=lambda: now_s.__setitem__(0, now_s[0] + 1) or now_s[0])
-    monkeypatch.setattr("atrkit.training.dual_encoder.Hooks", lambda **_: ticking)
+    monkeypatch.setattr("atrkit.training.retriever.Hooks", lambda **_: ticking)
     train(tmp_path, epochs=2, batch_size=2, checkpoint_every_s=6)
     assert len(saved_at_s) > 4
     assert all(later - earlier <= 8 for earlier, later in itertools.pairwise(saved_at_s))

@@ -1,4 +1,4 @@
-"""Training a dual encoder on frozen frame embeddings."""
+"""Training a retrieval model on frozen frame embeddings: a contrastive loss over its similarity matrices."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from atrkit.errors import UsageError
-from atrkit.models import DualEncoder, Ragged
+from atrkit.models.ragged import Ragged
+from atrkit.models.retriever import ClipInputs, Padded, Retriever, SimilarityTerm, evaluating
+from atrkit.scoring.retrieval import score_all_pairs
 from atrkit.training.batches import PairBatch, pairs_in_turn
 from atrkit.training.data import CaptionChoice, TrainingData
 from atrkit.training.device import make_accelerator
@@ -39,8 +42,8 @@ _KEEP_BEST: tuple[KeepBest, ...] = (
 _VALIDATION_FIGURES = ("R@1", "R@5", "R@10", "mAP@10")
 
 
-def train_dual_encoder(
-    model: DualEncoder,
+def train_retriever(
+    model: Retriever,
     loss: nn.Module,
     train: TrainingData,
     val: TrainingData | None,
@@ -110,17 +113,17 @@ def train_dual_encoder(
     if batch_size < 2:
         raise UsageError(f"batch_size {batch_size} leaves a contrastive loss without negatives: the least is 2")
     accelerator = make_accelerator(precision)
-    constant_features = model.audio.fit_standardisation(train.frames.values)
+    constant_features = model.fit_standardisation(train.all_frames)
     model.to(accelerator.device)
-    task = DualEncoderTask(model, loss, train, val, settings, accelerator.device)
+    task = RetrieverTask(model, loss, train, val, settings, accelerator.device)
     hooks = Hooks(on_epoch=on_epoch, stop_requested=stop_requested)
     result = Trainer(task, train, settings, run_folder, accelerator, hooks).run()
     model.save_pretrained(run_folder)
     return replace(result, constant_features=constant_features)
 
 
-class DualEncoderTask:
-    """Loss and validation of a dual encoder; captions are prepared once, batches gathered by index.
+class RetrieverTask:
+    """Loss and validation of a retrieval model; captions are prepared once, batches gathered by index.
 
     Args:
         model: on `device`.
@@ -133,7 +136,7 @@ class DualEncoderTask:
 
     def __init__(
         self,
-        model: DualEncoder,
+        model: Retriever,
         loss: nn.Module,
         train: TrainingData,
         val: TrainingData | None,
@@ -145,16 +148,16 @@ class DualEncoderTask:
         self._train = train
         self._val = val
         self._settings = settings
-        self._frames = train.frames.to(device)
-        self._texts = self._prepared(train).to(device)
-        self._val_texts = None if val is None else self._prepared(val)
+        self._clips = clip_inputs(model, train).to(device)
+        self._texts = model.prepare_captions(train.all_captions).to(device)
+        self._val_clips = None if val is None else clip_inputs(model, val)
+        self._val_texts = None if val is None else model.prepare_captions(val.all_captions)
         self._device = device
 
     def loss(self, batch: PairBatch) -> Tensor:
-        """Loss of the batch's similarity matrix; captions of one clip are no negatives of each other."""
-        audio_emb_BD, text_emb_BD = self._embed(batch)
+        """Weighted sum of the losses of the batch's similarity matrices; captions of one clip are no negatives."""
         clip_index_B = batch.clip_index_B.to(self._device) if self._settings.caption_choice == "all" else None
-        return self._loss(audio_emb_BD @ text_emb_BD.T, clip_index_B)  # type: ignore[no-any-return]
+        return self._weighted(self._terms(self._clips, self._texts, batch), clip_index_B)
 
     def terms(self, batch: PairBatch) -> int:
         """Pairs."""
@@ -162,19 +165,21 @@ class DualEncoderTask:
 
     @torch.no_grad()
     def broken_clips(self, batch: PairBatch) -> list[str]:
-        """Ids of the clips with an embedding, of sound or caption, that is not finite."""
-        audio_emb_BD, text_emb_BD = self._embed(batch)
-        is_broken_B = ~(audio_emb_BD.isfinite().all(dim=1) & text_emb_BD.isfinite().all(dim=1)).cpu()
+        """Ids of the clips that, or whose captions, have no finite similarity with anything in the batch."""
+        is_broken_B = torch.zeros(len(batch), dtype=torch.bool)
+        for term in self._terms(self._clips, self._texts, batch):
+            finite_BB = term.similarity_BB.isfinite().cpu()
+            is_broken_B |= ~finite_BB.any(dim=1) | ~finite_BB.any(dim=0)
         return [self._train.clip_ids[a] for a in batch.clip_index_B[is_broken_B].tolist()]
 
     def validate(self) -> dict[str, float]:
         """val_loss, recall and mAP in both directions, and the mean of the two R@1."""
-        if self._val is None or self._val_texts is None:
+        if self._val is None or self._val_clips is None or self._val_texts is None:
             return {}
-        audio_emb_AD = self.model.embed_clips(self._val.frames)
-        text_emb_CD = self.model.embed_captions(self._val_texts)
-        val_loss = self._validation_loss(torch.from_numpy(audio_emb_AD), torch.from_numpy(text_emb_CD))
-        return {"val_loss": val_loss, **_retrieval_figures(audio_emb_AD, text_emb_CD, self._val)}
+        with evaluating(self.model):
+            val_loss = self._validation_loss(self._val, self._val_clips.to(self._device), self._val_texts)
+        scores_AC = score_all_pairs(self.model, self._val_clips, self._val_texts, clip_ids=self._val.clip_ids)
+        return {"val_loss": val_loss, **_retrieval_figures(scores_AC, self._val)}
 
     def figures(self, batches: Sequence[PairBatch]) -> dict[str, float]:
         """None."""
@@ -190,35 +195,36 @@ class DualEncoderTask:
             "validation data": None if self._val is None else self._val.sha256[:16],
         }
 
-    def _prepared(self, data: TrainingData) -> Ragged:
-        return self.model.text.prepare(data.all_captions)
+    def _terms(self, clips: ClipInputs, captions: Ragged, batch: PairBatch) -> tuple[SimilarityTerm, ...]:
+        texts = Padded(*captions.gather(batch.caption_index_B.to(captions.offsets.device))).to(self._device)
+        return self.model.similarity_terms(clips.gather(batch.clip_index_B.to(self._device)), texts)
 
-    def _embed(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
-        frames_BTF, frame_lengths_B = self._frames.gather(batch.clip_index_B.to(self._device))
-        texts, text_lengths_B = self._texts.gather(batch.caption_index_B.to(self._device))
-        return self.model(frames_BTF, frame_lengths_B, texts, text_lengths_B)  # type: ignore[no-any-return]
+    def _weighted(self, terms: Sequence[SimilarityTerm], clip_index_B: Tensor | None) -> Tensor:
+        losses = [term.weight * self._loss(term.similarity_BB, clip_index_B) for term in terms]
+        return torch.stack(losses).sum()
 
     @torch.no_grad()
-    def _validation_loss(self, audio_emb_AD: Tensor, text_emb_CD: Tensor) -> float:
-        assert self._val is not None
+    def _validation_loss(self, val: TrainingData, clips: ClipInputs, captions: Ragged) -> float:
         total = 0.0
-        for batch in pairs_in_turn(self._val, batch_size=self._settings.batch_size):
-            similarity_BB = audio_emb_AD[batch.clip_index_B] @ text_emb_CD[batch.caption_index_B].T
-            total += self._loss(similarity_BB, batch.clip_index_B).item() * len(batch)
-        return total / len(self._val.all_captions)
+        for batch in pairs_in_turn(val, batch_size=self._settings.batch_size):
+            clip_index_B = batch.clip_index_B.to(self._device)
+            total += self._weighted(self._terms(clips, captions, batch), clip_index_B).item() * len(batch)
+        return total / len(val.all_captions)
 
 
-def _retrieval_figures(
-    audio_emb_AD: np.ndarray[Any, np.dtype[np.float32]],
-    text_emb_CD: np.ndarray[Any, np.dtype[np.float32]],
-    data: TrainingData,
-) -> dict[str, float]:
+def clip_inputs(model: Retriever, data: TrainingData) -> ClipInputs:
+    """What the model is given of the clips: frames, and generated captions where there are some."""
+    auxiliary = None if data.auxiliary_captions is None else model.prepare_auxiliary(data.auxiliary_captions)
+    return ClipInputs(data.all_frames, auxiliary)
+
+
+def _retrieval_figures(scores_AC: npt.NDArray[np.float32], data: TrainingData) -> dict[str, float]:
     from atrkit.metrics.ranking import evaluate
     from atrkit.score_matrix import ScoreMatrix
 
     clip_of_caption = [data.clip_ids[a] for a in data.clip_index_of_caption_C]
     caption_ids = [str(c) for c in range(len(clip_of_caption))]
-    directions = evaluate(ScoreMatrix(audio_emb_AD @ text_emb_CD.T, data.clip_ids, caption_ids, clip_of_caption))
+    directions = evaluate(ScoreMatrix(scores_AC, data.clip_ids, caption_ids, clip_of_caption))
     figures = {
         f"{direction}.{name}": float(directions[direction][name])
         for direction in ("text_to_audio", "audio_to_text")

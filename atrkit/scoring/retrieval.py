@@ -1,0 +1,75 @@
+"""Scores of every clip with every caption, by any retrieval model that is trained by steps."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from atrkit.errors import UsageError
+from atrkit.models.dual_encoder import DualEncoder
+from atrkit.models.ragged import Ragged
+from atrkit.models.retriever import ClipInputs, Retriever, evaluating
+from atrkit.scoring.cosine import cosine_scores, cosines_of_pairs
+
+Float32Array = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+
+def score_all_pairs(
+    model: Retriever,
+    clips: ClipInputs,
+    captions: Sequence[str] | Ragged,
+    *,
+    clip_ids: Sequence[str] | None = None,
+    caption_ids: Sequence[str] | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Float32Array:
+    """Score every clip with every caption.
+
+    Args:
+        model: in any mode; it is evaluated in evaluation mode.
+        clips: frames, and generated captions where the model reads them.
+        captions: as written, or as `model.prepare_captions` made them.
+        clip_ids: for error messages; None: positions.
+        caption_ids: for error messages; None: positions.
+        on_progress: told the number of clips of each finished block.
+
+    Returns:
+        (A, C) float32, higher is better.
+
+    Raises:
+        UsageError: a caption without words, a clip without frames, or a model of an unknown kind.
+        DivergedError: a clip or caption has no finite embedding; names it.
+    """
+    if not isinstance(captions, Ragged):
+        with evaluating(model):
+            captions = model.prepare_captions(captions)
+    match model:
+        case DualEncoder():
+            text_emb_CD = model.embed_captions(captions, ids=caption_ids)
+            return cosine_scores(model.embed_clips(clips.frames[0], ids=clip_ids), text_emb_CD, on_progress=on_progress)
+        case _:
+            raise UsageError(f"models of kind {model.kind} cannot be scored")
+
+
+def pair_scorer(
+    model: Retriever, clips: ClipInputs, *, clip_ids: Sequence[str] | None = None
+) -> Callable[[IntArray, Sequence[str]], Float32Array]:
+    """What scores listed pairs: a function of positions of clips (N,) and N captions as written.
+
+    Args:
+        model: as in `score_all_pairs`.
+        clips: that the positions refer to.
+        clip_ids: for error messages; None: positions.
+
+    Returns:
+        The function; its (N,) float32 scores are those of `score_all_pairs`, up to rounding.
+
+    Raises:
+        UsageError, DivergedError: as `score_all_pairs`.
+    """
+    match model:
+        case DualEncoder():
+            return cosines_of_pairs(model.embed_clips(clips.frames[0], ids=clip_ids), model.embed_captions)
+        case _:
+            raise UsageError(f"models of kind {model.kind} cannot be scored")

@@ -1,0 +1,231 @@
+"""From a recipe's settings to a retrieval model that is trained by steps, with weights drawn from a seed."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, assert_never
+
+from atrkit.recipe.retrievers import (
+    CoAttentionSettings,
+    DualEncoderSettings,
+    ExpertsSettings,
+    HciSettings,
+    RetrieverSettings,
+)
+from atrkit.recipe.schema import AuxiliaryCaptionsSettings
+from atrkit.recipe.towers import (
+    LstmPoolingSettings,
+    MaxPoolingSettings,
+    MeanPoolingSettings,
+    PoolingSettings,
+    TextTowerSettings,
+    TokenSideSettings,
+    TransformersSettings,
+    TransformerTokensSettings,
+    VladPoolingSettings,
+    WordEmbeddingsSettings,
+    WordTokensSettings,
+)
+
+if TYPE_CHECKING:
+    from atrkit.models.retriever import Retriever
+    from atrkit.models.text_towers import TextTower
+    from atrkit.models.token_towers import TokenTower
+    from atrkit.models.word_embedding import WordEmbedding
+    from atrkit.recipe.towers import WordsPart
+
+Say = Callable[[str], None]
+
+
+def build_retriever(
+    settings: RetrieverSettings,
+    *,
+    frame_dims: Sequence[int],
+    captions: Sequence[str],
+    seed: int,
+    auxiliary: AuxiliaryCaptionsSettings | None = None,
+    say: Say,
+) -> "Retriever":
+    """A retrieval model with weights drawn from `seed`.
+
+    Args:
+        settings: of the recipe.
+        frame_dims: width of each encoder's frames.
+        captions: training captions, from which a vocabulary is made.
+        seed: of the initial weights.
+        auxiliary: what generated captions are used for.
+        say: told how many words have no word vector.
+
+    Raises:
+        MissingPrerequisiteError: word vectors or a text network are not there.
+        IntegrityError: the file of word vectors is damaged.
+    """
+    from atrkit.models.dual_encoder import seeded_initialisation
+
+    with seeded_initialisation(seed):
+        match settings:
+            case DualEncoderSettings():
+                return _dual_encoder(settings, frame_dims, captions, say)
+            case ExpertsSettings():
+                return _experts(settings, frame_dims, captions, say)
+            case HciSettings():
+                return _hci(settings, frame_dims, captions, auxiliary, say)
+            case CoAttentionSettings():
+                return _co_attention(settings, frame_dims, captions, say)
+            case _:
+                assert_never(settings)
+
+
+def _dual_encoder(
+    settings: DualEncoderSettings, frame_dims: Sequence[int], captions: Sequence[str], say: Say
+) -> "Retriever":
+    from atrkit.models.audio_tower import AudioTower
+    from atrkit.models.dual_encoder import DualEncoder
+
+    (frame_dim,) = frame_dims
+    audio = AudioTower(
+        frame_dim,
+        settings.out_dim,
+        hidden_dims=settings.audio.hidden_dims,
+        dropout=settings.audio.dropout,
+        **pooling_arguments(settings.audio.pooling),
+        gating=settings.gating,
+    )
+    text = _text_tower(settings.text, captions, out_dim=settings.out_dim, gating=settings.gating, say=say)
+    return DualEncoder(audio, text)
+
+
+def _experts(settings: ExpertsSettings, frame_dims: Sequence[int], captions: Sequence[str], say: Say) -> "Retriever":
+    from atrkit.models.experts import ExpertsRetriever
+
+    text = _text_tower(settings.text, captions, out_dim=settings.expert_dim, gating=False, say=say)
+    return ExpertsRetriever(
+        frame_dims,
+        text,
+        collaborative=settings.name == "collaborative_experts",
+        expert_dim=settings.expert_dim,
+        **pooling_arguments(settings.audio_pooling),
+    )
+
+
+def _hci(
+    settings: HciSettings,
+    frame_dims: Sequence[int],
+    captions: Sequence[str],
+    auxiliary: AuxiliaryCaptionsSettings | None,
+    say: Say,
+) -> "Retriever":
+    from atrkit.models.interaction import HciRetriever
+
+    (frame_dim,) = frame_dims
+    return HciRetriever(
+        frame_dim,
+        _token_tower(settings.text, captions, say),
+        dim=settings.dim,
+        hidden_dims=settings.audio.hidden_dims,
+        dropout=settings.audio.dropout,
+        frame_word_weight=settings.frame_word_weight,
+        segment_phrase_weight=settings.segment_phrase_weight,
+        segments=settings.segments,
+        clip=settings.clip,
+        sentence=settings.sentence,
+        caption_interaction=bool(auxiliary and auxiliary.interaction),
+        caption_matching=bool(auxiliary and auxiliary.matching),
+        num_heads=auxiliary.num_heads if auxiliary else 8,
+    )
+
+
+def _co_attention(
+    settings: CoAttentionSettings, frame_dims: Sequence[int], captions: Sequence[str], say: Say
+) -> "Retriever":
+    from atrkit.models.co_attention import CoAttentionRetriever
+
+    (frame_dim,) = frame_dims
+    return CoAttentionRetriever(
+        frame_dim,
+        _token_tower(settings.text, captions, say),
+        mode=settings.mode,
+        num_layers=settings.num_layers,
+        dim=settings.dim,
+        num_heads=settings.num_heads,
+        ff_dim=settings.d_ff,
+        dropout=settings.dropout,
+        hidden_dims=settings.audio.hidden_dims,
+        frame_dropout=settings.audio.dropout,
+    )
+
+
+def _text_tower(
+    text: TextTowerSettings, captions: Sequence[str], *, out_dim: int, gating: bool, say: Say
+) -> "TextTower":
+    from atrkit.models.text_towers import TransformerTower, WordTower
+    from atrkit.text.vocabulary import Vocabulary
+
+    match text:
+        case WordEmbeddingsSettings():
+            words = Vocabulary.from_captions(captions).words
+            tower = WordTower(
+                words,
+                out_dim,
+                word_dim=word_dim(text),
+                dropout=text.dropout,
+                **pooling_arguments(text.pooling),
+                gating=gating,
+                trainable=text.trainable,
+            )
+            start_from_vectors(tower.embedding, text, say)
+            return tower
+        case TransformersSettings():
+            return TransformerTower.open(
+                text.model,
+                pooling=text.pooling,
+                max_tokens=text.max_tokens,
+                out_dim=out_dim,
+                frozen=not text.tune,
+                gating=gating,
+            )
+        case _:
+            assert_never(text)
+
+
+def _token_tower(text: TokenSideSettings, captions: Sequence[str], say: Say) -> "TokenTower":
+    from atrkit.models.token_towers import TransformerTokens, WordTokens
+    from atrkit.text.vocabulary import Vocabulary
+
+    match text:
+        case WordTokensSettings():
+            tower = WordTokens(
+                Vocabulary.from_captions(captions).words,
+                dim=word_dim(text),
+                dropout=text.dropout,
+                context=text.context,
+                trainable=text.trainable,
+            )
+            start_from_vectors(tower.embedding, text, say)
+            return tower
+        case TransformerTokensSettings():
+            return TransformerTokens.open(text.model, max_tokens=text.max_tokens, frozen=not text.tune)
+        case _:
+            assert_never(text)
+
+
+def word_dim(text: "WordsPart") -> int:
+    """Width of the word vectors: the file's, where there is one."""
+    return text.dim
+
+
+def start_from_vectors(embedding: "WordEmbedding", text: "WordsPart", say: Say) -> None:
+    """Take the words' vectors from the recipe's file, where it names one; says how many words have none."""
+
+
+def pooling_arguments(pooling: PoolingSettings) -> dict[str, Any]:
+    """Pooling as the towers take it."""
+    match pooling:
+        case MeanPoolingSettings():
+            return {"pooling": "mean"}
+        case MaxPoolingSettings():
+            return {"pooling": "max"}
+        case LstmPoolingSettings():
+            return {"pooling": f"lstm_{pooling.output}", "pooling_dim": pooling.hidden_dim}
+        case VladPoolingSettings():
+            return {"pooling": pooling.name, "clusters": pooling.clusters}
+        case _:
+            assert_never(pooling)
