@@ -7,7 +7,7 @@ DEMO := .demo
 PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	"$$p" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 
-.PHONY: help install demo test check bench test-faults format clean
+.PHONY: help install demo test check bench study test-faults format clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ check: install ## lint, format, types, layers
 
 bench: install ## figures (tables on the screen, JSON in .bench/) and the slow tests
 	$(BIN)/python -m pytest -q -s -m "bench or slow" tests
+
+study: install ## what each mechanism of the papers does on the embedded data set (about two hours; resumable; QUICK=1)
+	$(BIN)/python -m tests.study $(if $(QUICK),--quick)
 
 test-faults: install ## kill loops and full disks (about six minutes)
 	$(BIN)/python -m pytest -q -s -m faults tests/faults

@@ -1,0 +1,77 @@
+"""Train and evaluate systems by the command line, several at a time, going on where an earlier run stopped."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.study.systems import System
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything.
+
+    Args:
+        folder: the workspace.
+        clips: to learn from.
+        val_clips: to choose the epoch by.
+        eval_clips: to find.
+        seeds: of every system.
+        epochs: instead of the recipes' numbers; None: theirs.
+    """
+
+    folder: Path
+    clips: int
+    val_clips: int
+    eval_clips: int
+    seeds: tuple[int, ...]
+    epochs: int | None
+
+    def run_folder(self, system: System, seed: int) -> Path:
+        """Where a training goes."""
+        return self.folder / "runs" / "study" / system.name / f"seed-{seed}"
+
+
+def run_all(systems: Sequence[System], sizes: Sizes, seeds: Iterable[int], *, jobs: int) -> None:
+    """Make the data set, then every missing run; systems that others need come first, in the order of the list."""
+    if not (sizes.folder / "embeddings/synthetic/logmel.h5").is_file():
+        counts = ["--clips", sizes.clips, "--val-clips", sizes.val_clips, "--eval-clips", sizes.eval_clips]
+        _atrkit(sizes, "download", "synthetic", *counts)
+        _atrkit(sizes, "extract", "--encoder", "logmel")
+    for seed in seeds:
+        needed = [system for system in systems if any(system.name == other.needs for other in systems)]
+        rest = [system for system in systems if system not in needed]
+        for group in (needed, rest):
+            with ThreadPoolExecutor(jobs) as pool:
+                list(pool.map(lambda system, seed=seed: _train_and_evaluate(system, sizes, seed), group))
+
+
+def _train_and_evaluate(system: System, sizes: Sizes, seed: int) -> None:
+    folder = sizes.run_folder(system, seed)
+    if (folder / "results.json").is_file() and (folder / "finished.json").is_file():
+        return
+    overrides = [*system.overrides, *([f"training.epochs={sizes.epochs}"] if sizes.epochs else [])]
+    settings = [word for override in overrides for word in ("--set", override)]
+    start = time.perf_counter()
+    _atrkit(sizes, "train", system.recipe, *settings, "--seed", seed, "--name", f"study/{system.name}", "--no-extract")
+    trained = time.perf_counter()
+    run = f"study/{system.name}/seed-{seed}"
+    _atrkit(sizes, "eval", "--metric", "recall,perturbation", "--scaling", system.scalings, "--run", run)
+    seconds = f"{trained - start:6.0f} s to train, {time.perf_counter() - trained:5.0f} s to evaluate"
+    print(f"{time.strftime('%H:%M:%S')}  {system.name:<30} seed {seed}  {seconds}", flush=True)
+
+
+def _atrkit(sizes: Sizes, *words: object) -> None:
+    """One command in a process of its own with one thread; what it says is shown where it fails."""
+    command = [sys.executable, "-m", "atrkit", *map(str, words), "--workspace", str(sizes.folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+    # the workspace is where relative paths of runs begin
+    sizes.folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(command, cwd=sizes.folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
