@@ -50,6 +50,7 @@ def train_captioner(
     seed: int = 0,
     precision: Precision = "float32",
     checkpoint_every_s: float | None = 60.0,
+    on_start: Callable[[int], None] | None = None,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     stop_requested: StopRequested | None = None,
 ) -> TrainingResult:
@@ -87,6 +88,7 @@ def train_captioner(
         precision: "float32", or "bfloat16" in the forward pass.
         checkpoint_every_s: how old a checkpoint may become; a small one is also written at every epoch's end. None: one
             per epoch.
+        on_start: called once before the first step with the number of epochs that are done, by the checkpoint.
         on_epoch: called after every epoch with its metrics: epoch, lr, train_loss (with augmentation and smoothing, per
             token), padding (word positions per word), and where it was validated val_loss and fense.
         stop_requested: asked after every step and within validation; the exception type it gives is raised after a
@@ -126,7 +128,7 @@ def train_captioner(
     model.to(accelerator.device)
     loss = CaptionCrossEntropy(label_smoothing)
     task = CaptionerTask(model, loss, augment, train, val, batch_size, accelerator.device, writing, stop_requested)
-    hooks = Hooks(on_epoch=on_epoch, stop_requested=stop_requested)
+    hooks = Hooks(on_start=on_start, on_epoch=on_epoch, stop_requested=stop_requested)
     result = Trainer(task, train, settings, run_folder, accelerator, hooks).run()
     model.save_pretrained(run_folder)
     return replace(result, constant_features=constant_features)

@@ -100,6 +100,8 @@ class Trainer:
         device = self.accelerator.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []), deterministic(device):
             self._start_or_resume()
+            if self.hooks.on_start is not None:
+                self.hooks.on_start(self._state.epoch - 1)
             while self._state.epoch <= self.settings.epochs:
                 batches = self._batches_of_epoch()
                 self._run_steps(batches)

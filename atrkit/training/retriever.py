@@ -58,6 +58,7 @@ def train_retriever(
     seed: int = 0,
     precision: Precision = "float32",
     checkpoint_every_s: float | None = 60.0,
+    on_start: Callable[[int], None] | None = None,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     stop_requested: StopRequested | None = None,
 ) -> TrainingResult:
@@ -84,6 +85,7 @@ def train_retriever(
         precision: "float32", or "bfloat16" in the forward pass.
         checkpoint_every_s: how old a checkpoint may become; a small one is also written at every epoch's end. None: one
             per epoch.
+        on_start: called once before the first step with the number of epochs that are done, by the checkpoint.
         on_epoch: called after every epoch with its metrics.
         stop_requested: asked after every step; the exception type it gives is raised after a checkpoint.
 
@@ -116,7 +118,7 @@ def train_retriever(
     constant_features = model.fit_standardisation(train.all_frames)
     model.to(accelerator.device)
     task = RetrieverTask(model, loss, train, val, settings, accelerator.device)
-    hooks = Hooks(on_epoch=on_epoch, stop_requested=stop_requested)
+    hooks = Hooks(on_start=on_start, on_epoch=on_epoch, stop_requested=stop_requested)
     result = Trainer(task, train, settings, run_folder, accelerator, hooks).run()
     model.save_pretrained(run_folder)
     return replace(result, constant_features=constant_features)

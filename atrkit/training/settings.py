@@ -70,12 +70,14 @@ class Hooks:
     """How a caller follows and stops a training.
 
     Args:
+        on_start: called once before the first step with the number of epochs that are done, by the checkpoint.
         on_epoch: called after every epoch with its metrics, when metrics.jsonl is written, and a checkpoint if due.
         stop_requested: asked after every step; when it gives an exception type, a checkpoint is written and the
             exception raised (KeyboardInterrupt for Ctrl-C, TerminatedError for SIGTERM).
         clock: seconds, for `checkpoint_every_s`.
     """
 
+    on_start: Callable[[int], None] | None = None
     on_epoch: Callable[[dict[str, Any]], None] | None = None
     stop_requested: StopRequested | None = None
     clock: Callable[[], float] = time.monotonic

@@ -14,6 +14,7 @@ from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 from atrkit.workflows.stopping import stop_between_steps
 from atrkit.workflows.training_data import choose_memory, training_data
+from atrkit.workflows.training_progress import training_progress
 
 if TYPE_CHECKING:
     from atrkit.models.captioner import Captioner
@@ -50,7 +51,7 @@ def train_captioner_run(
     if val_data is not None:
         _say_unknown(session, model, val_data, "validation")
     with (
-        session.open_progress(f"training {run_name}", training.epochs, "epochs") as advance,
+        training_progress(session, run_name, training.epochs) as progress,
         stop_between_steps() as stop_requested,
     ):
         result = train_captioner(
@@ -73,7 +74,8 @@ def train_captioner_run(
             validate_every=training.validate_every,
             clip_grad_norm=training.clip_grad_norm,
             seed=seed,
-            on_epoch=lambda _: advance(1),
+            on_start=progress.on_start,
+            on_epoch=progress.on_epoch,
             stop_requested=stop_requested,
         )
     if result.constant_features:

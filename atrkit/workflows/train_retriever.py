@@ -13,6 +13,7 @@ from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 from atrkit.workflows.stopping import stop_between_steps
 from atrkit.workflows.training_data import choose_memory, training_data
+from atrkit.workflows.training_progress import training_progress
 
 if TYPE_CHECKING:
     from atrkit.models.retriever import Retriever
@@ -53,7 +54,7 @@ def train_retriever_run(
         _say_unknown(session, model, val_data)
         _say_cut(session, model, val_data, "validation")
     with (
-        session.open_progress(f"training {run_name}", training.epochs, "epochs") as advance,
+        training_progress(session, run_name, training.epochs) as progress,
         stop_between_steps() as stop_requested,
     ):
         result = train_retriever(
@@ -69,7 +70,8 @@ def train_retriever_run(
             keep_best=training.keep_best,
             clip_grad_norm=training.clip_grad_norm,
             seed=seed,
-            on_epoch=lambda _: advance(1),
+            on_start=progress.on_start,
+            on_epoch=progress.on_epoch,
             stop_requested=stop_requested,
         )
     if result.constant_features:

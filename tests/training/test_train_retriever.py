@@ -113,6 +113,16 @@ def test_an_interrupted_training_continues_to_the_same_bytes(
     assert bytes_of(tmp_path) == bytes_of(whole)
 
 
+def test_who_follows_is_told_how_many_epochs_were_done(tmp_path: Path) -> None:
+    done: list[int] = []
+    for steps in (STEPS + 1, STEPS - 1):  # the second one ends at the end of epoch 2
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, stop_requested=stop_after(steps), on_start=done.append)
+    for _ in range(2):
+        train(tmp_path, on_start=done.append)
+    assert done == [0, 1, 1, EPOCHS], "a step is no epoch"
+
+
 class Killed(BaseException):
     pass
 

@@ -137,7 +137,9 @@ def test_large_checkpoints_follow_the_clock_and_epochs_after_the_last_one_are_ru
         die_in(patched, "loss", 2 * STEPS)
         tiny.train(tmp_path / "killed", checkpoint_every_s=1e9)
     assert len((tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()) == 3  # beyond the checkpoint
-    tiny.train(tmp_path / "killed", checkpoint_every_s=1e9)
+    epochs_done: list[int] = []
+    tiny.train(tmp_path / "killed", checkpoint_every_s=1e9, on_start=epochs_done.append)
+    assert epochs_done == [1]
     assert tiny.bytes_of(tmp_path / "killed") == tiny.bytes_of(whole)
     saves.clear()
     tiny.train(tmp_path / "each", checkpoint_every_s=None)
