@@ -2,6 +2,7 @@
 
 import types
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,12 +33,16 @@ class ToyNetwork(nn.Module):
 
 
 class ToyTokenizer:
-    """A token per word."""
+    """A token per word, one before and one after them."""
 
     model_max_length, pad_token_id, unk_token_id = 64, 0, None
 
     def __call__(self, texts: Sequence[str], **_: Any) -> dict[str, list[list[int]]]:
-        return {"input_ids": [[1 + len(word) for word in text.split()] for text in texts]}
+        return {"input_ids": [[48, *(1 + len(word) for word in text.split()), 49] for text in texts]}
+
+    def num_special_tokens_to_add(self) -> int:
+        """[CLS] and [SEP]."""
+        return 2
 
     def save_pretrained(self, folder: str) -> None:
         """There is nothing to keep."""
@@ -50,5 +55,12 @@ def toy_sentence_encoder(source: str, **arguments: Any) -> SentenceEncoder:
 @pytest.fixture
 def toy_text_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever folder or hub id a recipe names, this is what is opened."""
-    for module in ("text_towers", "text_encoders"):
+    for module in ("text_towers", "token_towers", "text_encoders"):
         monkeypatch.setattr(f"atrkit.models.{module}.load_sentence_encoder", toy_sentence_encoder)
+
+
+@pytest.fixture
+def toy_word_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of word vectors in the current folder, three wide; "bell" has none."""
+    (tmp_path / "vectors.txt").write_text("rain 0.1 0.2 0.3\ndog 1 0 -1\nwind -0.5 0.25 2\na 0 1 0\nthen 0 0 1\n")
+    monkeypatch.chdir(tmp_path)

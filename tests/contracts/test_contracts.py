@@ -3,8 +3,9 @@
 Kinds are found by walking through the schema, so that a kind added there without a builder fails here.
 """
 
+import copy
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, assert_never, get_args, get_origin
 
@@ -15,32 +16,47 @@ from pydantic import BaseModel
 
 from atrkit.encoders import ENCODER_NAMES, load_encoder
 from atrkit.encoders.catalogue import COMMON_SETTINGS, ENCODERS
-from atrkit.models import Captioner, DualEncoder, Ragged
+from atrkit.models import Captioner, Ragged
 from atrkit.models.decoding import write_captions
+from atrkit.models.opening import open_retriever
+from atrkit.models.retriever import Retriever
 from atrkit.models.ridge_retriever import RidgeRetriever
 from atrkit.recipe.find import shipped_recipe_folder, shipped_recipe_names
 from atrkit.recipe.load import dump_recipe, load_recipe
 from atrkit.recipe.models import (
     CaptionerPart,
     CaptionerSettings,
-    DualEncoderSettings,
     GruCaptionerSettings,
     RidgeSettings,
     TransformerCaptionerSettings,
-    WordEmbeddingsSettings,
 )
 from atrkit.recipe.optimisation import AugmentSettings, CrossEntropySettings
-from atrkit.recipe.schema import Recipe
+from atrkit.recipe.retrievers import (
+    RETRIEVERS,
+    CoAttentionSettings,
+    DualEncoderSettings,
+    ExpertsSettings,
+    FrameSideSettings,
+    HciSettings,
+    RetrieverSettings,
+)
+from atrkit.recipe.schema import AuxiliaryCaptionsSettings, Recipe
+from atrkit.recipe.towers import TransformerTokensSettings, WordEmbeddingsSettings, WordTokensSettings
 from atrkit.scoring import caption_cross_entropy
+from atrkit.scoring.retrieval import score_all_pairs
 from atrkit.training import TrainingData, train_captioner, train_retriever
+from atrkit.training.retriever import clip_inputs
 from atrkit.workflows import build
+from atrkit.workflows.build_retriever import build_retriever
 from atrkit.workflows.caption import decoding_arguments
 
 FRAME_DIM, CLIPS, LABELS = 6, 8, ("Dog", "Rain", "Bell")
 SHIPPED = shipped_recipe_names(shipped_recipe_folder())
 WORDS = ("dog", "rain", "bell", "wind")
 
-pytestmark = pytest.mark.usefixtures("toy_text_network")
+WORD_VECTORS = "vectors.txt"  # GloVe's format, in the current folder
+
+pytestmark = pytest.mark.usefixtures("toy_text_network", "toy_word_vectors")
 
 
 # --- the schema's kinds
@@ -69,12 +85,21 @@ BUILT_PARTS = [
 REQUIRED: dict[str, dict[str, Any]] = {
     "AdamWSettings": {"lr": 1e-3},
     "DualEncoderSettings": {"text": {"name": "word_embeddings"}},
+    "AuxiliaryCaptionsSettings": {"captions_from": "somewhere", "num_heads": 2},
+    "CoAttentionSettings": {"text": {"name": "word_embeddings"}, "dim": 8, "num_heads": 2, "d_ff": 10},
+    "ExpertsSettings": {"text": {"name": "word_embeddings"}, "expert_dim": 6},
+    "HciSettings": {"text": {"name": "word_embeddings"}, "dim": 8, "segments": 2},
+    "RerankSettings": {"run": "somewhere"},
     "Target": {"paper": "004"},
     "TrainingSettings": {"epochs": 1, "batch_size": 4},
     # heads divide d_model whichever of the two is halved
     "TransformerCaptionerSettings": {"d_model": 8, "num_heads": 2, "num_layers": 2, "d_ff": 10, "min_word_count": 2},
     "GruCaptionerSettings": {"d_model": 8, "min_word_count": 2},
     "TransformersSettings": {"model": "somewhere"},
+    "TransformerTokensSettings": {"model": "somewhere"},
+    # words that are not trained come from a file
+    "WordEmbeddingsSettings": {"vectors": WORD_VECTORS},
+    "WordTokensSettings": {"vectors": WORD_VECTORS},
 }
 
 
@@ -94,45 +119,55 @@ def choices_of(part: type[BaseModel]) -> Iterator[dict[str, Any]]:
 SMALL_CAPTIONER = {"name": "transformer_captioner", "d_model": 8, "num_layers": 2, "num_heads": 2, "d_ff": 10}
 
 
-def is_of_captioners(place: str, value: dict[str, Any]) -> bool:
-    """Whether a part says something only about a captioner."""
-    names = ("transformer_captioner", "gru_captioner", "cross_entropy")
-    own = {value.get("name"), value.get("score")} & set(names) or value.get("keep_best") == "fense"
-    return place in ("augment", "decoding") or bool(own)
+SMALL_DUAL_ENCODER = {
+    "name": "dual_encoder",
+    "out_dim": 7,
+    "audio": {"pooling": {"name": "lstm", "hidden_dim": 5}},
+    "text": {"name": "word_embeddings"},
+}
+SMALL_HCI = {"name": "hci", **REQUIRED["HciSettings"]}
+SMALL_EXPERTS = {"name": "moee", **REQUIRED["ExpertsSettings"]}
 
 
-def section_of(place: str, value: dict[str, Any]) -> dict[str, Any]:
+def base_model(place: str, part: type[BaseModel], value: dict[str, Any]) -> dict[str, Any]:
+    """A small model of a kind that the part belongs to."""
+    names = {value.get("name"), value.get("score")} & {"transformer_captioner", "gru_captioner", "cross_entropy"}
+    if place in ("augment", "decoding") or names or value.get("keep_best") == "fense":
+        return SMALL_CAPTIONER
+    if part in (FrameSideSettings, WordTokensSettings, TransformerTokensSettings, AuxiliaryCaptionsSettings):
+        return SMALL_HCI
+    return SMALL_EXPERTS if place == "model.audio_pooling" else SMALL_DUAL_ENCODER
+
+
+def section_of(place: str, part: type[BaseModel], value: dict[str, Any]) -> dict[str, Any]:
     """A recipe in which one part is as given, and everything around it is small."""
-    lstm = {"name": "lstm", "hidden_dim": 5}
+    model = base_model(place, part, value)
     recipe: dict[str, Any] = {
         "source": "a test",
         "encoder": {"name": "logmel"},
-        "model": {
-            "name": "dual_encoder",
-            "out_dim": 7,
-            "audio": {"pooling": lstm},
-            "text": {"name": "word_embeddings"},
-        },
-        "loss": {"name": "nt_xent"},
+        "model": model,
+        "loss": {"name": "cross_entropy" if model is SMALL_CAPTIONER else "nt_xent"},
         "optimizer": {"name": "adamw", "lr": 1e-3},
         "training": {"epochs": 1, "batch_size": 4, "keep_best": "last"},
     }
-    if value.get("name") == "ridge":
+    if part is RidgeSettings:
         recipe = {key: recipe[key] for key in ("source", "encoder")}
-    if is_of_captioners(place, value):
-        recipe |= {"model": SMALL_CAPTIONER, "loss": {"name": "cross_entropy"}}
-    if value.get("name") == "transformer_captioner":
+    if part is TransformerCaptionerSettings:
         value = {**SMALL_CAPTIONER, **value}
+    if value.get("mode") in ("stacking", "iterating"):
+        value = {"num_layers": 2, **value}
     *parents, last = place.split(".")
-    section = recipe
+    section = recipe = copy.deepcopy(recipe)
     for parent in parents:
-        section = section[parent]
+        section = section.setdefault(parent, {})
     section[last] = value
     return recipe
 
 
 EVERY_CHOICE = [
-    pytest.param(place, value, id="-".join([place, *(str(v) for v in value.values() if isinstance(v, str | bool))]))
+    pytest.param(
+        place, part, value, id="-".join([place, *(str(v) for v in value.values() if isinstance(v, str | bool))])
+    )
     for place, part in PARTS
     for value in choices_of(part)
 ]
@@ -140,12 +175,15 @@ EVERY_CHOICE = [
 
 def test_the_walk_finds_the_unions_of_the_schema() -> None:
     unions = {place for place, _ in PARTS if sum(place == other for other, _ in PARTS) > 1}
-    assert unions == {"encoder", "loss", "model", "model.audio.pooling", "model.text", "model.text.pooling"}
+    poolings = {"model.audio.pooling", "model.audio_pooling", "model.text.pooling"}
+    assert unions == {"encoder", "loss", "model", "model.audio", "model.text", *poolings}
 
 
-@pytest.mark.parametrize(("place", "value"), EVERY_CHOICE)
-def test_every_choice_of_the_schema_is_built_and_trains(place: str, value: dict[str, Any], tmp_path: Path) -> None:
-    recipe = Recipe.model_validate(section_of(place, value))
+@pytest.mark.parametrize(("place", "part", "value"), EVERY_CHOICE)
+def test_every_choice_of_the_schema_is_built_and_trains(
+    place: str, part: type[BaseModel], value: dict[str, Any], tmp_path: Path
+) -> None:
+    recipe = Recipe.model_validate(section_of(place, part, value))
     if place == "encoder":
         assert_encoder_can_be_loaded(recipe)
     else:
@@ -156,19 +194,29 @@ def test_no_two_choices_make_the_same_thing() -> None:
     made: dict[str, Recipe] = {}
     for place, part in BUILT_PARTS:
         for value in choices_of(part):
-            recipe = Recipe.model_validate(section_of(place, value))
+            recipe = Recipe.model_validate(section_of(place, part, value))
             assert made.setdefault(what_is_built(recipe), recipe) == recipe
-    assert len(made) > 12
+    assert len(made) > 30
 
 
 @pytest.mark.parametrize(("place", "part"), BUILT_PARTS, ids=str)
 def test_every_number_and_text_of_a_part_reaches_what_is_built(place: str, part: type[BaseModel]) -> None:
     least = next(choices_of(part))
-    built = what_is_built(Recipe.model_validate(section_of(place, least)))
+    built = what_is_built(Recipe.model_validate(section_of(place, part, least)))
     for key, field in part.model_fields.items():
+        if (part.__name__, key) in NOT_IN_WHAT_IS_BUILT:
+            continue
         for other in others_than(least.get(key, field.default), field.annotation):
-            changed = Recipe.model_validate(section_of(place, {**least, key: other}))
+            changed = Recipe.model_validate(section_of(place, part, {**least, key: other}))
             assert what_is_built(changed) != built, f"{place}.{key}"
+
+
+# where a file of word vectors says how wide they are, and one layer is all that mode single has
+NOT_IN_WHAT_IS_BUILT = {
+    ("WordEmbeddingsSettings", "dim"),
+    ("WordTokensSettings", "dim"),
+    ("CoAttentionSettings", "num_layers"),
+}
 
 
 def others_than(value: Any, annotation: Any) -> list[Any]:
@@ -177,6 +225,8 @@ def others_than(value: Any, annotation: Any) -> list[Any]:
         return []
     if isinstance(value, tuple):
         return [(3,)] if not value else [tuple(number / 2 for number in value)]
+    if value == WORD_VECTORS:
+        return [None]
     if "float" in str(annotation):
         return [value / 2 if value else 0.25]
     return [value // 2] if isinstance(value, int) else [f"{value}.pt"]
@@ -185,22 +235,33 @@ def others_than(value: Any, annotation: Any) -> list[Any]:
 @pytest.mark.parametrize("gating", [True, False])
 def test_gating_is_on_both_sides_or_on_neither(gating: bool) -> None:
     model = DualEncoderSettings(text=WordEmbeddingsSettings(), gating=gating)
-    config = build.build_dual_encoder(model, frame_dim=FRAME_DIM, captions=["rain"], seed=1).config
+    config = built_retriever(Recipe.model_validate(section_of("model", DualEncoderSettings, model.model_dump()))).config
     assert config["audio"]["gating"] == config["text"]["gating"] == gating
 
 
 def what_is_built(recipe: Recipe) -> str:
     assert recipe.loss is not None and recipe.optimizer is not None
     optimizer = build.build_optimizer_settings(recipe.optimizer)
-    encoder = (recipe.encoder.name, build.encoder_arguments(recipe.encoder))
+    encoder = [(each.name, build.encoder_arguments(each)) for each in recipe.all_encoders]
     if isinstance(recipe.loss, CrossEntropySettings):
         assert isinstance(recipe.model, CaptionerPart)
         captions = ["rain", "rain and wind"]  # so that a least count of words can be felt
         captioner = build.build_captioner(recipe.model, frame_dim=FRAME_DIM, captions=captions, seed=1)
         return repr((captioner.config, captioner, recipe.loss.label_smoothing, optimizer, encoder))
-    assert isinstance(recipe.model, DualEncoderSettings)
-    dual_encoder = build.build_dual_encoder(recipe.model, frame_dim=FRAME_DIM, captions=["rain"], seed=1)
-    return repr((dual_encoder.config, build.build_loss(recipe.loss), optimizer, encoder))
+    model = built_retriever(recipe)
+    return repr((model.config, model, build.build_loss(recipe.loss), optimizer, encoder))
+
+
+def built_retriever(recipe: Recipe, captions: Sequence[str] = ("rain",)) -> Retriever:
+    assert isinstance(recipe.model, RETRIEVERS)
+    return build_retriever(
+        recipe.model,
+        frame_dims=[FRAME_DIM] * len(recipe.all_encoders),
+        captions=captions,
+        seed=1,
+        auxiliary=recipe.auxiliary_captions,
+        say=lambda _: None,
+    )
 
 
 def test_a_ridge_embeds_with_the_sentence_encoder_that_is_named() -> None:
@@ -214,7 +275,10 @@ def test_a_ridge_embeds_with_the_sentence_encoder_that_is_named() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_recipe_is_loaded_built_and_trained_one_epoch(name: str, tmp_path: Path) -> None:
     path = shipped_recipe_folder() / f"{name}.yaml"
-    recipe = load_recipe(path, ["training.epochs=1"] if load_recipe(path).training else [])
+    shipped = load_recipe(path)
+    has_vectors = getattr(getattr(shipped.model, "text", None), "vectors", None) is not None
+    overrides = ["training.epochs=1"] * (shipped.training is not None)
+    recipe = load_recipe(path, [*overrides, *[f"model.text.vectors={WORD_VECTORS}"] * has_vectors])
     assert_encoder_can_be_loaded(recipe)
     assert_trains(recipe, tmp_path)
 
@@ -237,19 +301,31 @@ def test_the_fixed_names_are_there() -> None:
 
 
 def assert_encoder_can_be_loaded(recipe: Recipe) -> None:
-    assert recipe.encoder.name in ENCODER_NAMES
-    checkpoint, settings = build.encoder_arguments(recipe.encoder)
-    assert set(settings) <= {*ENCODERS[recipe.encoder.name].settings, *COMMON_SETTINGS}
-    if recipe.encoder.name == "logmel":  # the others need weights; tests/encoders loads them
-        encoder = load_encoder(recipe.encoder.name, checkpoint, **settings)
-        assert settings.items() <= encoder.settings.items()
+    for settings_of_encoder in recipe.all_encoders:
+        name = settings_of_encoder.name
+        assert name in ENCODER_NAMES
+        checkpoint, settings = build.encoder_arguments(settings_of_encoder)
+        assert set(settings) <= {*ENCODERS[name].settings, *COMMON_SETTINGS}
+        if name == "logmel":  # the others need weights; tests/encoders loads them
+            encoder = load_encoder(name, checkpoint, **settings)
+            assert settings.items() <= encoder.settings.items()
 
 
-def toy_data(seed: int = 0) -> TrainingData:
+def toy_data(seed: int = 0, recipe: Recipe | None = None) -> TrainingData:
+    """Clips and captions, with as many encoders as a recipe has, and generated captions where it wants them."""
     rng = np.random.default_rng(seed)
-    frames = [rng.standard_normal((rng.integers(1, 5), FRAME_DIM)) for _ in range(CLIPS)]
-    captions = tuple((f"a {rng.choice(WORDS)} then {rng.choice(WORDS)}",) for _ in range(CLIPS))
-    return TrainingData(Ragged.from_sequences(frames), tuple(f"clip{n}" for n in range(CLIPS)), captions)
+
+    def frames() -> Ragged:
+        return Ragged.from_sequences([rng.standard_normal((rng.integers(1, 5), FRAME_DIM)) for _ in range(CLIPS)])
+
+    def captions() -> list[str]:
+        return [f"a {rng.choice(WORDS)} then {rng.choice(WORDS)}" for _ in range(CLIPS)]
+
+    first, own = frames(), tuple((caption,) for caption in captions())
+    more = tuple(frames() for _ in recipe.all_encoders[1:]) if recipe else ()
+    wants = recipe.auxiliary_captions if recipe else None
+    generated = tuple(captions()) if wants and (wants.interaction or wants.matching) else None
+    return TrainingData(first, tuple(f"clip{n}" for n in range(CLIPS)), own, more, generated)
 
 
 def assert_trains(recipe: Recipe, folder: Path) -> None:
@@ -261,10 +337,15 @@ def assert_trains(recipe: Recipe, folder: Path) -> None:
             ridge.save_pretrained(folder)
             opened_CD = RidgeRetriever.from_pretrained(folder).embed_captions(data.all_captions)
             np.testing.assert_array_equal(opened_CD, ridge.embed_captions(data.all_captions))
-        case DualEncoderSettings():
+        case DualEncoderSettings() | ExpertsSettings() | HciSettings() | CoAttentionSettings():
+            data = toy_data(recipe=recipe)
             model = train_one_epoch(recipe, recipe.model, data, folder)
-            assert np.isfinite(model.embed_clips(data.frames)).all()
-            assert np.isfinite(model.embed_captions(data.all_captions)).all()
+            scores_AC = score_all_pairs(model, clip_inputs(model, data), data.all_captions)
+            assert scores_AC.shape == (CLIPS, CLIPS) and np.isfinite(scores_AC).all()
+            if not is_toy_text_network(recipe.model):
+                opened = open_retriever(folder)
+                again_AC = score_all_pairs(opened, clip_inputs(opened, data), data.all_captions)
+                np.testing.assert_array_equal(again_AC, scores_AC)
         case TransformerCaptionerSettings() | GruCaptionerSettings():
             captioner = train_captioner_one_epoch(recipe, recipe.model, data, folder)
             opened = Captioner.from_pretrained(folder)
@@ -321,16 +402,21 @@ def train_captioner_one_epoch(
     return model
 
 
-def train_one_epoch(recipe: Recipe, settings: DualEncoderSettings, data: TrainingData, folder: Path) -> DualEncoder:
+def is_toy_text_network(settings: RetrieverSettings) -> bool:
+    """Whether the text side is the toy, which has no files to be opened from; tests/models opens real ones."""
+    return settings.text.name == "transformers"
+
+
+def train_one_epoch(recipe: Recipe, settings: RetrieverSettings, data: TrainingData, folder: Path) -> Retriever:
     assert recipe.loss is not None and recipe.optimizer is not None and recipe.training is not None
     assert not isinstance(recipe.loss, CrossEntropySettings) and recipe.training.keep_best != "fense"
-    model = build.build_dual_encoder(settings, frame_dim=FRAME_DIM, captions=data.all_captions, seed=1)
+    model = built_retriever(recipe, data.all_captions)
     before = {name: value.clone() for name, value in model.named_parameters() if value.requires_grad}
     result = train_retriever(
         model,
         build.build_loss(recipe.loss),
         data,
-        toy_data(seed=1),
+        toy_data(seed=1, recipe=recipe),
         epochs=recipe.training.epochs,
         batch_size=recipe.training.batch_size,
         optimizer=build.build_optimizer_settings(recipe.optimizer),
@@ -340,8 +426,6 @@ def train_one_epoch(recipe: Recipe, settings: DualEncoderSettings, data: Trainin
         clip_grad_norm=recipe.training.clip_grad_norm,
     )
     assert result.epochs_run == 1 and np.isfinite(result.metrics[0]["train_loss"])
-    moved = [
-        name for name, value in model.named_parameters() if name in before and not torch.equal(value, before[name])
-    ]
-    assert any(name.startswith("audio.") for name in moved) and any(name.startswith("text.") for name in moved)
+    still = [name for name, value in model.named_parameters() if name in before and torch.equal(value, before[name])]
+    assert len(still) < len(before) / 2, still
     return model
