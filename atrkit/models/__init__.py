@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from atrkit.models.captioner import Captioner
     from atrkit.models.decoding import WrittenCaption, write_captions
     from atrkit.models.dual_encoder import DualEncoder, seeded_initialisation
+    from atrkit.models.experts import ExpertsRetriever
     from atrkit.models.gru_decoder import GruDecoder
     from atrkit.models.ragged import Ragged
     from atrkit.models.ridge_retriever import RidgeRetriever
@@ -18,6 +19,7 @@ __all__ = [
     "AudioTower",
     "Captioner",
     "DualEncoder",
+    "ExpertsRetriever",
     "GruDecoder",
     "Ragged",
     "RidgeRetriever",
@@ -33,6 +35,7 @@ _MODULE_OF_NAME = {
     "AudioTower": "audio_tower",
     "Captioner": "captioner",
     "DualEncoder": "dual_encoder",
+    "ExpertsRetriever": "experts",
     "GruDecoder": "gru_decoder",
     "Ragged": "ragged",
     "RidgeRetriever": "ridge_retriever",

@@ -6,18 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from atrkit.errors import DivergedError, UsageError
+from atrkit.errors import UsageError
 from atrkit.models.audio_tower import AudioTower
+from atrkit.models.embedding_batches import EmbeddingArray, embed_in_batches
 from atrkit.models.ragged import Ragged
 from atrkit.models.retriever import ClipBatch, Padded, Retriever, SimilarityTerm, evaluating
 from atrkit.models.text_towers import TEXT_FOLDER, TextTower, restore_text_tower
-
-EmbeddingArray = npt.NDArray[np.float32]
 
 
 @contextmanager
@@ -53,6 +51,7 @@ class DualEncoder(Retriever):
     Source: paper 003, figure 1; paper 001, section 2.
 
     Example:
+        >>> import numpy as np
         >>> from atrkit.models.text_towers import WordTower
         >>> from atrkit.text.vocabulary import Vocabulary
         >>> words = Vocabulary.from_captions(["rain falls", "a dog barks"]).words
@@ -172,7 +171,6 @@ class DualEncoder(Retriever):
     def _from_config(cls, config: dict[str, Any], folder: Path) -> "DualEncoder":
         return cls(AudioTower(**config["audio"]), restore_text_tower(config["text"], folder))
 
-    @torch.inference_mode()
     def _embed(
         self,
         tower: nn.Module,
@@ -182,22 +180,19 @@ class DualEncoder(Retriever):
         ids: Sequence[str] | None,
         on_progress: Callable[[int], None] | None,
     ) -> EmbeddingArray:
-        def named(position: int) -> str:
-            return f"{kind} {ids[position]!r}" if ids is not None else f"{kind} {position} (counted from 0)"
-
-        if (empty := (inputs.lengths_A == 0).nonzero()).numel():
-            raise UsageError(f"{named(int(empty[0]))} has nothing to embed: its length is 0")
         device = self.audio.frame_mean_F.device
-        emb_ND = torch.empty(len(inputs), self.audio.out_dim)
-        done = 0
+
+        def embed(index_B: Tensor) -> Tensor:
+            padded, lengths_B = inputs.gather(index_B)
+            return tower(padded.to(device), lengths_B.to(device))  # type: ignore[no-any-return]
+
         with evaluating(self):
-            # similar lengths share a batch, so that little of it is padding
-            for index_B in inputs.lengths_A.argsort(stable=True).split(batch_size):
-                padded, lengths_B = inputs.gather(index_B)
-                emb_ND[index_B.cpu()] = tower(padded.to(device), lengths_B.to(device)).float().cpu()
-                done += len(index_B)
-                if on_progress is not None:
-                    on_progress(done)
-        if (broken := (~emb_ND.isfinite()).any(dim=1).nonzero()).numel():
-            raise DivergedError(f"{named(int(broken[0]))} has an embedding that is not finite")
-        return emb_ND.numpy()
+            return embed_in_batches(
+                embed,
+                inputs.lengths_A,
+                self.audio.out_dim,
+                kind=kind,
+                batch_size=batch_size,
+                ids=ids,
+                on_progress=on_progress,
+            )

@@ -4,6 +4,7 @@ import os
 
 from atrkit.errors import IntegrityError
 from atrkit.models.dual_encoder import DualEncoder
+from atrkit.models.experts import ExpertsRetriever
 from atrkit.models.folder import find_model_folder, read_model_kind
 from atrkit.models.retriever import Retriever
 
@@ -23,6 +24,8 @@ def open_retriever(folder_or_hub_id: str | os.PathLike[str]) -> Retriever:
     match read_model_kind(folder):
         case "dual_encoder":
             return DualEncoder.from_pretrained(folder)
+        case "experts":
+            return ExpertsRetriever.from_pretrained(folder)
         case kind:
             raise IntegrityError(
                 f"{folder} holds a model of kind {kind!r}, not one that is trained by steps to retrieve"

@@ -42,6 +42,42 @@ def cosine_scores(
         >>> cosine_scores([[3.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 2.0]]).tolist()
         [[1.0, 0.0], [0.0, 0.0]]
     """
+    return _products(audio_emb_AD, text_emb_CD, directions, (-1.0, 1.0), block_clips, on_progress)
+
+
+def dot_scores(
+    audio_emb_AD: npt.ArrayLike,
+    text_emb_CD: npt.ArrayLike,
+    *,
+    block_clips: int = 512,
+    on_progress: Callable[[int], None] | None = None,
+) -> Float32Array:
+    """Dot product of every audio embedding with every text embedding, whatever their lengths.
+
+    For models whose embeddings carry weights in their lengths. Summed in float64 as `cosine_scores`, which also says
+    what the arguments are.
+
+    Returns:
+        (A, C) float32, higher is better; NaN and infinite vectors give NaN.
+
+    Raises:
+        UsageError: the two sides do not have the same dimension.
+
+    Example:
+        >>> dot_scores([[3.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 2.0]]).tolist()
+        [[3.0, 0.0], [0.0, 0.0]]
+    """
+    return _products(audio_emb_AD, text_emb_CD, _as_they_are, None, block_clips, on_progress)
+
+
+def _products(
+    audio_emb_AD: npt.ArrayLike,
+    text_emb_CD: npt.ArrayLike,
+    prepare: Callable[[npt.ArrayLike], Float64Array],
+    bounds: tuple[float, float] | None,
+    block_clips: int,
+    on_progress: Callable[[int], None] | None,
+) -> Float32Array:
     audio = np.asarray(audio_emb_AD)
     text = np.asarray(text_emb_CD)
     if audio.ndim != 2 or text.ndim != 2 or audio.shape[1] != text.shape[1]:
@@ -49,15 +85,19 @@ def cosine_scores(
             f"audio embeddings have shape {audio.shape} and text embeddings {text.shape}: "
             "both must be (items, dimension) with the same dimension"
         )
-    direction_DC = directions(text).T
+    text_DC = prepare(text).T
     scores_AC = np.empty((len(audio), len(text)), dtype=np.float32)
     for start in range(0, len(audio), block_clips):
         block = slice(start, start + block_clips)
-        direction_BD = directions(audio[block])
-        scores_AC[block] = np.clip(direction_BD @ direction_DC, -1.0, 1.0)
+        product_BC = prepare(audio[block]) @ text_DC
+        scores_AC[block] = product_BC if bounds is None else np.clip(product_BC, *bounds)
         if on_progress:
-            on_progress(len(direction_BD))
+            on_progress(len(product_BC))
     return scores_AC
+
+
+def _as_they_are(emb_ND: npt.ArrayLike) -> Float64Array:
+    return np.asarray(emb_ND, dtype=np.float64)
 
 
 def directions(emb_ND: npt.ArrayLike) -> Float64Array:
@@ -91,14 +131,25 @@ def cosines_of_pairs(
         audio_emb_AD: embeddings that the positions refer to.
         embed_captions: from distinct captions to their embeddings.
     """
-    direction_AD = directions(audio_emb_AD)
+    return _products_of_pairs(directions(audio_emb_AD), lambda captions: directions(embed_captions(captions)))
 
+
+def dots_of_pairs(
+    audio_emb_AD: npt.ArrayLike, embed_captions: Callable[[list[str]], npt.ArrayLike]
+) -> Callable[[npt.NDArray[np.int64], Sequence[str]], Float32Array]:
+    """Dot products of listed pairs; arguments as of `cosines_of_pairs`, scores those of `dot_scores`."""
+    return _products_of_pairs(_as_they_are(audio_emb_AD), lambda captions: _as_they_are(embed_captions(captions)))
+
+
+def _products_of_pairs(
+    audio_AD: Float64Array, prepare_captions: Callable[[list[str]], Float64Array]
+) -> Callable[[npt.NDArray[np.int64], Sequence[str]], Float32Array]:
     def score(clip_index_N: npt.NDArray[np.int64], captions: Sequence[str]) -> Float32Array:
         distinct = sorted(set(captions))
-        direction_UD = directions(embed_captions(distinct))
+        text_UD = prepare_captions(distinct)
         row_of_caption = {caption: row for row, caption in enumerate(distinct)}
         rows_N = [row_of_caption[caption] for caption in captions]
-        cosine_N: Float64Array = np.einsum("nd,nd->n", direction_AD[clip_index_N], direction_UD[rows_N])
-        return cosine_N.astype(np.float32)
+        product_N: Float64Array = np.einsum("nd,nd->n", audio_AD[clip_index_N], text_UD[rows_N])
+        return product_N.astype(np.float32)
 
     return score

@@ -7,9 +7,10 @@ import numpy.typing as npt
 
 from atrkit.errors import UsageError
 from atrkit.models.dual_encoder import DualEncoder
+from atrkit.models.experts import ExpertsRetriever
 from atrkit.models.ragged import Ragged
 from atrkit.models.retriever import ClipInputs, Retriever, evaluating
-from atrkit.scoring.cosine import cosine_scores, cosines_of_pairs
+from atrkit.scoring.cosine import cosine_scores, cosines_of_pairs, dot_scores, dots_of_pairs
 
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -48,6 +49,9 @@ def score_all_pairs(
         case DualEncoder():
             text_emb_CD = model.embed_captions(captions, ids=caption_ids)
             return cosine_scores(model.embed_clips(clips.frames[0], ids=clip_ids), text_emb_CD, on_progress=on_progress)
+        case ExpertsRetriever():
+            text_emb_CE = model.embed_captions(captions, ids=caption_ids)
+            return dot_scores(model.embed_clips(clips, ids=clip_ids), text_emb_CE, on_progress=on_progress)
         case _:
             raise UsageError(f"models of kind {model.kind} cannot be scored")
 
@@ -71,5 +75,7 @@ def pair_scorer(
     match model:
         case DualEncoder():
             return cosines_of_pairs(model.embed_clips(clips.frames[0], ids=clip_ids), model.embed_captions)
+        case ExpertsRetriever():
+            return dots_of_pairs(model.embed_clips(clips, ids=clip_ids), model.embed_captions)
         case _:
             raise UsageError(f"models of kind {model.kind} cannot be scored")
