@@ -8,6 +8,7 @@ import pytest
 from atrkit import ScoreMatrix
 from atrkit.errors import DivergedError, UsageError
 from atrkit.scoring import cosine_scores, count_zero_embeddings
+from atrkit.scoring.cosine import dot_scores
 
 
 def cosine(a, b):
@@ -84,3 +85,14 @@ def test_a_broken_vector_is_not_mistaken_for_a_zero_one(embeddings, bad):
 def test_dimensions_must_agree(embeddings, shape):
     with pytest.raises(UsageError, match="same dimension"):
         cosine_scores(embeddings[0], np.ones(shape))
+
+
+def test_dot_products_keep_the_length_of_vectors(embeddings):
+    audio_AD, text_CD = embeddings
+    scores_AC = dot_scores(audio_AD, text_CD, block_clips=3)
+    wanted = [[math.fsum(float(x) * float(y) for x, y in zip(a, t, strict=True)) for t in text_CD] for a in audio_AD]
+    assert scores_AC.dtype == np.float32
+    np.testing.assert_array_equal(scores_AC, np.array(wanted).astype(np.float32))
+    np.testing.assert_array_equal(dot_scores(2 * audio_AD, text_CD / 4), scores_AC / 2)
+    with pytest.raises(UsageError, match="same dimension"):
+        dot_scores(audio_AD, text_CD[:, :3])
