@@ -72,7 +72,13 @@ class TrainingSettings(Part):
     """For how long, in which batches, and which epoch is kept."""
 
     epochs: Count = Field(description="passes over the training clips")
-    batch_size: Annotated[int, Field(ge=2, le=10**9)] = Field(128, description="clips per step; a loss needs negatives")
+    batch_size: Annotated[int, Field(ge=2, le=10**9)] = Field(
+        128, description="clips compared at once; a loss needs negatives"
+    )
+    accumulate_batches: Count = Field(
+        1, description="batches whose gradients are averaged before a step; negatives are those of one batch"
+    )
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the forward pass")
     clip_grad_norm: Positive | None = Field(None, description="gradients are scaled down to this norm; null: never")
     keep_best: KeepBest = Field("val_loss", description="epoch that is kept: by a figure on data.val, or the last")
     bucket_batches: Count = Field(

@@ -49,6 +49,7 @@ def train_captioner(
     clip_grad_norm: float | None = None,
     seed: int = 0,
     precision: Precision = "float32",
+    accumulate_batches: int = 1,
     checkpoint_every_s: float | None = 60.0,
     on_start: Callable[[int], None] | None = None,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
@@ -86,6 +87,7 @@ def train_captioner(
         clip_grad_norm: gradients are scaled down to this norm; None: never.
         seed: of the order, the captions drawn, augmentation and dropout.
         precision: "float32", or "bfloat16" in the forward pass.
+        accumulate_batches: gradients of so many batches are averaged before a step.
         checkpoint_every_s: how old a checkpoint may become; a small one is also written at every epoch's end. None: one
             per epoch.
         on_start: called once before the first step with the number of epochs that are done, by the checkpoint.
@@ -114,6 +116,7 @@ def train_captioner(
         clip_grad_norm=clip_grad_norm,
         seed=seed,
         precision=precision,
+        accumulate_batches=accumulate_batches,
         checkpoint_every_s=checkpoint_every_s,
         bucket_batches=bucket_batches,
         validate_every=validate_every,

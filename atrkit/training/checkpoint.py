@@ -29,7 +29,7 @@ class TrainingState:
     Args:
         fingerprint: settings and digests of what it started from; a resumed training must have the same.
         epoch: the one under way, counted from 1; one more than the last when all are done.
-        step: steps of it that are done.
+        step: batches of it that are learned from; one or several make a step.
         loss_sum: of its steps, each times the terms that its loss is the mean of.
         terms: that the sum is over: pairs, or tokens.
         best_epoch: that is kept; 0 before the first is done.

@@ -142,16 +142,25 @@ class Trainer:
         )
 
     def _run_steps(self, batches: Sequence[PairBatch]) -> None:
-        state = self._state
+        state, together = self._state, self.settings.accumulate_batches
+        steps_per_epoch = -(-len(batches) // together)
         self._model.train()
-        for batch in batches[state.step :]:
-            step = (state.epoch - 1) * len(batches) + state.step
-            self._set_learning_rate(step, len(batches))
-            terms = self.task.terms(batch)
-            state.loss_sum += self._step(batch) * terms
-            state.terms += terms
-            state.step += 1
+        while state.step < len(batches):
+            group = batches[state.step : state.step + together]
+            step = (state.epoch - 1) * steps_per_epoch + self._steps_done
+            self._set_learning_rate(step, steps_per_epoch)
+            for batch, loss in zip(group, self._step(group), strict=True):
+                terms = self.task.terms(batch)
+                state.loss_sum += loss * terms
+                state.terms += terms
+            state.step += len(group)
+            # only between steps: gradients of half a group need not be kept
             self._save_if_due()
+
+    @property
+    def _steps_done(self) -> int:
+        """Of this epoch; its last step may be of fewer batches."""
+        return -(-self._state.step // self.settings.accumulate_batches)
 
     def _set_learning_rate(self, step: int, steps_per_epoch: int) -> None:
         settings = self.settings
@@ -159,30 +168,35 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = lr
 
-    def _step(self, batch: PairBatch) -> float:
-        with self.accelerator.autocast():
-            loss = self.task.loss(batch)
-        value = loss.item()
-        if not math.isfinite(value):
-            self._stop_diverged(f"the loss is {value}", batch)
-        self.accelerator.backward(loss)
+    def _step(self, group: Sequence[PairBatch]) -> list[float]:
+        """One step along the mean of the gradients of some batches; returns their losses."""
+        losses = [self._backward(batch, share=1 / len(group)) for batch in group]
         gradients = [p.grad for p in self._trained if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         if not norm.isfinite():
-            self._stop_diverged(f"the gradient's norm is {norm.item()}", batch)
+            self._stop_diverged(f"the gradient's norm is {norm.item()}", group)
         if self.settings.clip_grad_norm is not None:
             nn.utils.clip_grads_with_norm_(self._trained, self.settings.clip_grad_norm, norm)
         self._optimizer.step()
         self._optimizer.zero_grad()
+        return losses
+
+    def _backward(self, batch: PairBatch, share: float) -> float:
+        with self.accelerator.autocast():
+            loss = self.task.loss(batch)
+        value = loss.item()
+        if not math.isfinite(value):
+            self._stop_diverged(f"the loss is {value}", [batch])
+        self.accelerator.backward(loss * share if share < 1 else loss)
         return value
 
-    def _stop_diverged(self, what: str, batch: PairBatch) -> NoReturn:
-        broken = self.task.broken_clips(batch)
-        blamed = broken or [self.data.clip_ids[a] for a in batch.clip_index_B.tolist()]
+    def _stop_diverged(self, what: str, group: Sequence[PairBatch]) -> NoReturn:
+        broken = [clip_id for batch in group for clip_id in self.task.broken_clips(batch)]
+        blamed = broken or [self.data.clip_ids[a] for batch in group for a in batch.clip_index_B.tolist()]
         blame = f"{'from' if broken else 'in a batch of'} {named(blamed)}"
         kept = f"kept in {self.run_folder}" if self._checkpoint_path.exists() else "not there yet"
         raise DivergedError(
-            f"{what} in epoch {self._state.epoch}, step {self._state.step + 1}, {blame}: lower the learning rate or "
+            f"{what} in epoch {self._state.epoch}, step {self._steps_done + 1}, {blame}: lower the learning rate or "
             f"clip gradients; the last good checkpoint is {kept}"
         )
 
@@ -192,7 +206,7 @@ class Trainer:
             self._save()
         if stop is not None:
             raise stop(
-                f"stopped in epoch {self._state.epoch} after step {self._state.step}: the same command continues there"
+                f"stopped in epoch {self._state.epoch} after step {self._steps_done}: the same command continues there"
             )
 
     def _is_save_due(self) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from atrkit.errors import UsageError
 from atrkit.models.ragged import Ragged
-from atrkit.models.retriever import ClipInputs, Padded, Retriever, SimilarityTerm, evaluating
+from atrkit.models.retriever import ClipBatch, ClipInputs, Padded, Retriever, SimilarityTerm, evaluating
 from atrkit.scoring.retrieval import score_all_pairs
 from atrkit.training.batches import PairBatch, pairs_in_turn
 from atrkit.training.data import CaptionChoice, TrainingData
@@ -39,6 +39,9 @@ _KEEP_BEST: tuple[KeepBest, ...] = (
     "mean_R@1",
     "last",
 )
+MakeTask = Callable[
+    [Retriever, nn.Module, TrainingData, TrainingData | None, LoopSettings, torch.device], "RetrieverTask"
+]
 _VALIDATION_FIGURES = ("R@1", "R@5", "R@10", "mAP@10")
 
 
@@ -57,10 +60,12 @@ def train_retriever(
     clip_grad_norm: float | None = None,
     seed: int = 0,
     precision: Precision = "float32",
+    accumulate_batches: int = 1,
     checkpoint_every_s: float | None = 60.0,
     on_start: Callable[[int], None] | None = None,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     stop_requested: StopRequested | None = None,
+    make_task: MakeTask | None = None,
 ) -> TrainingResult:
     """Train from the start, or from where an interrupted training in `run_folder` stands.
 
@@ -75,7 +80,7 @@ def train_retriever(
         train: clips and captions to train on.
         val: clips and captions to choose the best epoch by; None only with keep_best "last".
         epochs: passes over the training clips.
-        batch_size: pairs per step, at least 2.
+        batch_size: pairs whose similarities are compared, at least 2.
         optimizer: AdamW and its schedule.
         run_folder: receives the checkpoint, metrics.jsonl, and at the end the model (`save_pretrained`).
         caption_choice: one "random" caption per clip and epoch, or "all" of them.
@@ -83,11 +88,13 @@ def train_retriever(
         clip_grad_norm: gradients are scaled down to this norm; None: never.
         seed: of the order, the captions drawn and dropout.
         precision: "float32", or "bfloat16" in the forward pass.
+        accumulate_batches: gradients of so many batches are averaged before a step (`LoopSettings`).
         checkpoint_every_s: how old a checkpoint may become; a small one is also written at every epoch's end. None: one
             per epoch.
         on_start: called once before the first step with the number of epochs that are done, by the checkpoint.
         on_epoch: called after every epoch with its metrics.
         stop_requested: asked after every step; the exception type it gives is raised after a checkpoint.
+        make_task: how batches reach the model; None: `RetrieverTask`.
 
     Returns:
         The best epoch, and the metrics of all.
@@ -109,6 +116,7 @@ def train_retriever(
         clip_grad_norm=clip_grad_norm,
         seed=seed,
         precision=precision,
+        accumulate_batches=accumulate_batches,
         checkpoint_every_s=checkpoint_every_s,
     )
     require_choice(keep_best, _KEEP_BEST, has_validation=val is not None)
@@ -117,7 +125,7 @@ def train_retriever(
     accelerator = make_accelerator(precision)
     constant_features = model.fit_standardisation(train.all_frames)
     model.to(accelerator.device)
-    task = RetrieverTask(model, loss, train, val, settings, accelerator.device)
+    task = (make_task or RetrieverTask)(model, loss, train, val, settings, accelerator.device)
     hooks = Hooks(on_start=on_start, on_epoch=on_epoch, stop_requested=stop_requested)
     result = Trainer(task, train, settings, run_folder, accelerator, hooks).run()
     model.save_pretrained(run_folder)
@@ -150,16 +158,16 @@ class RetrieverTask:
         self._train = train
         self._val = val
         self._settings = settings
-        self._clips = clip_inputs(model, train).to(device)
+        self._device = device
+        self._clips = self._hold(clip_inputs(model, train))
         self._texts = model.prepare_captions(train.all_captions).to(device)
         self._val_clips = None if val is None else clip_inputs(model, val)
         self._val_texts = None if val is None else model.prepare_captions(val.all_captions)
-        self._device = device
 
     def loss(self, batch: PairBatch) -> Tensor:
         """Weighted sum of the losses of the batch's similarity matrices; captions of one clip are no negatives."""
         clip_index_B = batch.clip_index_B.to(self._device) if self._settings.caption_choice == "all" else None
-        return self._weighted(self._terms(self._clips, self._texts, batch), clip_index_B)
+        return self._weighted(self._terms(batch), clip_index_B)
 
     def terms(self, batch: PairBatch) -> int:
         """Pairs."""
@@ -169,7 +177,7 @@ class RetrieverTask:
     def broken_clips(self, batch: PairBatch) -> list[str]:
         """Ids of the clips that, or whose captions, have no finite similarity with anything in the batch."""
         is_broken_B = torch.zeros(len(batch), dtype=torch.bool)
-        for term in self._terms(self._clips, self._texts, batch):
+        for term in self._terms(batch):
             finite_BB = term.similarity_BB.isfinite().cpu()
             is_broken_B |= ~finite_BB.any(dim=1) | ~finite_BB.any(dim=0)
         return [self._train.clip_ids[a] for a in batch.clip_index_B[is_broken_B].tolist()]
@@ -178,9 +186,10 @@ class RetrieverTask:
         """val_loss, recall and mAP in both directions, and the mean of the two R@1."""
         if self._val is None or self._val_clips is None or self._val_texts is None:
             return {}
-        with evaluating(self.model):
-            val_loss = self._validation_loss(self._val, self._val_clips.to(self._device), self._val_texts)
-        scores_AC = score_all_pairs(self.model, self._val_clips, self._val_texts, clip_ids=self._val.clip_ids)
+        model, clips = self._evaluated(self._val_clips)
+        with evaluating(model):
+            val_loss = self._validation_loss(model, self._val, clips.to(self._device), self._val_texts)
+        scores_AC = score_all_pairs(model, clips, self._val_texts, clip_ids=self._val.clip_ids)
         return {"val_loss": val_loss, **_retrieval_figures(scores_AC, self._val)}
 
     def figures(self, batches: Sequence[PairBatch]) -> dict[str, float]:
@@ -197,20 +206,35 @@ class RetrieverTask:
             "validation data": None if self._val is None else self._val.sha256[:16],
         }
 
-    def _terms(self, clips: ClipInputs, captions: Ragged, batch: PairBatch) -> tuple[SimilarityTerm, ...]:
-        texts = Padded(*captions.gather(batch.caption_index_B.to(captions.offsets.device))).to(self._device)
-        return self.model.similarity_terms(clips.gather(batch.clip_index_B.to(self._device)), texts)
+    def _hold(self, clips: ClipInputs) -> ClipInputs:
+        """The training clips, where batches are gathered from."""
+        return clips.to(self._device)
+
+    def _clip_batch(self, batch: PairBatch) -> ClipBatch:
+        """The clips of a training batch."""
+        return self._clips.gather(batch.clip_index_B.to(self._device))
+
+    def _evaluated(self, clips: ClipInputs) -> tuple[Retriever, ClipInputs]:
+        """Model and clips as they are scored in validation."""
+        return self.model, clips
+
+    def _terms(self, batch: PairBatch) -> tuple[SimilarityTerm, ...]:
+        return self.model.similarity_terms(self._clip_batch(batch), self._text_batch(self._texts, batch))
+
+    def _text_batch(self, captions: Ragged, batch: PairBatch) -> Padded:
+        return Padded(*captions.gather(batch.caption_index_B.to(captions.offsets.device))).to(self._device)
 
     def _weighted(self, terms: Sequence[SimilarityTerm], clip_index_B: Tensor | None) -> Tensor:
         losses = [term.weight * self._loss(term.similarity_BB, clip_index_B) for term in terms]
         return torch.stack(losses).sum()
 
     @torch.no_grad()
-    def _validation_loss(self, val: TrainingData, clips: ClipInputs, captions: Ragged) -> float:
+    def _validation_loss(self, model: Retriever, val: TrainingData, clips: ClipInputs, captions: Ragged) -> float:
         total = 0.0
         for batch in pairs_in_turn(val, batch_size=self._settings.batch_size):
             clip_index_B = batch.clip_index_B.to(self._device)
-            total += self._weighted(self._terms(clips, captions, batch), clip_index_B).item() * len(batch)
+            terms = model.similarity_terms(clips.gather(clip_index_B), self._text_batch(captions, batch))
+            total += self._weighted(terms, clip_index_B).item() * len(batch)
         return total / len(val.all_captions)
 
 

@@ -22,13 +22,16 @@ class LoopSettings:
 
     Args:
         epochs: passes over the training clips.
-        batch_size: pairs per step.
+        batch_size: pairs whose loss is computed together; of a contrastive loss, all negatives are among them.
         optimizer: AdamW and its schedule.
         caption_choice: one "random" caption per clip and epoch, or "all".
         keep_best: the validation metric whose best epoch is kept (the earlier of equals), or "last".
         clip_grad_norm: gradients are scaled down to this norm; None: never.
         seed: of the order, the captions drawn and dropout.
-        precision: of the forward pass.
+        precision: of the forward pass. bfloat16 has the range of float32: nothing has to be scaled, as in float16.
+        accumulate_batches: batches whose gradients are averaged before a step, where memory holds no larger one. The
+            negatives of a contrastive loss are still those of one batch: two batches of 16 learn from fewer
+            comparisons than one of 32. The last batches of an epoch make a step however few they are.
         checkpoint_every_s: how old a checkpoint may become. A small one is written at every epoch's end too; None: each
             is, and only there.
         bucket_batches: batches are cut from pools of so many, sorted by length; 1: drawn at random.
@@ -43,12 +46,13 @@ class LoopSettings:
     clip_grad_norm: float | None = None
     seed: int = 0
     precision: Precision = "float32"
+    accumulate_batches: int = 1
     checkpoint_every_s: float | None = 60.0
     bucket_batches: int = 1
     validate_every: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "bucket_batches", "validate_every"):
+        for name in ("epochs", "batch_size", "accumulate_batches", "bucket_batches", "validate_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}, and must be 1 or more")
 

@@ -73,6 +73,8 @@ def train_captioner_run(
             bucket_batches=training.bucket_batches,
             validate_every=training.validate_every,
             clip_grad_norm=training.clip_grad_norm,
+            precision=training.precision,
+            accumulate_batches=training.accumulate_batches,
             seed=seed,
             on_start=progress.on_start,
             on_epoch=progress.on_epoch,

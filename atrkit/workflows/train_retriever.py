@@ -69,6 +69,8 @@ def train_retriever_run(
             caption_choice=recipe.data.caption_choice,
             keep_best=training.keep_best,
             clip_grad_norm=training.clip_grad_norm,
+            precision=training.precision,
+            accumulate_batches=training.accumulate_batches,
             seed=seed,
             on_start=progress.on_start,
             on_epoch=progress.on_epoch,
