@@ -1,32 +1,27 @@
 """A captioner: frozen frames, projected, and a decoder that says what is heard, word by word."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors import torch as safetensors_torch
 from torch import Tensor, nn
 
 from atrkit.errors import IntegrityError, UsageError
 from atrkit.models.caption_decoder import CaptionDecoder
-from atrkit.models.folder import WEIGHTS_NAME, find_model_folder, read_model_folder, write_model_folder
 from atrkit.models.gru_decoder import GruDecoder
 from atrkit.models.positions import sinusoidal_positions
 from atrkit.models.ragged import Ragged
+from atrkit.models.saved_model import SavedModel
 from atrkit.models.standardisation import mean_and_std
 from atrkit.models.transformer_decoder import TransformerDecoder
 from atrkit.text.vocabulary import BOS_ID, EOS_ID, CaptionVocabulary
 
 AudioPositions = Literal["none", "sinusoidal"]
 
-_MODEL_NAME = "captioner"
 
-
-class Captioner(nn.Module):
+class Captioner(SavedModel):
     """Frames of a frozen encoder, a projection, and a decoder with a vocabulary of whole words.
 
     It writes captions (`atrkit.models.decoding`), and the cross-entropy of a caption that it is given says how well
@@ -52,6 +47,7 @@ class Captioner(nn.Module):
         torch.Size([1, 3, 9])
     """
 
+    kind = "captioner"
     frame_mean_F: Tensor
     frame_std_F: Tensor
 
@@ -89,8 +85,7 @@ class Captioner(nn.Module):
     @property
     def config(self) -> dict[str, Any]:
         """JSON values that make the model again; what config.json holds."""
-        words = list(self.vocabulary.words)
-        return {"model": _MODEL_NAME, **self.arguments, "decoder": self.decoder.arguments, "words": words}
+        return {**super().config, "decoder": self.decoder.arguments, "words": list(self.vocabulary.words)}
 
     @property
     def device(self) -> torch.device:
@@ -164,41 +159,10 @@ class Captioner(nn.Module):
         """Count the words that are read as `<unk>`, each by its number of occurrences."""
         return self.vocabulary.unknown_words(captions)
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write config.json with the vocabulary, model.safetensors and model.sha256.
-
-        Raises:
-            ResourceError: the folder cannot be written.
-        """
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        write_model_folder(Path(folder), self.config, {WEIGHTS_NAME: safetensors_torch.save(weights)})
-
     @classmethod
-    def from_pretrained(cls, folder_or_hub_id: str | os.PathLike[str]) -> "Captioner":
-        """Open a saved model, in evaluation mode; its outputs are those of the model that was saved, to the bit.
-
-        Args:
-            folder_or_hub_id: a run folder, or the id of a model on the Hugging Face hub.
-
-        Raises:
-            MissingPrerequisiteError: there is no model in the folder.
-            IntegrityError: a file of it is damaged, or the folder holds another kind of model.
-            NetworkError: the hub id is not in the cache, and the hub cannot be asked.
-        """
-        folder = find_model_folder(folder_or_hub_id)
-        config, files = read_model_folder(folder)
-        if config.pop("model", None) != _MODEL_NAME:
-            raise IntegrityError(f"{folder} holds a model of another kind, not a captioner")
-        try:
-            words, decoder = config.pop("words"), config.pop("decoder")
-            model = cls(words=words, decoder=_decoder(decoder, len(words)), **config)
-            model.load_state_dict(safetensors_torch.load(files[WEIGHTS_NAME]))
-        except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise IntegrityError(
-                f"{folder} was saved by another version of atrkit ({reason}): train the model again"
-            ) from error
-        return model.eval()
+    def _from_config(cls, config: dict[str, Any], folder: Path) -> "Captioner":
+        words, decoder = config.pop("words"), config.pop("decoder")
+        return cls(words=words, decoder=_decoder(decoder, len(words)), **config)
 
     def _require_frame_dim(self, frames: Tensor) -> None:
         if frames.shape[-1] != self.frame_dim:

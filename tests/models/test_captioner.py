@@ -200,7 +200,7 @@ def test_folders_that_hold_no_captioner(tmp_path: Path) -> None:
     with pytest.raises(MissingPrerequisiteError, match="atrkit train"):
         Captioner.from_pretrained(tmp_path)
     write_model_folder(tmp_path, {"model": "ridge"}, {"model.safetensors": b""})
-    with pytest.raises(IntegrityError, match="another kind, not a captioner"):
+    with pytest.raises(IntegrityError, match="of kind 'ridge', not a captioner"):
         Captioner.from_pretrained(tmp_path)
 
 
