@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from atrkit.models.audio_tower import AudioTower
     from atrkit.models.captioner import Captioner
+    from atrkit.models.co_attention import CoAttention
+    from atrkit.models.co_attention_retriever import CoAttentionRetriever
     from atrkit.models.decoding import WrittenCaption, write_captions
     from atrkit.models.dual_encoder import DualEncoder, seeded_initialisation
     from atrkit.models.experts import ExpertsRetriever
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AudioTower",
     "Captioner",
+    "CoAttention",
+    "CoAttentionRetriever",
     "DualEncoder",
     "ExpertsRetriever",
     "GruDecoder",
@@ -34,6 +38,8 @@ __all__ = [
 _MODULE_OF_NAME = {
     "AudioTower": "audio_tower",
     "Captioner": "captioner",
+    "CoAttention": "co_attention",
+    "CoAttentionRetriever": "co_attention_retriever",
     "DualEncoder": "dual_encoder",
     "ExpertsRetriever": "experts",
     "GruDecoder": "gru_decoder",

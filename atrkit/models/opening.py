@@ -3,6 +3,7 @@
 import os
 
 from atrkit.errors import IntegrityError
+from atrkit.models.co_attention_retriever import CoAttentionRetriever
 from atrkit.models.dual_encoder import DualEncoder
 from atrkit.models.experts import ExpertsRetriever
 from atrkit.models.folder import find_model_folder, read_model_kind
@@ -26,6 +27,8 @@ def open_retriever(folder_or_hub_id: str | os.PathLike[str]) -> Retriever:
             return DualEncoder.from_pretrained(folder)
         case "experts":
             return ExpertsRetriever.from_pretrained(folder)
+        case "co_attention":
+            return CoAttentionRetriever.from_pretrained(folder)
         case kind:
             raise IntegrityError(
                 f"{folder} holds a model of kind {kind!r}, not one that is trained by steps to retrieve"

@@ -6,10 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from atrkit.errors import UsageError
+from atrkit.models.co_attention_retriever import CoAttentionRetriever
 from atrkit.models.dual_encoder import DualEncoder
 from atrkit.models.experts import ExpertsRetriever
 from atrkit.models.ragged import Ragged
 from atrkit.models.retriever import ClipInputs, Retriever, evaluating
+from atrkit.scoring.co_attention import score_all_by_co_attention, score_pairs_by_co_attention
 from atrkit.scoring.cosine import cosine_scores, cosines_of_pairs, dot_scores, dots_of_pairs
 
 Float32Array = npt.NDArray[np.float32]
@@ -52,12 +54,20 @@ def score_all_pairs(
         case ExpertsRetriever():
             text_emb_CE = model.embed_captions(captions, ids=caption_ids)
             return dot_scores(model.embed_clips(clips, ids=clip_ids), text_emb_CE, on_progress=on_progress)
+        case CoAttentionRetriever():
+            return score_all_by_co_attention(
+                model, clips, captions, clip_ids=clip_ids, caption_ids=caption_ids, on_progress=on_progress
+            )
         case _:
             raise UsageError(f"models of kind {model.kind} cannot be scored")
 
 
 def pair_scorer(
-    model: Retriever, clips: ClipInputs, *, clip_ids: Sequence[str] | None = None
+    model: Retriever,
+    clips: ClipInputs,
+    *,
+    clip_ids: Sequence[str] | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Callable[[IntArray, Sequence[str]], Float32Array]:
     """What scores listed pairs: a function of positions of clips (N,) and N captions as written.
 
@@ -65,6 +75,7 @@ def pair_scorer(
         model: as in `score_all_pairs`.
         clips: that the positions refer to.
         clip_ids: for error messages; None: positions.
+        on_progress: told the number of pairs of each finished block, by models that take long for a pair.
 
     Returns:
         The function; its (N,) float32 scores are those of `score_all_pairs`, up to rounding.
@@ -77,5 +88,26 @@ def pair_scorer(
             return cosines_of_pairs(model.embed_clips(clips.frames[0], ids=clip_ids), model.embed_captions)
         case ExpertsRetriever():
             return dots_of_pairs(model.embed_clips(clips, ids=clip_ids), model.embed_captions)
+        case CoAttentionRetriever():
+            return _co_attention_of_pairs(model, clips, clip_ids, on_progress)
         case _:
             raise UsageError(f"models of kind {model.kind} cannot be scored")
+
+
+def _co_attention_of_pairs(
+    model: CoAttentionRetriever,
+    clips: ClipInputs,
+    clip_ids: Sequence[str] | None,
+    on_progress: Callable[[int], None] | None,
+) -> Callable[[IntArray, Sequence[str]], Float32Array]:
+    def score(clip_index_N: IntArray, captions: Sequence[str]) -> Float32Array:
+        distinct = sorted(set(captions))
+        place_of_caption = {caption: place for place, caption in enumerate(distinct)}
+        with evaluating(model):
+            prepared = model.prepare_captions(distinct)
+        places_N = [place_of_caption[caption] for caption in captions]
+        return score_pairs_by_co_attention(
+            model, clips, prepared, clip_index_N, places_N, clip_ids=clip_ids, on_progress=on_progress
+        )
+
+    return score

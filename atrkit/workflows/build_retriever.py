@@ -136,7 +136,7 @@ def _hci(
 def _co_attention(
     settings: CoAttentionSettings, frame_dims: Sequence[int], captions: Sequence[str], say: Say
 ) -> "Retriever":
-    from atrkit.models.co_attention import CoAttentionRetriever
+    from atrkit.models.co_attention_retriever import CoAttentionRetriever
 
     (frame_dim,) = frame_dims
     return CoAttentionRetriever(
