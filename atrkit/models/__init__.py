@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from atrkit.models.ridge_retriever import RidgeRetriever
     from atrkit.models.text_towers import TransformerTower, WordTower
     from atrkit.models.transformer_decoder import TransformerDecoder
+    from atrkit.models.vlad import NetRVLAD, NetVLAD
 
 __all__ = [
     "AudioTower",
@@ -25,6 +26,8 @@ __all__ = [
     "DualEncoder",
     "ExpertsRetriever",
     "GruDecoder",
+    "NetRVLAD",
+    "NetVLAD",
     "Ragged",
     "RidgeRetriever",
     "TransformerDecoder",
@@ -43,6 +46,8 @@ _MODULE_OF_NAME = {
     "DualEncoder": "dual_encoder",
     "ExpertsRetriever": "experts",
     "GruDecoder": "gru_decoder",
+    "NetRVLAD": "vlad",
+    "NetVLAD": "vlad",
     "Ragged": "ragged",
     "RidgeRetriever": "ridge_retriever",
     "TransformerDecoder": "transformer_decoder",

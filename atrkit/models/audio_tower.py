@@ -23,8 +23,9 @@ class AudioTower(nn.Module):
         out_dim: width of the common space, D.
         hidden_dims: widths of the frame MLP's layers, each followed by ReLU and dropout; none: no MLP.
         dropout: probability, after each layer of the MLP.
-        pooling: mean, max, lstm_last or lstm_mean.
-        pooling_dim: width of the LSTM's state; not used by mean and max.
+        pooling: a `PoolingName`.
+        pooling_dim: width of the LSTM's state; the other poolings do not use it.
+        clusters: of NetVLAD and NetRVLAD; the other poolings do not use it.
         gating: context gating after the projection.
 
     Source: paper 003, sections 2.2 and 3.2.1; standardisation and the frame MLP are our choice (METHODS.md).
@@ -42,6 +43,7 @@ class AudioTower(nn.Module):
         dropout: float = 0.0,
         pooling: PoolingName = "lstm_last",
         pooling_dim: int = 256,
+        clusters: int = 12,
         gating: bool = True,
     ) -> None:
         super().__init__()
@@ -52,6 +54,7 @@ class AudioTower(nn.Module):
             "dropout": dropout,
             "pooling": pooling,
             "pooling_dim": pooling_dim,
+            "clusters": clusters,
             "gating": gating,
         }
         self.frame_dim = frame_dim
@@ -64,7 +67,7 @@ class AudioTower(nn.Module):
             layers += [nn.Linear(width, hidden_dim), nn.ReLU(), nn.Dropout(dropout)]
             width = hidden_dim
         self.frame_mlp = nn.Sequential(*layers)
-        self.pooling = make_pooling(pooling, width, pooling_dim)
+        self.pooling = make_pooling(pooling, width, pooling_dim, clusters)
         self.head = EmbeddingHead(self.pooling.out_dim, out_dim, gating=gating)
 
     def fit_standardisation(self, frames_NF: Tensor) -> int:

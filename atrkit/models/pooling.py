@@ -1,27 +1,23 @@
-"""From a sequence to one vector: masked mean and max, and an LSTM.
+"""From a sequence to one vector: masked mean and max, an LSTM, and sums by cluster.
 
 Every pooling takes padded sequences with their lengths, and what stands in the padding changes nothing: a clip gets
 the same vector alone as in any batch. `make_pooling` lists them by name; `out_dim` says how wide the result is.
 """
 
-from typing import Literal
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from atrkit.errors import UsageError
+from atrkit.models.padding import padding_mask_BT as padding_mask_BT
+from atrkit.models.vlad import NetRVLAD, NetVLAD
 
-PoolingName = Literal["mean", "max", "lstm_last", "lstm_mean"]
-
-
-def padding_mask_BT(lengths_B: Tensor, longest: int) -> Tensor:
-    """True where a padded batch holds no data, (B, T).
-
-    >>> padding_mask_BT(torch.tensor([1, 3]), 3).int().tolist()
-    [[0, 1, 1], [0, 0, 0]]
-    """
-    return torch.arange(longest, device=lengths_B.device) >= lengths_B[:, None]
+PoolingName = Literal[
+    "mean", "max", "lstm_last", "lstm_mean", "netvlad", "netvlad_normalised", "netrvlad", "netrvlad_normalised"
+]
+Pooling: TypeAlias = "MeanPooling | MaxPooling | LstmPooling | NetVLAD | NetRVLAD"
 
 
 class MeanPooling(nn.Module):
@@ -88,8 +84,14 @@ def _mean_of_packed(packed: PackedSequence, lengths_B: Tensor) -> Tensor:
     return outputs_BTH.sum(dim=1) / lengths_B[:, None]
 
 
-def make_pooling(name: PoolingName, in_dim: int, hidden_dim: int) -> MeanPooling | MaxPooling | LstmPooling:
-    """Make a pooling by name; `hidden_dim` is the width of an LSTM's state and is not used by the others.
+def make_pooling(name: PoolingName, in_dim: int, hidden_dim: int, clusters: int = 12) -> Pooling:
+    """Make a pooling by name.
+
+    Args:
+        name: which one.
+        in_dim: width of a frame or word.
+        hidden_dim: width of an LSTM's state; the others do not use it.
+        clusters: of NetVLAD and NetRVLAD; the others do not use it.
 
     Raises:
         UsageError: no pooling has this name; says which there are.
@@ -103,5 +105,9 @@ def make_pooling(name: PoolingName, in_dim: int, hidden_dim: int) -> MeanPooling
             return LstmPooling(in_dim, hidden_dim, output="last")
         case "lstm_mean":
             return LstmPooling(in_dim, hidden_dim, output="mean")
+        case "netvlad" | "netvlad_normalised":
+            return NetVLAD(in_dim, clusters, normalise=name == "netvlad_normalised")
+        case "netrvlad" | "netrvlad_normalised":
+            return NetRVLAD(in_dim, clusters, normalise=name == "netrvlad_normalised")
         case unknown:
-            raise UsageError(f"no pooling is called {unknown!r}: choose mean, max, lstm_last or lstm_mean")
+            raise UsageError(f"no pooling is called {unknown!r}: choose {', '.join(get_args(PoolingName))}")

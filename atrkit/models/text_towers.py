@@ -33,6 +33,13 @@ class TextTower(nn.Module, ABC):
 
     out_dim: int
     arguments: dict[str, Any]
+    head: nn.Module
+
+    def drop_head(self) -> None:
+        """End in the pooled vector of a caption, of any norm: for models that put heads of their own on it."""
+        if isinstance(self.head, EmbeddingHead):
+            self.out_dim = self.head.projection.in_features
+            self.head = nn.Identity()
 
     @abstractmethod
     def prepare(self, captions: Sequence[str], *, batch_size: int = 64) -> Ragged:
@@ -65,8 +72,9 @@ class WordTower(TextTower):
         out_dim: width of the common space, D.
         word_dim: width of a word embedding.
         dropout: probability, on word embeddings.
-        pooling: mean, max, lstm_last or lstm_mean.
-        pooling_dim: width of the LSTM's state; not used by mean and max.
+        pooling: a `PoolingName`.
+        pooling_dim: width of the LSTM's state; the other poolings do not use it.
+        clusters: of NetVLAD and NetRVLAD; the other poolings do not use it.
         gating: context gating after the projection.
         trainable: False keeps word embeddings as they are.
 
@@ -82,6 +90,7 @@ class WordTower(TextTower):
         dropout: float = 0.0,
         pooling: PoolingName = "lstm_last",
         pooling_dim: int = 256,
+        clusters: int = 12,
         gating: bool = True,
         trainable: bool = True,
     ) -> None:
@@ -94,14 +103,15 @@ class WordTower(TextTower):
             "dropout": dropout,
             "pooling": pooling,
             "pooling_dim": pooling_dim,
+            "clusters": clusters,
             "gating": gating,
             "trainable": trainable,
         }
         self.out_dim = out_dim
         self.embedding = WordEmbedding(vocabulary, word_dim, trainable=trainable)
         self.dropout = nn.Dropout(dropout)
-        self.pooling = make_pooling(pooling, word_dim, pooling_dim)
-        self.head = EmbeddingHead(self.pooling.out_dim, out_dim, gating=gating)
+        self.pooling = make_pooling(pooling, word_dim, pooling_dim, clusters)
+        self.head: nn.Module = EmbeddingHead(self.pooling.out_dim, out_dim, gating=gating)
 
     def prepare(self, captions: Sequence[str], *, batch_size: int = 64) -> Ragged:
         """Word ids of each caption."""
@@ -149,7 +159,7 @@ class TransformerTower(TextTower):
         self.out_dim = out_dim
         self.frozen = frozen
         self.encoder = encoder.requires_grad_(not frozen)
-        self.head = EmbeddingHead(encoder.out_dim, out_dim, gating=gating)
+        self.head: nn.Module = EmbeddingHead(encoder.out_dim, out_dim, gating=gating)
         self.train(self.training)
 
     @classmethod

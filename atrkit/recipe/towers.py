@@ -32,6 +32,7 @@ class VladPoolingSettings(Part):
 
     name: Literal["netvlad", "netrvlad"]
     clusters: Count = Field(12, description="clusters; paper 003 has 12 for audio, 20 for text")
+    normalise: bool = Field(False, description="each cluster's sum, then all of them, scaled to L2 norm 1")
 
 
 PoolingSettings = Annotated[
@@ -54,7 +55,8 @@ class WordsPart(Part):
 
     dim: Count = Field(128, description="size of a word embedding; where there are `vectors`, theirs counts")
     vectors: Name | None = Field(
-        None, description="file of word vectors, word2vec or GloVe, text or binary; null: trained from scratch"
+        None,
+        description="file of word vectors, word2vec's or GloVe's format, from the current folder; null: from scratch",
     )
     trainable: bool = Field(True, description="false: word vectors stay as they are in the file")
     dropout: Fraction = Field(0.0, description="share of the word embeddings' values zeroed in training")

@@ -24,13 +24,12 @@ from atrkit.recipe.towers import (
     WordEmbeddingsSettings,
     WordTokensSettings,
 )
+from atrkit.workflows.word_vectors import start_from_vectors, word_dim
 
 if TYPE_CHECKING:
     from atrkit.models.retriever import Retriever
     from atrkit.models.text_towers import TextTower
     from atrkit.models.token_towers import TokenTower
-    from atrkit.models.word_embedding import WordEmbedding
-    from atrkit.recipe.towers import WordsPart
 
 Say = Callable[[str], None]
 
@@ -57,6 +56,7 @@ def build_retriever(
     Raises:
         MissingPrerequisiteError: word vectors or a text network are not there.
         IntegrityError: the file of word vectors is damaged.
+        UsageError: it has none of the words.
     """
     from atrkit.models.dual_encoder import seeded_initialisation
 
@@ -171,7 +171,7 @@ def _text_tower(
                 gating=gating,
                 trainable=text.trainable,
             )
-            start_from_vectors(tower.embedding, text, say)
+            start_from_vectors(tower.embedding, text, captions, say)
             return tower
         case TransformersSettings():
             return TransformerTower.open(
@@ -199,21 +199,12 @@ def _token_tower(text: TokenSideSettings, captions: Sequence[str], say: Say) -> 
                 context=text.context,
                 trainable=text.trainable,
             )
-            start_from_vectors(tower.embedding, text, say)
+            start_from_vectors(tower.embedding, text, captions, say)
             return tower
         case TransformerTokensSettings():
             return TransformerTokens.open(text.model, max_tokens=text.max_tokens, frozen=not text.tune)
         case _:
             assert_never(text)
-
-
-def word_dim(text: "WordsPart") -> int:
-    """Width of the word vectors: the file's, where there is one."""
-    return text.dim
-
-
-def start_from_vectors(embedding: "WordEmbedding", text: "WordsPart", say: Say) -> None:
-    """Take the words' vectors from the recipe's file, where it names one; says how many words have none."""
 
 
 def pooling_arguments(pooling: PoolingSettings) -> dict[str, Any]:
@@ -226,6 +217,7 @@ def pooling_arguments(pooling: PoolingSettings) -> dict[str, Any]:
         case LstmPoolingSettings():
             return {"pooling": f"lstm_{pooling.output}", "pooling_dim": pooling.hidden_dim}
         case VladPoolingSettings():
-            return {"pooling": pooling.name, "clusters": pooling.clusters}
+            name = f"{pooling.name}_normalised" if pooling.normalise else pooling.name
+            return {"pooling": name, "clusters": pooling.clusters}
         case _:
             assert_never(pooling)

@@ -31,6 +31,7 @@ from atrkit.workflows.recipe_embeddings import checkpoints_of, embeddings_of_rec
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 from atrkit.workflows.splits import Splits, choose_splits
+from atrkit.workflows.word_vectors import word_vectors_input
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def train(session: Session, options: TrainOptions) -> list[TrainOutcome]:
     recipe, recipe_name = read_recipe(session, options)
     name = recipe_name if options.name is None else options.name
     _refuse_odd_name(name)
+    word_vectors_input(recipe)  # a missing file is said now, and not after hours of extraction
     dataset = session.workspace.load_dataset(recipe.data.dataset)
     if recipe.data.dataset is None:
         session.say(f"dataset: {dataset.name} (the one made last)")
@@ -172,6 +174,7 @@ def _train_seed(
         "splits": {"train": splits.train, "val": splits.val, "test": splits.test},
         "embeddings": embeddings.provenance,
         "seed": seed,
+        **word_vectors_input(recipe),
     }
     with single_writer(folder):
         chosen_by = choose_keep_best(session, recipe, run, afresh=options.overwrite)
