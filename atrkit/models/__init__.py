@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from atrkit.models.dual_encoder import DualEncoder, seeded_initialisation
     from atrkit.models.experts import ExpertsRetriever
     from atrkit.models.gru_decoder import GruDecoder
+    from atrkit.models.interaction import HciRetriever
     from atrkit.models.ragged import Ragged
     from atrkit.models.ridge_retriever import RidgeRetriever
     from atrkit.models.text_towers import TransformerTower, WordTower
@@ -26,6 +27,7 @@ __all__ = [
     "DualEncoder",
     "ExpertsRetriever",
     "GruDecoder",
+    "HciRetriever",
     "NetRVLAD",
     "NetVLAD",
     "Ragged",
@@ -46,6 +48,7 @@ _MODULE_OF_NAME = {
     "DualEncoder": "dual_encoder",
     "ExpertsRetriever": "experts",
     "GruDecoder": "gru_decoder",
+    "HciRetriever": "interaction",
     "NetRVLAD": "vlad",
     "NetVLAD": "vlad",
     "Ragged": "ragged",

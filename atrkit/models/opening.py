@@ -7,6 +7,7 @@ from atrkit.models.co_attention_retriever import CoAttentionRetriever
 from atrkit.models.dual_encoder import DualEncoder
 from atrkit.models.experts import ExpertsRetriever
 from atrkit.models.folder import find_model_folder, read_model_kind
+from atrkit.models.interaction import HciRetriever
 from atrkit.models.retriever import Retriever
 
 
@@ -29,6 +30,8 @@ def open_retriever(folder_or_hub_id: str | os.PathLike[str]) -> Retriever:
             return ExpertsRetriever.from_pretrained(folder)
         case "co_attention":
             return CoAttentionRetriever.from_pretrained(folder)
+        case "hci":
+            return HciRetriever.from_pretrained(folder)
         case kind:
             raise IntegrityError(
                 f"{folder} holds a model of kind {kind!r}, not one that is trained by steps to retrieve"

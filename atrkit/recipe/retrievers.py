@@ -48,6 +48,7 @@ class HciSettings(Part):
     name: Literal["hci"] = "hci"
     audio: FrameSideSettings = Field(FrameSideSettings(), description="the audio side")
     text: TokenSideSettings = Field(description="the text side: word_embeddings or transformers")
+    text_hidden_dims: tuple[Count, ...] = Field((), description="layers of the MLP on every word and sentence")
     dim: Count = Field(1024, description="size of the shared space, D")
     frame_word_weight: NotNegative = Field(0.5, description="alpha of equation 9; 0: without this term")
     segment_phrase_weight: NotNegative = Field(0.1, description="beta of equation 9; 0: without this term")

@@ -9,10 +9,12 @@ from atrkit.errors import UsageError
 from atrkit.models.co_attention_retriever import CoAttentionRetriever
 from atrkit.models.dual_encoder import DualEncoder
 from atrkit.models.experts import ExpertsRetriever
+from atrkit.models.interaction import HciRetriever
 from atrkit.models.ragged import Ragged
 from atrkit.models.retriever import ClipInputs, Retriever, evaluating
 from atrkit.scoring.co_attention import score_all_by_co_attention, score_pairs_by_co_attention
 from atrkit.scoring.cosine import cosine_scores, cosines_of_pairs, dot_scores, dots_of_pairs
+from atrkit.scoring.interaction import hci_scores, hci_scores_of_pairs
 
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -58,6 +60,10 @@ def score_all_pairs(
             return score_all_by_co_attention(
                 model, clips, captions, clip_ids=clip_ids, caption_ids=caption_ids, on_progress=on_progress
             )
+        case HciRetriever():
+            return hci_scores(
+                model, clips, captions, clip_ids=clip_ids, caption_ids=caption_ids, on_progress=on_progress
+            )
         case _:
             raise UsageError(f"models of kind {model.kind} cannot be scored")
 
@@ -90,6 +96,8 @@ def pair_scorer(
             return dots_of_pairs(model.embed_clips(clips, ids=clip_ids), model.embed_captions)
         case CoAttentionRetriever():
             return _co_attention_of_pairs(model, clips, clip_ids, on_progress)
+        case HciRetriever():
+            return hci_scores_of_pairs(model, clips, clip_ids=clip_ids)
         case _:
             raise UsageError(f"models of kind {model.kind} cannot be scored")
 

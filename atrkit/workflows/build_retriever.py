@@ -122,6 +122,7 @@ def _hci(
         dim=settings.dim,
         hidden_dims=settings.audio.hidden_dims,
         dropout=settings.audio.dropout,
+        text_hidden_dims=settings.text_hidden_dims,
         frame_word_weight=settings.frame_word_weight,
         segment_phrase_weight=settings.segment_phrase_weight,
         segments=settings.segments,
