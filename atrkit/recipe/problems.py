@@ -83,7 +83,7 @@ def did_you_mean(word: str, choices: Sequence[str]) -> str:
 
 def _mistake(raw: Mapping[str, Any], details: ErrorDetails) -> Mistake:
     place = _place(raw, details["loc"])
-    if details["type"].startswith("union_tag"):
+    if details["type"].startswith("union_tag") and not isinstance(_value_at(raw, place), str):
         place = (*place, "name")
     return Mistake(place, _finding(raw, place, details))
 
@@ -100,8 +100,9 @@ def _finding(raw: Mapping[str, Any], place: Place, details: ErrorDetails) -> str
         case "union_tag_not_found":
             return f"required, and missing; there are: {', '.join(_names_at(raw, place[:-1]))}"
         case "union_tag_invalid":
-            return f"no {place[-2]} is called {shown(context['tag'])}" + did_you_mean(
-                str(context["tag"]), _names_at(raw, place[:-1])
+            named = place[:-1] if place[-1] == "name" else place
+            return f"no {_called(named)} is called {shown(context['tag'])}" + did_you_mean(
+                str(context["tag"]), _names_at(raw, named)
             )
         case "model_attributes_type":
             names = _names_at(raw, place)
@@ -122,6 +123,12 @@ def _finding(raw: Mapping[str, Any], place: Place, details: ErrorDetails) -> str
     if wanted is None:
         return f"{details['msg']}, found {found}"
     return f"expected {wanted}, found {found}{_quote_hint(kind, details['input'])}"
+
+
+def _called(place: Place) -> str:
+    """What the thing at a place is: one of `encoders` is an encoder."""
+    *_, outer, last = (None, *place)
+    return str(outer).removesuffix("s") if isinstance(last, int) else str(last)
 
 
 def _quote_hint(kind: str, found: object) -> str:
@@ -149,6 +156,13 @@ def _child(value: Any, key: int | str) -> Any:
     return None
 
 
+def _value_at(raw: Any, place: Place) -> Any:
+    value = raw
+    for key in place:
+        value = _child(value, key)
+    return value
+
+
 def _keys_at(raw: Mapping[str, Any], place: Place) -> list[str]:
     part = _part_at(raw, place)
     return list(part.model_fields) if part else []
@@ -165,10 +179,13 @@ def _part_at(raw: Any, place: Place) -> type[BaseModel] | None:
     kinds: list[type[BaseModel]] = [Recipe]
     value = raw
     for key in place:
+        if isinstance(key, int):  # an item of a list: of the kinds that the list holds
+            value = _child(value, key)
+            continue
         part = _chosen(kinds, value)
         if part is None or key not in part.model_fields:
             return None
-        kinds = _kinds(part.model_fields[str(key)].annotation)
+        kinds = _kinds(part.model_fields[key].annotation)
         value = _child(value, key)
     return _chosen(kinds, value)
 
@@ -177,14 +194,20 @@ def _chosen(kinds: Sequence[type[BaseModel]], value: Any) -> type[BaseModel] | N
     if len(kinds) == 1:
         return kinds[0]
     name = value.get("name") if isinstance(value, Mapping) else None
-    return next((kind for kind in kinds if kind.model_fields["name"].default == name), None)
+    return next((kind for kind in kinds if name in _names_of(kind)), None)
 
 
 def _names_at(raw: Any, place: Place) -> list[str]:
     """The names among which `name:` chooses at `place`."""
-    outer = _part_at(raw, place[:-1])
-    kinds = _kinds(outer.model_fields[str(place[-1])].annotation) if outer else []
-    return [str(kind.model_fields["name"].default) for kind in kinds]
+    field = place[:-1] if isinstance(place[-1], int) else place
+    outer = _part_at(raw, field[:-1])
+    kinds = _kinds(outer.model_fields[str(field[-1])].annotation) if outer else []
+    return [name for kind in kinds for name in _names_of(kind)]
+
+
+def _names_of(kind: type[BaseModel]) -> tuple[str, ...]:
+    """What `name:` says where this kind is meant."""
+    return get_args(kind.model_fields["name"].annotation)
 
 
 def _kinds(annotation: Any) -> list[type[BaseModel]]:

@@ -128,9 +128,9 @@ class Recipe(Part):
     @field_validator("encoders", mode="before")
     @classmethod
     def _names_are_sections(cls, encoders: Any) -> Any:
-        if not isinstance(encoders, list):
+        if not isinstance(encoders, list | tuple):
             return encoders
-        return [{"name": each} if isinstance(each, str) else each for each in encoders]
+        return tuple({"name": each} if isinstance(each, str) else each for each in encoders)
 
     @field_validator("seeds")
     @classmethod

@@ -1,6 +1,6 @@
 """Which sections of a recipe belong to which model: rules between sections, said in words."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from atrkit.recipe.yaml_reader import shown
@@ -52,13 +52,15 @@ def _encoders(recipe: Mapping[str, Any], model_name: str) -> Iterator[Misfit]:
     if one is None and several is None:
         yield ("encoder",), "a recipe needs an audio encoder, for example `encoder: {name: cnn14}`"
     if one is not None and several is not None:
-        yield ("encoders",), "encoder and encoders exclude each other: remove one"
-    if isinstance(several, Sequence) and not several:
-        yield ("encoders",), "needs one encoder or more: [vggish, vggsound_resnet18]"
+        yield ("encoders",), "encoder and encoders exclude each other: remove one, or --set encoder=null"
+    if several is not None and not (isinstance(several, list | tuple) and several):
+        yield ("encoders",), "needs a list of one encoder or more, for example [vggish, vggsound_resnet18]"
     if several is not None and model_name not in EXPERTS:
         yield ("encoders",), f"only {' and '.join(EXPERTS)} take several encoders: name one as `encoder`"
-    if isinstance(several, Sequence) and len(set(names := [_name(each) for each in several])) < len(names):
-        yield ("encoders",), "the same encoder twice"
+    names = [_name(each) for each in several] if isinstance(several, list | tuple) else []
+    twice = {name for name in names if isinstance(name, str) and names.count(name) > 1}
+    if twice:
+        yield ("encoders",), f"the same encoder twice: {', '.join(sorted(twice))}"
 
 
 def _name(encoder: Any) -> Any:

@@ -151,7 +151,7 @@ def _without_a_target_that_is_not_its_own(session: Session, recipe: Recipe, over
 def _moves_the_target(key: Sequence[str]) -> bool:
     other_data = tuple(key[:2]) in (("data",), ("data", "dataset"), ("data", "train"), ("data", "test"))
     other_encoder = key[0] == "encoder" and tuple(key[1:2]) != ("checkpoint",)
-    return other_data or other_encoder or key[0] == "model"
+    return other_data or other_encoder or key[0] in ("encoders", "model")
 
 
 def _train_seed(
