@@ -72,7 +72,8 @@ class VectorFile:
             vector_F = np.frombuffer(row.raw, dtype="<f4").astype(np.float32)
         else:
             try:
-                vector_F = np.array([float(number) for number in row.raw.split()], dtype=np.float64).astype(np.float32)
+                with np.errstate(over="ignore"):  # to infinity, which is refused below
+                    vector_F = np.array([float(number) for number in row.raw.split()]).astype(np.float32)
             except ValueError:
                 raise self._damage(row.number, f"what stands after {_shown(row.word)} are no numbers") from None
         if not np.isfinite(vector_F).all():
@@ -159,7 +160,7 @@ def recognise(path: Path) -> VectorFile:
 
 def _is_text(sample: bytes, width: int) -> bool:
     """Whether decimal numbers stand after the first word, and not the bytes of floats."""
-    numbers = sample.partition(b" ")[2].partition(b"\n")[0][: 8 * width]
+    numbers = sample.partition(b" ")[2].partition(b"\n")[0][: 32 * width]
     return _NUMBER_BYTES.issuperset(numbers) and len(numbers.split()) >= min(width, 2)
 
 

@@ -120,7 +120,7 @@ def _findings(found: WordVectors, words: Sequence[str], captions: Sequence[str],
     if found.missing:
         most_frequent = sorted(found.missing, key=lambda word: -counts[word])
         become = "start at random and are trained" if trainable else "are zero, like <unk>"
-        yield f"{len(found.missing):,} words have none ({_named(most_frequent)}), {share:.1%} of all words said: {become}"
+        yield f"{len(found.missing):,} words have none ({_named(most_frequent)}), {share:.1%} of the text: {become}"
     if found.other_case:
         pairs = [f"{theirs} for {word}" for word, theirs in found.other_case.items()]
         yield f"{len(pairs):,} words have one only with other capitals, which is taken ({_named(pairs)})"

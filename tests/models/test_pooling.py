@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from atrkit.errors import UsageError
+from atrkit.models.audio_tower import AudioTower
 from atrkit.models.gating import ContextGating
 from atrkit.models.pooling import LstmPooling, MaxPooling, MeanPooling, PoolingName, make_pooling
+from atrkit.models.text_towers import WordTower
 
 POOLINGS = get_args(PoolingName)
 LENGTHS = st.lists(st.integers(1, 7), min_size=1, max_size=5)
@@ -79,12 +81,12 @@ def test_lstm_last_and_mean_are_those_of_the_written_out_recurrence() -> None:
     torch.testing.assert_close(pooling_of("lstm_mean")(x_BTF, lengths_B)[0], torch.stack(states).mean(dim=0))
 
 
-@pytest.mark.parametrize(("name", "hears_order"), [("mean", False), ("max", False), ("lstm_last", True)])
-def test_only_the_lstm_hears_order(name: PoolingName, hears_order: bool) -> None:
+@pytest.mark.parametrize("name", POOLINGS)
+def test_only_the_lstm_hears_order(name: PoolingName) -> None:
     x_BTF, lengths_B, _ = batch([5], padding=0.0, extra_padding=0, seed=3)
     pooling = pooling_of(name)
     same = torch.allclose(pooling(x_BTF, lengths_B), pooling(x_BTF.flip(1), lengths_B))
-    assert same is not hears_order
+    assert same is not name.startswith("lstm")
 
 
 def test_an_unknown_pooling_is_refused_with_the_choices() -> None:
@@ -94,6 +96,17 @@ def test_an_unknown_pooling_is_refused_with_the_choices() -> None:
 
 def test_lstm_pooling_has_no_width_but_its_own() -> None:
     assert LstmPooling(in_dim=3, hidden_dim=7).out_dim == 7
+
+
+@pytest.mark.parametrize("tower", [AudioTower, WordTower])
+def test_towers_take_the_number_of_clusters_and_open_configurations_from_before_there_were_any(
+    tower: type[AudioTower] | type[WordTower],
+) -> None:
+    first = 6 if tower is AudioTower else ("<pad>", "<unk>", "rain")
+    made = tower(first, 8, pooling="netrvlad", clusters=5)  # type: ignore[arg-type]
+    assert made.pooling.out_dim == 5 * made.pooling.assignment.in_features
+    older = {key: value for key, value in made.arguments.items() if key not in ("clusters", "name")}
+    assert tower(**{**older, "pooling": "lstm_mean"}).pooling.out_dim == 256
 
 
 def test_context_gating_is_equation_7() -> None:
