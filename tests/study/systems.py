@@ -103,8 +103,13 @@ SYSTEMS = (
         "better",
         _CAPTIONER,
     ),
-    # paper 002, against the same sides without co-attention
-    System("co_attention/single", "synthetic/co_attention", (), "hci/clip_sentence", "better"),
+    # paper 002, against the same sides, width, batches and epochs without co-attention
+    System(
+        "co_attention/without",
+        "synthetic/hci",
+        (*_CLIP_SENTENCE, "model.dim=64", "training.epochs=12", "training.batch_size=32"),
+    ),
+    System("co_attention/single", "synthetic/co_attention", (), "co_attention/without", "better"),
     System(
         "co_attention/stacking",
         "synthetic/co_attention",
