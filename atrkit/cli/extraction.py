@@ -76,6 +76,15 @@ def extract(
             help="vggsound_resnet18: clips over 10 s in windows, or only the first.", rich_help_panel=_OF_NETWORK
         ),
     ] = None,
+    sample_rate_hz: Annotated[
+        int | None,
+        typer.Option(
+            "--sample-rate",
+            min=1,
+            help="waveform: samples per second (default: 32000; cnn14_16k is trained on 16000).",
+            rich_help_panel=_OF_NETWORK,
+        ),
+    ] = None,
     precision: Annotated[
         Precision | None, typer.Option(help="Arithmetic of the network (default: fp32).", rich_help_panel=_OF_NETWORK)
     ] = None,
@@ -126,6 +135,7 @@ def extract(
         "pool_time_s": pool_time_s or None,
         "pca": pca,
         "long_audio": long_audio and long_audio.value,
+        "sample_rate_hz": sample_rate_hz,
         "precision": precision and precision.value,
     }
     if merge:

@@ -33,7 +33,8 @@ def load_encoder(
         on_remark: called with lines for people: of the download, and of memory that ran out.
         settings: of every encoder `pool_time_s`, `precision`, `device`, `batch_size`, `compile`; and the encoder's own:
             `clip_output` ("embedding", or "clip": max + mean of the frames, before the last layer; PANNs and ConvNeXt),
-            `variant` (convnext_tiny: which weights), `pca` (vggish), `long_audio` (vggsound_resnet18).
+            `variant` (convnext_tiny: which weights), `pca` (vggish), `long_audio` (vggsound_resnet18),
+            `sample_rate_hz` (waveform).
 
     Returns:
         The encoder; `encoder.encode([wave, ...])` embeds waves at `encoder.sample_rate_hz`.

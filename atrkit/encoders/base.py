@@ -258,13 +258,23 @@ class Encoder(ABC):
         )
 
     def _windows(self, wave_N: Float32Array) -> list[Float32Array]:
-        starts = list(range(0, len(wave_N), self.window_samples)) or [0]
-        if len(starts) > 1 and len(wave_N) - starts[-1] < self.min_samples:
-            starts.pop()
-        return [wave_N[start:stop] for start, stop in zip(starts, [*starts[1:], len(wave_N)], strict=True)]
+        bounds = window_bounds(len(wave_N), self.window_samples, self.min_samples)
+        return [wave_N[start:stop] for start, stop in bounds]
 
     def _no_logits(self) -> Float32Array | None:
         return np.empty((0, self.num_classes), dtype=np.float32) if self.num_classes else None
+
+
+def window_bounds(num_samples: int, window_samples: int, min_samples: int) -> list[tuple[int, int]]:
+    """Where a wave is cut into windows; a rest that is too short for a frame joins the window before.
+
+    >>> window_bounds(25, window_samples=10, min_samples=3), window_bounds(22, window_samples=10, min_samples=3)
+    ([(0, 10), (10, 20), (20, 25)], [(0, 10), (10, 22)])
+    """
+    starts = list(range(0, num_samples, window_samples)) or [0]
+    if len(starts) > 1 and num_samples - starts[-1] < min_samples:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], num_samples], strict=True))
 
 
 def frames_of_clips(clips: list[list[EncodedWindow]]) -> list[Tensor]:

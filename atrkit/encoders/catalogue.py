@@ -49,7 +49,7 @@ class EncoderSpec:
 
     Args:
         name: as in `load_encoder`.
-        sample_rate_hz: the rate that waves must have.
+        sample_rate_hz: the rate that waves must have, unless it is one of the settings.
         frame_period_s: time from one frame to the next before pooling over time.
         frame_dim: F, width of a frame.
         clip_dim: D, width of a clip embedding; None where the checkpoint decides.
@@ -229,6 +229,8 @@ ENCODERS: dict[str, EncoderSpec] = {
         EncoderSpec("vggish", 16000, 0.96, 128, 128, 15600, "003: VGGish", ("pca",), {"": _VGGISH}),
         EncoderSpec("vggsound_resnet18", 16000, 0.3125, 512, 512, 1, "003: ResNet18", ("long_audio",), {"": _VGGSOUND}),
         EncoderSpec("clap", 48000, 0.3125, 768, None, 1, "002: CLAP"),
+        # no encoder of its own: what networks are given that are fine-tuned
+        EncoderSpec("waveform", 32000, 0.01, 321, 1, 1, "001: fine-tuning", ("sample_rate_hz",)),
     )
 }
 

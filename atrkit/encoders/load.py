@@ -10,7 +10,7 @@ from atrkit.encoders.checkpoints import Checkpoint, find_checkpoint
 from atrkit.errors import UsageError
 from atrkit.files import md5_of_file
 
-_DEFAULTS = {"clip_output": "embedding", "pca": False, "long_audio": "windows"}
+_DEFAULTS = {"clip_output": "embedding", "pca": False, "long_audio": "windows", "sample_rate_hz": 32000}
 
 
 def build_encoder(
@@ -33,6 +33,12 @@ def build_encoder(
             if checkpoint is not None:
                 raise UsageError(f"encoder logmel has no weights: leave the checkpoint {checkpoint} out")
             encoder = LogmelEncoder(running, **own)
+        case "waveform":
+            from atrkit.encoders.waveform import WaveformEncoder
+
+            if checkpoint is not None:
+                raise UsageError(f"encoder waveform has no weights: leave the checkpoint {checkpoint} out")
+            encoder = WaveformEncoder(running, **own)
         case "mn04":
             from atrkit.encoders.mobilenet import Mn04Encoder
 

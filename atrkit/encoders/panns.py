@@ -10,18 +10,15 @@ from atrkit.encoders.batching import split_frames, zero_padding_
 from atrkit.encoders.catalogue import ENCODERS
 from atrkit.encoders.checkpoints import Checkpoint
 from atrkit.encoders.folding import can_pack, convolution_input_sizes, fold_batch_norms, pack_convolutions
-from atrkit.encoders.frontends import mel_spectrogram_batch, slaney_mel_bank, to_decibel
 from atrkit.encoders.mobilenet import audioset_labels
-from atrkit.encoders.panns_networks import NUM_BANDS, PannsNetwork, panns_network
-from atrkit.encoders.weights import FRONT_END_BUFFERS, load_weights
+from atrkit.encoders.panns_front_end import PannsFrontEnd
+from atrkit.encoders.panns_networks import NUM_BANDS, PannsNetwork, load_panns_weights, panns_network
 from atrkit.errors import UsageError
 
 ClipOutput = Literal["embedding", "clip"]
 
-_WINDOW_S = 61.44  # whole frames of every network, so that frame t begins t x period after the start in every window
+WINDOW_S = 61.44  # whole frames of every network, so that frame t begins t x period after the start in every window
 _USUAL_CLIP_S = 10
-# by sample rate: FFT and hop in samples, lowest and highest mel band in Hz
-_FRONT_ENDS = {32000: (1024, 320, 50.0, 14000.0), 16000: (512, 160, 50.0, 8000.0)}
 _CLIP_VECTORS = {"embedding": "relu(fc1(max + mean over frames))", "clip": "max + mean over frames"}
 
 
@@ -57,23 +54,20 @@ class PannsEncoder(Encoder):
         spec = ENCODERS[name]
         self.name, self.sample_rate_hz, self.min_samples = name, spec.sample_rate_hz, spec.min_samples
         self.frame_dim = self.clip_dim = spec.frame_dim
-        self.window_samples = round(_WINDOW_S * spec.sample_rate_hz)
-        n_fft, self._hop_samples, lowest_hz, highest_hz = _FRONT_ENDS[spec.sample_rate_hz]
+        self.window_samples = round(WINDOW_S * spec.sample_rate_hz)
+        self._front_end = PannsFrontEnd(spec.sample_rate_hz)
         settings = {
-            "front_end": f"stft {n_fft}/{self._hop_samples} periodic hann, centred, reflect; power; {NUM_BANDS} "
-            f"slaney mels {lowest_hz:g}-{highest_hz:g} Hz; 10 log10(max(x, 1e-10))",
+            "front_end": self._front_end.description,
             "frames": "mean over frequency",
             "clip": _CLIP_VECTORS[clip_output],
-            "long_audio": f"windows of {_WINDOW_S:g} s, clip vector and tags of all frames",
+            "long_audio": f"windows of {WINDOW_S:g} s, clip vector and tags of all frames",
             "short_audio": f"zeros appended up to {spec.min_samples} samples",
         }
         self._start(spec.frame_period_s, running, settings)
         self._clip_output = clip_output
         self.checkpoint_path, self.checkpoint_sha256 = checkpoint.path, checkpoint.sha256
         self.checkpoint_note = checkpoint.note
-        self._window_W = torch.hann_window(n_fft, periodic=True, device=self.device)
-        bank_KM = slaney_mel_bank(spec.sample_rate_hz, n_fft, NUM_BANDS, lowest_hz, highest_hz)
-        self._mel_bank_KM = torch.from_numpy(bank_KM).to(self.device)
+        self._front_end.to(self.device)
         self._load_network(checkpoint, running.compile)
         self.labels = audioset_labels()
         self.num_classes = len(self.labels)
@@ -82,7 +76,7 @@ class PannsEncoder(Encoder):
         self._network = panns_network(self.name)
         input_sizes = convolution_input_sizes(self._network, self._run_without_values)
         self._network.to_empty(device="cpu")
-        load_weights(self._network, checkpoint.path, nesting="model", ignored=FRONT_END_BUFFERS)
+        load_panns_weights(self._network, checkpoint.path)
         fold_batch_norms(self._network)
         self._network.to(self.device)
         for name in input_sizes:
@@ -96,13 +90,14 @@ class PannsEncoder(Encoder):
         self._is_compiled = is_compiled
 
     def _run_without_values(self, network: PannsNetwork) -> None:
-        num_frames = _USUAL_CLIP_S * self.sample_rate_hz // self._hop_samples + 1
+        num_frames = _USUAL_CLIP_S * self.sample_rate_hz // self._front_end.hop_samples + 1
         network.feature_map(torch.empty(1, 1, num_frames, NUM_BANDS, device="meta"), [num_frames])
 
     def mel(self, waves: list[Float32Array]) -> tuple[Tensor, list[int]]:
         """The network's input: (B, n // hop + 1 frames, 64 bands) in dB, and how many frames are each wave's own."""
         samples = [torch.from_numpy(wave_N).to(self.device) for wave_N in waves]
-        return mel_spectrogram_batch(samples, self._window_W, self._hop_samples, self._mel_bank_KM, to_decibel)
+        mel_BTM, lengths_B = self._front_end(samples)
+        return mel_BTM, lengths_B
 
     def _frames_of(self, windows: list[Float32Array]) -> list[EncodedWindow]:
         mel_BTM, lengths_B = self.mel(windows)

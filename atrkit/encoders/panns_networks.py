@@ -10,6 +10,7 @@ ResNet38 halves by averaging before a block's first convolution.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +18,11 @@ from torch.nn import functional
 
 from atrkit.encoders.batching import zero_padding_
 from atrkit.encoders.folding import conv_add_relu_, conv_relu
+from atrkit.encoders.weights import FRONT_END_BUFFERS, load_weights
 
 NUM_BANDS = 64
 NUM_CLASSES = 527
+DROPOUT = 0.2
 
 # of each clip in a batch: a list, or a tensor where torch compiles, which would compile anew for every other list
 Lengths = Sequence[int] | Tensor
@@ -37,6 +40,7 @@ class PannsNetwork(nn.Module):
         super().__init__()
         self.num_halvings = num_halvings
         self.bn0 = nn.BatchNorm2d(NUM_BANDS)
+        self.dropout = nn.Dropout(DROPOUT)  # only where the network is trained
         self.fc1 = nn.Linear(num_features, num_features)
         self.fc_audioset = nn.Linear(num_features, NUM_CLASSES)
 
@@ -83,6 +87,7 @@ class Cnn(PannsNetwork):
             features = getattr(self, f"conv_block{number}")(features, lengths_B)
             if number <= self.num_halvings:
                 features, lengths_B = _halve(features, lengths_B)
+            features = self.dropout(features)
         return features
 
 
@@ -98,9 +103,9 @@ class ResNet38(PannsNetwork):
     def feature_map(self, map_B1TM: Tensor, lengths_B: Lengths) -> Tensor:
         """As `PannsNetwork.feature_map`."""
         features, lengths_B = _halve(self.conv_block1(map_B1TM, lengths_B), lengths_B)
-        features, lengths_B = self.resnet(features, lengths_B)
+        features, lengths_B = self.resnet(self.dropout(features), lengths_B)
         features, lengths_B = _halve(features, lengths_B)
-        result: Tensor = self.conv_block_after1(features, lengths_B)
+        result: Tensor = self.dropout(self.conv_block_after1(self.dropout(features), lengths_B))
         return result
 
 
@@ -152,6 +157,7 @@ class _ResidualBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(out_channels)
         self.conv2 = _conv3x3(out_channels, out_channels)
         self.bn2 = nn.BatchNorm2d(out_channels)
+        self.dropout = nn.Dropout(DROPOUT)
         self.downsample: nn.Module = nn.Identity()
         if in_channels != out_channels:
             # the published entries count a pooling layer first; here both branches share it (`_halve`)
@@ -159,7 +165,7 @@ class _ResidualBlock(nn.Module):
             self.downsample = nn.Sequential(nn.Identity(), projection, nn.BatchNorm2d(out_channels))
 
     def forward(self, map_BCTX: Tensor, lengths_B: Lengths) -> Tensor:
-        hidden = zero_behind_(conv_relu(self.conv1, self.bn1, map_BCTX), lengths_B)
+        hidden = zero_behind_(self.dropout(conv_relu(self.conv1, self.bn1, map_BCTX)), lengths_B)
         return zero_behind_(conv_add_relu_(self.conv2, self.bn2, hidden, self.downsample(map_BCTX)), lengths_B)
 
 
@@ -195,3 +201,12 @@ def panns_network(name: str) -> PannsNetwork:
         if name == "cnn10":
             return Cnn((64, 128, 256, 512), num_halvings=4).eval()
         return Cnn((64, 128, 256, 512, 1024, 2048), num_halvings=5).eval()
+
+
+def load_panns_weights(network: PannsNetwork, path: Path) -> None:
+    """Fill a network, on the CPU, from a published file or one that was written after fine-tuning.
+
+    Raises:
+        IntegrityError: as in `weights.load_weights`.
+    """
+    load_weights(network, path, nesting="model", ignored=FRONT_END_BUFFERS)

@@ -1,16 +1,22 @@
 """The weights in a checkpoint: loaded strictly, and without running what is inside.
 
 A checkpoint comes from a stranger's server and a pickle can run any code, so torch reads tensors only
-(`weights_only=True`, which no environment variable overrides).
+(`weights_only=True`, which no environment variable overrides). What atrkit saves itself is safetensors, which holds
+nothing else.
 """
 
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors_torch
 from torch import Tensor, nn
 
 from atrkit.encoders.checkpoint_pickles import PickledArray, read_torch_file
+from atrkit.encoders.wrong_files import kind_of_wrong_file
 from atrkit.errors import IntegrityError
+
+SAFETENSORS_SUFFIX = ".safetensors"
 
 # what the files of PANNs and ConvNeXt keep of their front end, which is computed here
 FRONT_END_BUFFERS = frozenset(
@@ -31,7 +37,8 @@ def load_weights(
 
     Args:
         network: gets the weights, on the CPU; its entries are named as published, without `prefix`.
-        path: a file of `torch.save`: the state dict, or a dict that holds it under `nesting` beside other things.
+        path: a file of `torch.save`: the state dict, or a dict that holds it under `nesting` beside other things; or
+            a file of safetensors, by its name.
         nesting: name of the entry that holds the state dict; a file that has none is the state dict itself.
         prefix: what stands before the name of every entry; a state dict where it stands before none is taken as well.
         ignored: names, without `prefix`, that may be there and are not used.
@@ -67,16 +74,17 @@ def fill(
 
 
 def read_state_dict(path: Path, nesting: str = "") -> dict[str, Tensor]:
-    """The names and tensors of a file of `torch.save`, on the CPU.
+    """The names and tensors of a file, on the CPU.
 
     Args:
-        path: the state dict, or a dict that holds it under `nesting` beside other things.
+        path: of safetensors where it is called so, else of `torch.save`: the state dict, or a dict that holds it
+            under `nesting` beside other things.
         nesting: name of the entry; a file that has none is the state dict itself.
 
     Raises:
         IntegrityError: no state dict, or code in the pickle. Nothing in the file is run.
     """
-    content = read_torch_file(path)
+    content: object = read_safetensors(path) if path.suffix == SAFETENSORS_SUFFIX else read_torch_file(path)
     is_nested = bool(nesting) and isinstance(content, dict) and nesting in content
     nested = content[nesting] if is_nested and isinstance(content, dict) else content
     where = f"entry {nesting!r} of {path}" if is_nested else f"{path}"
@@ -90,6 +98,21 @@ def read_state_dict(path: Path, nesting: str = "") -> dict[str, Tensor]:
                 f"{where} holds no state dict (names and tensors): {key!r} is no plain tensor; use the published file"
             )
         state[key] = tensor
+    return state
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The names and tensors of a safetensors file, on the CPU.
+
+    Raises:
+        IntegrityError: it is damaged, or another kind of file.
+    """
+    try:
+        state: dict[str, Tensor] = safetensors_torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        kind = kind_of_wrong_file(path, "safetensors")
+        reason = f": {kind}" if kind else ""
+        raise IntegrityError(f"{path} is no readable safetensors file{reason}; use the file that was saved") from error
     return state
 
 

@@ -65,6 +65,9 @@ def _words_for(encoder: str, key: str, value: Any) -> Iterator[str]:
         case "pca":
             if value:
                 yield "--pca"
+        case "sample_rate_hz":
+            if value != ENCODERS[encoder].sample_rate_hz:
+                yield from ("--sample-rate", f"{value}")
         case "variant":
             if value != ENCODERS[encoder].default_variant:
                 yield from ("--variant", value)

@@ -8,6 +8,7 @@ from atrkit.encoders.catalogue import COMMON_SETTINGS, ENCODERS, VGGISH_PCA, Che
 
 _WITHOUT_PUBLISHED_FILE = {
     "logmel": "no weights",
+    "waveform": "no weights: the sound itself, for networks that are fine-tuned",
     "clap": "any ClapModel of transformers: --checkpoint FOLDER, or a hub id such as laion/clap-htsat-unfused",
 }
 # what a setting needs beside the weights; there is no option for such a file: it is taken from the cache

@@ -38,7 +38,8 @@ def write_starter_recipe(session: Session, path: Path, *, overwrite: bool, datas
 
 def _encoder_at_hand(session: Session, dataset_name: str) -> dict[str, Any]:
     """The recipe's encoder section for the newest embeddings; logmel, which needs no weights, where there are none."""
-    names = session.workspace.encoder_names(dataset_name)
+    # samples are no embeddings: they are there for networks that are trained
+    names = [name for name in session.workspace.encoder_names(dataset_name) if name != "waveform"]
     if not names:
         return {"name": "logmel"}
     header = load_header(session.workspace.embeddings_path(dataset_name, names[0]))

@@ -138,7 +138,7 @@ def test_windows_of_every_network_are_whole_frames(name, monkeypatch):
     assert encoder.window_samples % round(frame_samples) == 0
     # one frame needs so many mel frames, and n samples have n // hop + 1
     halvings = panns_network(name).num_halvings
-    assert encoder.min_samples == (2**halvings - 1) * encoder._hop_samples
+    assert encoder.min_samples == (2**halvings - 1) * encoder._front_end.hop_samples
 
 
 def test_ten_minutes_go_through_the_network_a_minute_at_a_time(own_encoder, monkeypatch):
