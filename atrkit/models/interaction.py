@@ -145,12 +145,14 @@ class HciRetriever(Retriever):
     def prepare_auxiliary(self, captions: Sequence[str], *, batch_size: int = 64) -> Ragged:
         """Word ids of generated captions, or one [CLS] vector each where a pretrained network reads them.
 
-        Without a use for generated captions, as a recipe has that only learns from them as if they were written, they
-        are prepared like captions and not read.
+        Raises:
+            UsageError: the model has no use for generated captions, or one of them has no words.
         """
-        network = self.caption_network or self.text
+        if not self.reads_generated:
+            return super().prepare_auxiliary(captions, batch_size=batch_size)
         if self.caption_projection is None:
             return self.prepare_captions(captions, batch_size=batch_size)
+        network = self.caption_network or self.text
         with evaluating(self):
             sentences = [
                 _first_rows(network.prepare(captions[start : start + _CAPTIONS_AT_ONCE], batch_size=batch_size))
