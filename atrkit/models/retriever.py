@@ -98,7 +98,14 @@ class SimilarityTerm(NamedTuple):
 
 
 class Retriever(SavedModel):
-    """A retrieval model that is trained by steps: similarities of batches, and captions prepared once."""
+    """A retrieval model that is trained by steps: similarities of batches, and captions prepared once.
+
+    Attributes:
+        reads_generated: whether it reads a generated caption of each clip, `ClipBatch.captions`; False unless a
+            subclass says otherwise.
+    """
+
+    reads_generated: bool = False
 
     @abstractmethod
     def fit_standardisation(self, frames: Sequence[Ragged]) -> int:

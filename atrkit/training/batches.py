@@ -19,7 +19,7 @@ class PairBatch:
 
     Args:
         clip_index_B: into the clips.
-        caption_index_B: into `all_captions`.
+        caption_index_B: into `shown_captions`, which begin with `all_captions`.
         key: what is drawn for this batch is a function of it: seed, epoch and number of the step. Empty where nothing
             is drawn.
     """
@@ -49,7 +49,8 @@ def pairs_of_epoch(
     """Draw the pairs of an epoch and their order.
 
     The draw depends on the seed and the epoch alone, so that a resumed training continues in the middle of an epoch
-    without replaying the ones before.
+    without replaying the ones before. Where the data show generated captions, every clip comes with its generated one
+    too, at a random place of the epoch.
 
     Args:
         data: clips and captions.
@@ -66,8 +67,8 @@ def pairs_of_epoch(
     Raises:
         UsageError: unknown caption choice.
 
-    Source: our choice, as is the order of lengths: words first, frames among captions of equal length. In paper 004's
-    decoder a word costs as much as ten frames.
+    Source: paper 001, section 3.2.2, for one more pair per clip. The rest is our choice, as is the order of lengths:
+    words first, frames among captions of equal length. In paper 004's decoder a word costs as much as ten frames.
     """
     rng = np.random.default_rng([seed, epoch])
     match caption_choice:
@@ -80,6 +81,11 @@ def pairs_of_epoch(
             clip_index_N = data.clip_index_of_caption_C[caption_index_N]
         case unknown:
             raise UsageError(f"no caption choice is called {unknown!r}: choose random or all")
+    if data.shows_auxiliary:
+        every_clip_A = np.arange(len(data))
+        order_N = rng.permutation(len(clip_index_N) + len(data))
+        clip_index_N = np.concatenate([clip_index_N, every_clip_A])[order_N]
+        caption_index_N = np.concatenate([caption_index_N, len(data.all_captions) + every_clip_A])[order_N]
     if bucket_batches > 1:
         order_N = _sorted_in_pools(data, caption_index_N, bucket_batches * batch_size)
         clip_index_N, caption_index_N = clip_index_N[order_N], caption_index_N[order_N]

@@ -32,7 +32,8 @@ class TrainingData:
         clip_ids: unique.
         captions: of each clip, at least one; normalised where they are read.
         more_frames: of further encoders, of the same clips in the same order.
-        auxiliary_captions: one generated caption of each clip, for models that read them; or None.
+        auxiliary_captions: one generated caption of each clip, for models that read them, or to learn from; or None.
+        shows_auxiliary: every epoch also pairs each clip with its generated caption (paper 001, section 3.2.2).
 
     Raises:
         UsageError: counts that disagree, a clip id that occurs twice, a clip without frames or captions.
@@ -44,6 +45,7 @@ class TrainingData:
     captions: tuple[tuple[str, ...], ...]
     more_frames: tuple[Ragged, ...] = ()
     auxiliary_captions: tuple[str, ...] | None = None
+    shows_auxiliary: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.frames) == len(self.clip_ids) == len(self.captions):
@@ -55,6 +57,8 @@ class TrainingData:
             raise UsageError("clip ids must be unique, and one occurs more than once")
         if self.auxiliary_captions is not None and len(self.auxiliary_captions) != len(self.clip_ids):
             raise UsageError(f"{len(self.auxiliary_captions)} auxiliary captions of {len(self.clip_ids)} clips")
+        if self.shows_auxiliary and self.auxiliary_captions is None:
+            raise UsageError("generated captions are to be learned from, and there are none")
         silent = [clip_id for clip_id, texts in zip(self.clip_ids, self.captions, strict=True) if not texts]
         if silent:
             raise UsageError(f"{named(silent)} without a caption: leave clips without captions out of training")
@@ -87,6 +91,12 @@ class TrainingData:
         return [caption for texts in self.captions for caption in texts]
 
     @cached_property
+    def shown_captions(self) -> list[str]:
+        """What pairs refer to: `all_captions`, and behind them the generated one of each clip where it is shown."""
+        generated = (self.auxiliary_captions or ()) if self.shows_auxiliary else ()
+        return [*self.all_captions, *generated]
+
+    @cached_property
     def captions_per_clip_A(self) -> IntArray:
         """How many captions each clip has, (A,)."""
         return np.array([len(texts) for texts in self.captions], dtype=np.int64)
@@ -114,7 +124,7 @@ class TrainingData:
         """
         digest = sha256(repr((self.clip_ids, self.captions)).encode())
         if self.auxiliary_captions is not None:
-            digest.update(repr(self.auxiliary_captions).encode())
+            digest.update(repr((self.auxiliary_captions, self.shows_auxiliary)).encode())
         for frames in self.all_frames:
             digest.update(frames.offsets.cpu().numpy().data)
             for chunk_NF in _chunks(frames):

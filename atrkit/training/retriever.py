@@ -160,13 +160,14 @@ class RetrieverTask:
         self._settings = settings
         self._device = device
         self._clips = self._hold(clip_inputs(model, train))
-        self._texts = model.prepare_captions(train.all_captions).to(device)
+        self._texts = model.prepare_captions(train.shown_captions).to(device)
         self._val_clips = None if val is None else clip_inputs(model, val)
         self._val_texts = None if val is None else model.prepare_captions(val.all_captions)
 
     def loss(self, batch: PairBatch) -> Tensor:
         """Weighted sum of the losses of the batch's similarity matrices; captions of one clip are no negatives."""
-        clip_index_B = batch.clip_index_B.to(self._device) if self._settings.caption_choice == "all" else None
+        may_repeat_a_clip = self._settings.caption_choice == "all" or self._train.shows_auxiliary
+        clip_index_B = batch.clip_index_B.to(self._device) if may_repeat_a_clip else None
         return self._weighted(self._terms(batch), clip_index_B)
 
     def terms(self, batch: PairBatch) -> int:
@@ -239,9 +240,9 @@ class RetrieverTask:
 
 
 def clip_inputs(model: Retriever, data: TrainingData) -> ClipInputs:
-    """What the model is given of the clips: frames, and generated captions where there are some."""
-    auxiliary = None if data.auxiliary_captions is None else model.prepare_auxiliary(data.auxiliary_captions)
-    return ClipInputs(data.all_frames, auxiliary)
+    """What the model is given of the clips: frames, and generated captions where it reads them."""
+    captions = data.auxiliary_captions if model.reads_generated else None
+    return ClipInputs(data.all_frames, None if captions is None else model.prepare_auxiliary(captions))
 
 
 def _retrieval_figures(scores_AC: npt.NDArray[np.float32], data: TrainingData) -> dict[str, float]:

@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 
 def clip_inputs_of(model: Retriever, embeddings: "Embeddings") -> ClipInputs:
     """The clips of some embeddings, as the model is given them; frames stay where they lie."""
-    captions = embeddings.auxiliary_captions
+    captions = embeddings.auxiliary_captions if model.reads_generated else None
     frames = tuple(Ragged.from_rows(each.frames_NF, each.offsets) for each in embeddings.all_encoders)
     return ClipInputs(frames, None if captions is None else model.prepare_auxiliary(captions))

@@ -39,13 +39,17 @@ def train_retriever_run(
     assert isinstance(settings, RETRIEVERS) and training and recipe.optimizer and recipe.loss
     assert training.keep_best != "fense" and not isinstance(recipe.loss, CrossEntropySettings)
     in_memory = choose_memory(session, clips, *([] if val is None else [val]))
-    train_data = training_data(clips, in_memory=in_memory)
+    auxiliary = recipe.auxiliary_captions
+    train_data = training_data(
+        clips, in_memory=in_memory, shows_auxiliary=auxiliary is not None and auxiliary.augmentation
+    )
     model = build_retriever(
         settings,
         frame_dims=[frames.values.shape[1] for frames in train_data.all_frames],
-        captions=train_data.all_captions,
+        # a text side from scratch learns the words of generated captions too, wherever they are read
+        captions=[*train_data.all_captions, *(train_data.auxiliary_captions or ())],
         seed=seed,
-        auxiliary=recipe.auxiliary_captions,
+        auxiliary=auxiliary,
         say=session.say,
     )
     val_data = None if val is None else training_data(val, in_memory=in_memory)
@@ -99,6 +103,6 @@ def _say_unknown(session: Session, model: "Retriever", val_data: TrainingData) -
 
 
 def _say_cut(session: Session, model: "Retriever", data: TrainingData, which: str) -> None:
-    cut = model.count_cut_captions(data.all_captions)
+    cut = model.count_cut_captions(data.shown_captions)
     if cut:
         session.say(f"{cut} {which} captions are longer than max_tokens: their ends are not read")

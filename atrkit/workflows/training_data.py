@@ -28,17 +28,21 @@ def choose_memory(session: Session, *splits: "CaptionedClips") -> bool:
     return fits
 
 
-def training_data(clips: "CaptionedClips", *, in_memory: bool = True) -> TrainingData:
+def training_data(clips: "CaptionedClips", *, in_memory: bool = True, shows_auxiliary: bool = False) -> TrainingData:
     """The clips' frames as they were stored, once: float16 stays float16, and batches are what becomes float32.
 
     Args:
         clips: with embeddings that are in memory already, or mapped from the store.
         in_memory: copy mapped frames into memory; otherwise they stay on the disk, and the operating system keeps
             those in memory that it has room for.
+        shows_auxiliary: learn from the clips' generated captions too.
     """
     embeddings = clips.embeddings
     frames, *more = [_frames(store, in_memory=in_memory) for store in embeddings.all_encoders]
-    return TrainingData(frames, embeddings.clip_ids, clips.captions, tuple(more), embeddings.auxiliary_captions)
+    generated = embeddings.auxiliary_captions
+    return TrainingData(
+        frames, embeddings.clip_ids, clips.captions, tuple(more), generated, shows_auxiliary=shows_auxiliary
+    )
 
 
 def _frames(store: "Embeddings", *, in_memory: bool) -> Ragged:
