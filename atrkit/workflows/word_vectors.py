@@ -37,15 +37,23 @@ def word_vectors_input(recipe: Recipe) -> dict[str, str]:
     text = recipe.model.text if isinstance(recipe.model, RETRIEVERS) else None
     if not isinstance(text, WordsPart) or text.vectors is None:
         return {}
-    path = _path(text.vectors)
+    return {"word_vectors_sha256": _sha256(*_state(_path(text.vectors)))}
+
+
+def _state(path: Path) -> tuple[Path, int, int]:
+    """A file as the caches below know it: some have gigabytes, and are hashed and read once for all seeds."""
     status = path.stat()
-    return {"word_vectors_sha256": _sha256(path, status.st_size, status.st_mtime_ns)}
+    return path, status.st_size, status.st_mtime_ns
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _sha256(path: Path, _size: int, _changed_ns: int) -> str:
-    """Hashed once for all seeds: some files have gigabytes."""
     return sha256_of_file(path)
+
+
+@lru_cache(maxsize=2)
+def _vectors(path: Path, _size: int, _changed_ns: int, words: tuple[str, ...]) -> WordVectors:
+    return read_word_vectors(path, words)
 
 
 def _path(vectors: str) -> Path:
@@ -98,7 +106,7 @@ def start_from_vectors(
     specials = embedding.vocabulary.specials
     words = embedding.vocabulary.words[len(specials) :]
     say(f"reading word vectors: {path}")
-    found = read_word_vectors(path, words)
+    found = _vectors(*_state(path), words)
     if len(found.missing) == len(words):
         raise UsageError(f"{path} has none of the {len(words):,} words of the training captions: name another file")
     vectors_VF = np.full((len(embedding.vocabulary), found.file.width), np.nan, dtype=np.float32)
