@@ -10,10 +10,10 @@ from atrkit.audio.read import load_mono
 from atrkit.encoders.logmel import LogmelEncoder
 from atrkit.losses import NtXent
 from atrkit.models.dual_encoder import DualEncoder
+from atrkit.scoring import retrieval
 from atrkit.store import embeddings as store
 from atrkit.training.retriever import RetrieverTask
 from atrkit.workflows import embeddings as embeddings_workflow
-from atrkit.workflows import score_models
 
 RIDGE = """\
 source: ours
@@ -135,8 +135,8 @@ def test_nan_in_the_scores_is_refused_and_changes_no_file(trained, monkeypatch, 
         for name in names:
             (folder / name).unlink()
     before = {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
-    honest = score_models.cosine_scores
-    monkeypatch.setattr(score_models, "cosine_scores", score)
+    honest = retrieval.cosine_scores
+    monkeypatch.setattr(retrieval, "cosine_scores", score)
     message = trained.error("eval", code=8)
     assert "NaN" in message and "17.wav" in message
     assert {name: (folder / name).read_bytes() for name in names if (folder / name).exists()} == before

@@ -1,7 +1,5 @@
 """Scores of listed pairs equal the same cells of the matrix of all pairs, whatever the model."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -21,6 +19,7 @@ from atrkit.models.ridge_retriever import RidgeRetriever
 from atrkit.models.text_embedding import StemmedTfIdf
 from atrkit.recipe.load import load_recipe
 from atrkit.scoring.cross_entropy import caption_cross_entropy
+from atrkit.store.embeddings import Embeddings
 from atrkit.text.vocabulary import Vocabulary
 from atrkit.workflows.captioned import CaptionedClips
 from atrkit.workflows.paired_scores import COSINE_TOLERANCE, paired_scores
@@ -43,14 +42,17 @@ def clips() -> CaptionedClips:
     """Five clips of different lengths, as stored."""
     noise = np.random.default_rng(1)
     lengths = [3, 9, 1, 6, 4]
-    embeddings = SimpleNamespace(
-        clip_ids=[f"clip {number}" for number in range(5)],
+    embeddings = Embeddings(
+        clip_ids=tuple(f"clip {number}" for number in range(5)),
+        audio_sha256=("",) * 5,
         frames_NF=noise.normal(size=(sum(lengths), 6)).astype(np.float16),
         offsets=np.cumsum([0, *lengths]),
         clip_emb_AD=noise.normal(size=(5, 7)).astype(np.float32),
         tag_probs_AK=None,
+        labels=(),
+        provenance={},
     )
-    return CaptionedClips((), embeddings)  # type: ignore[arg-type]
+    return CaptionedClips((), embeddings)
 
 
 def frames_of(clips: CaptionedClips) -> Ragged:
