@@ -44,7 +44,7 @@ def train(
     from atrkit.workflows.train import TrainOptions
     from atrkit.workflows.train import train as run_training
 
-    options = TrainOptions(recipe, overrides or (), seed, name, overwrite=overwrite, may_extract=not no_extract)
+    options = TrainOptions(recipe, overrides or (), None if seed is None else (seed,), name, overwrite=overwrite, may_extract=not no_extract)
     outcomes = run_training(terminal.session, options)
     records = [run_record(outcome.run.path, outcome.record, was_there=outcome.was_there) for outcome in outcomes]
     terminal.show("\n".join(run_sentence(record) for record in records), records)

@@ -32,6 +32,7 @@ from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 from atrkit.workflows.splits import Splits, choose_splits
 from atrkit.workflows.word_vectors import word_vectors_input
+from atrkit.workflows.word_vectors_option import word_vectors_override
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,22 @@ class TrainOptions:
     Args:
         recipe: a file, or the name of a recipe that comes with atrkit.
         overrides: `a.b=c`, applied to the recipe and recorded in the run.
-        seed: this seed only; None: every seed of the recipe.
+        seeds: these seeds; None: those of the recipe.
         name: of the run; None: the recipe's.
         overwrite: replace runs that are there.
         may_extract: make missing embeddings.
+        word_vectors: file for the text side, as `--set model.text.vectors=FILE`.
+        needs_test: refuse what has no split to be tested on, before the training.
     """
 
     recipe: str = DEFAULT_RECIPE
     overrides: Sequence[str] = ()
-    seed: int | None = None
+    seeds: Sequence[int] | None = None
     name: str | None = None
     overwrite: bool = False
     may_extract: bool = True
+    word_vectors: Path | None = None
+    needs_test: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,14 @@ def train(session: Session, options: TrainOptions) -> list[TrainOutcome]:
     if recipe.data.dataset is None:
         session.say(f"dataset: {dataset.name} (the one made last)")
     splits = _splits_of(recipe, dataset)
+    if options.needs_test and splits.test is None:
+        raise UsageError(
+            f"dataset {dataset.name!r} has the splits {', '.join(dataset.splits)}: say which to test on, "
+            "--set data.test=SPLIT, or train without an evaluation, --seed instead of --seeds"
+        )
     session.say(f"splits: {splits}")
     embeddings = embeddings_of_recipe(session, dataset, recipe, may_extract=options.may_extract)
-    seeds = recipe.seeds if options.seed is None else (options.seed,)
+    seeds = recipe.seeds if options.seeds is None else options.seeds
     return [_train_seed(session, options, recipe, name, seed, dataset, splits, embeddings) for seed in seeds]
 
 
@@ -136,7 +146,8 @@ def read_recipe(session: Session, options: TrainOptions) -> tuple[Recipe, str]:
         path = find_recipe(options.recipe, [shipped])
     session.say(f"recipe: {path}")
     name = path.relative_to(shipped).with_suffix("").as_posix() if path.is_relative_to(shipped) else path.stem
-    return _without_a_target_that_is_not_its_own(session, load_recipe(path, options.overrides), options.overrides), name
+    overrides = [*options.overrides, *word_vectors_override(path, options.overrides, options.word_vectors)]
+    return _without_a_target_that_is_not_its_own(session, load_recipe(path, overrides), overrides), name
 
 
 def _without_a_target_that_is_not_its_own(session: Session, recipe: Recipe, overrides: Sequence[str]) -> Recipe:
@@ -151,7 +162,9 @@ def _without_a_target_that_is_not_its_own(session: Session, recipe: Recipe, over
 def _moves_the_target(key: Sequence[str]) -> bool:
     other_data = tuple(key[:2]) in (("data",), ("data", "dataset"), ("data", "train"), ("data", "test"))
     other_encoder = key[0] == "encoder" and tuple(key[1:2]) != ("checkpoint",)
-    return other_data or other_encoder or key[0] in ("encoders", "model")
+    other_model = key[0] in ("encoders", "model") and tuple(key) != ("model", "text", "vectors")
+    other_captions = key[0] == "auxiliary_captions" and tuple(key[1:2]) != ("captions_from",)
+    return other_data or other_encoder or other_model or other_captions
 
 
 def _train_seed(
