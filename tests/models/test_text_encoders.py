@@ -11,8 +11,10 @@ import torch
 
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError, UsageError
 from atrkit.losses import NtXent
-from atrkit.models import AudioTower, DualEncoder, Ragged, TransformerTower, seeded_initialisation
+from atrkit.models import AudioTower, DualEncoder, HciRetriever, Ragged, TransformerTower, seeded_initialisation
+from atrkit.models.retriever import ClipInputs, Padded, SimilarityTerm
 from atrkit.models.text_encoders import SentenceEncoder, load_sentence_encoder
+from atrkit.models.token_towers import TransformerTokens
 from atrkit.training import OptimizerSettings, TrainingData, train_retriever
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "dog", "bark", "##s", "rain", "falls", "then", "bell", "rings"]
@@ -220,3 +222,75 @@ def test_files_that_no_network_can_be_made_of_are_one_line(tmp_path: Path) -> No
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(IntegrityError, match="cannot be read"):
         SentenceEncoder.restore(tmp_path)
+
+
+# --- the retriever of paper 001 on a pretrained text network
+
+
+def hci_of(bert_folder: Path, *, frozen: bool) -> HciRetriever:
+    with seeded_initialisation(1):
+        text = TransformerTokens.open(str(bert_folder), frozen=frozen)
+        return HciRetriever(6, text, dim=8, segments=2, caption_matching=True).eval()
+
+
+def hci_terms(model: HciRetriever, generated: list[str]) -> tuple[SimilarityTerm, ...]:
+    rng = np.random.default_rng(1)
+    frames = Ragged.from_sequences([rng.normal(size=(3, 6)) for _ in CAPTIONS])
+    clips = ClipInputs((frames,), model.prepare_auxiliary(generated))
+    index_B = torch.arange(len(CAPTIONS))
+    return model.similarity_terms(clips.gather(index_B), Padded(*model.prepare_captions(CAPTIONS).gather(index_B)))
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_words_are_tokens_and_the_sentence_is_cls(bert_folder: Path, frozen: bool) -> None:
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer, network = AutoTokenizer.from_pretrained(bert_folder), AutoModel.from_pretrained(bert_folder).eval()
+    model = hci_of(bert_folder, frozen=frozen)
+    prepared = model.prepare_captions(CAPTIONS)
+    vectors = model.caption_vectors(Padded(*prepared.gather(torch.arange(len(CAPTIONS)))))
+    assert vectors.words_BLD is not None
+    for row, caption in enumerate(CAPTIONS):
+        with torch.no_grad():
+            hidden_LF = network(**tokenizer(caption, return_tensors="pt")).last_hidden_state[0]
+            wanted_LD = torch.nn.functional.normalize(model.text_projection(hidden_LF), dim=-1)
+        close = {"rtol": 0, "atol": 2e-3 if frozen else 1e-5}  # a frozen network's output is kept in float16
+        torch.testing.assert_close(vectors.sentence_BD[row], wanted_LD[0], **close)
+        length = int(vectors.lengths_B[row])
+        assert length == len(hidden_LF) - 2
+        torch.testing.assert_close(vectors.words_BLD[row, :length], wanted_LD[1:-1], **close)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_generated_captions_are_read_by_the_network_as_it_was_opened(bert_folder: Path, frozen: bool) -> None:
+    model = hci_of(bert_folder, frozen=frozen).train()
+    before = model.prepare_auxiliary(CAPTIONS)
+    assert before.lengths_A.tolist() == [1, 1, 1, 1] and before.values.shape == (4, 16)
+    wanted = load_sentence_encoder(str(bert_folder), pooling="cls").pooled(CAPTIONS)
+    torch.testing.assert_close(before.values, wanted, rtol=0, atol=2e-3)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    torch.stack([NtXent()(term.similarity_BB) for term in hci_terms(model, CAPTIONS)]).sum().backward()
+    optimizer.step()
+    assert torch.equal(model.prepare_auxiliary(CAPTIONS).values, before.values)
+    is_tuned = not torch.allclose(model.text.encoder.network.embeddings.word_embeddings.weight, _words_of(bert_folder))
+    assert is_tuned is not frozen
+    assert (model.caption_network is None) is frozen  # a network that is not tuned is kept once
+
+
+def _words_of(bert_folder: Path) -> torch.Tensor:
+    from transformers import AutoModel
+
+    return AutoModel.from_pretrained(bert_folder).embeddings.word_embeddings.weight  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_saved_model_of_three_levels_is_complete(bert_folder: Path, tmp_path: Path, frozen: bool) -> None:
+    source = shutil.copytree(bert_folder, tmp_path / "source")
+    model = hci_of(source, frozen=frozen)
+    model.save_pretrained(tmp_path / "run")
+    shutil.rmtree(source)
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    opened = HciRetriever.from_pretrained(tmp_path / "moved")
+    generated = CAPTIONS[::-1]
+    for wanted, got in zip(hci_terms(model, generated), hci_terms(opened, generated), strict=True):
+        assert torch.equal(wanted.similarity_BB, got.similarity_BB)
