@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from atrkit.errors import MissingPrerequisiteError, UsageError
+from atrkit.errors import UsageError
 from atrkit.metrics.seeds import mean_and_deviation, over_seeds
 from atrkit.store.differences import first_difference
 from atrkit.workflows.evaluate import EvaluateOptions, evaluate_run
