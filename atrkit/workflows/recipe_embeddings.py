@@ -12,6 +12,7 @@ from atrkit.store.embeddings import Embeddings
 from atrkit.workflows.build import encoder_arguments
 from atrkit.workflows.embeddings import embeddings_for
 from atrkit.workflows.session import Session
+from atrkit.workflows.splits import choose_splits
 
 # what is added to the provenance of the first encoder's embeddings
 FURTHER = "further_encoders"
@@ -59,11 +60,19 @@ def embeddings_of_recipe(
         for encoder in recipe.all_encoders
     ]
     embeddings = joined(session, dataset, stores)
-    if recipe.auxiliary_captions is not None:
+    auxiliary = recipe.auxiliary_captions
+    # what was only learned from is not needed when a model is used
+    if auxiliary is not None and (same_as is None or auxiliary.interaction or auxiliary.matching):
         from atrkit.workflows.auxiliary_captions import with_auxiliary_captions
 
         embeddings = with_auxiliary_captions(
-            session, dataset, embeddings, recipe.auxiliary_captions.captions_from, same_as=captions
+            session,
+            dataset,
+            embeddings,
+            auxiliary.captions_from,
+            same_as=captions,
+            test_split=choose_splits(dataset, recipe.data).test if same_as is None else None,
+            may_extract=may_extract,
         )
     return embeddings
 

@@ -1,0 +1,152 @@
+"""Auxiliary captions (paper 001, section 3.2): what a captioner run writes of the clips of a retrieval run."""
+
+import re
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from atrkit.datasets.manifest import Dataset
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
+from atrkit.store.differences import first_difference
+from atrkit.store.embeddings import Embeddings
+from atrkit.workflows.caption_runs import open_captioner_run
+from atrkit.workflows.generated_captions import digest_of_captions, generated_captions, made_with
+from atrkit.workflows.memory import fits_in_memory
+from atrkit.workflows.recipe_embeddings import AUXILIARY
+from atrkit.workflows.session import Session
+from atrkit.workflows.trained_run import TrainedRun
+
+_MOST_ALIKE_SHOWN = 3
+
+
+def with_auxiliary_captions(
+    session: Session,
+    dataset: Dataset,
+    embeddings: Embeddings,
+    captions_from: str,
+    *,
+    same_as: dict[str, Any] | None = None,
+    test_split: str | None = None,
+    may_extract: bool = True,
+) -> Embeddings:
+    """Put a generated caption beside every clip; clips that the captioner says nothing of are left out, and counted.
+
+    Captions are written once per dataset and captioner, and kept below the captioner's run. The captioner reads
+    embeddings of its own encoder, which are made where they are missing. As in the paper it may have been trained on
+    the very clips that the retrieval model trains on: its captions of those are better than of others.
+
+    Args:
+        session: where to speak.
+        dataset: whose clips.
+        embeddings: of the retrieval model's encoder, or encoders.
+        captions_from: folder or name of a finished captioner run.
+        same_as: what was recorded of the captions that a trained model learned from; those now must be the same.
+        test_split: a captioner that was trained on clips of it is refused: its captions would give answers away.
+        may_extract: make missing embeddings for the captioner.
+
+    Returns:
+        The embeddings of clips that have a caption, with the captions, and what they were made with in the provenance.
+
+    Raises:
+        MissingPrerequisiteError: the captioner is not there, or embeddings are missing and may not be made.
+        UsageError: the run is no captioner, or it was trained on clips of the test split.
+        IntegrityError: captions are not those of the training; says what differs, and the way out.
+    """
+    trained = _open(session, captions_from, None if same_as is None else same_as["run"])
+    now = {"run": trained.name, **made_with(trained)}
+    if same_as is not None:
+        _refuse_another(trained, {key: same_as.get(key) for key in now}, now)
+    _say_heard(session, trained, dataset, test_split)
+    captions = generated_captions(session, trained, dataset, may_extract=may_extract).captions
+    chosen = _with_caption(session, trained, dataset, embeddings, captions)
+    pairs = [(clip_id, captions[clip_id]) for clip_id in chosen.clip_ids]
+    record = {
+        **now,
+        "dataset": dataset.name,
+        "clips_sha256": digest_of_captions(zip(chosen.clip_ids, chosen.audio_sha256, strict=True)),
+        "captions_sha256": digest_of_captions(pairs),
+    }
+    if same_as is not None:
+        are_same_clips = all(same_as.get(key) == record[key] for key in ("dataset", "clips_sha256"))
+        if are_same_clips and same_as.get("captions_sha256") != record["captions_sha256"]:
+            _refuse_another(trained, same_as, record)
+    return replace(
+        chosen,
+        auxiliary_captions=tuple(caption for _, caption in pairs),
+        provenance={**chosen.provenance, AUXILIARY: record},
+    )
+
+
+def _open(session: Session, captions_from: str, trained_with: str | None) -> TrainedRun:
+    """The captioner: the very run of the training where it is still there."""
+    found = None
+    for named in (trained_with, captions_from):
+        if named is not None and found is None and _is_there(session, named):
+            found = named
+    if found is None:
+        recipe = re.sub(r"/seed-\d+$", "", captions_from)
+        raise MissingPrerequisiteError(
+            f"auxiliary captions come from the captioner run {captions_from!r}, which is not there or not finished: "
+            f"atrkit train {recipe}, or take another: --set auxiliary_captions.captions_from=RUN"
+        )
+    return open_captioner_run(session, found)
+
+
+def _is_there(session: Session, named: str) -> bool:
+    try:
+        session.workspace.find_run(named)
+    except UsageError:
+        return False
+    return True
+
+
+def _refuse_another(trained: TrainedRun, there: dict[str, Any], now: dict[str, Any]) -> None:
+    difference = first_difference({**there, "run": trained.name}, {**now, "run": trained.name})
+    if difference:
+        raise IntegrityError(
+            f"the model learned from other captions than run {trained.name} writes now: {difference}; "
+            "train the model again with --overwrite, or bring the captioner's run back as it was"
+        )
+
+
+def _say_heard(session: Session, trained: TrainedRun, dataset: Dataset, test_split: str | None) -> None:
+    """Say, or refuse, what the captioner was trained on: captions of such clips tell what people wrote of them."""
+    known = set(trained.inputs["clips"].values())
+    heard = Counter(clip.split for clip in dataset.clips if clip.sha256 in known)
+    of = Counter(clip.split for clip in dataset.clips)
+    if test_split is not None and heard[test_split]:
+        raise UsageError(
+            f"captioner {trained.name} was trained on {heard[test_split]:,} of {of[test_split]:,} clips of "
+            f"{dataset.name}/{test_split}, the test split: its captions would give the answers away; train one on "
+            "other clips, or test on others: --set data.test=SPLIT"
+        )
+    if heard:
+        splits = ", ".join(
+            f"{heard[split]:,} of {of[split]:,} clips of {split}" for split in dataset.splits if heard[split]
+        )
+        session.say(f"captions by {trained.name}, which was trained on {splits}")
+
+
+def _with_caption(
+    session: Session, trained: TrainedRun, dataset: Dataset, embeddings: Embeddings, captions: dict[str, str]
+) -> Embeddings:
+    """The clips that have a caption of a word or more."""
+    usable = [clip_id for clip_id in embeddings.clip_ids if captions.get(clip_id)]
+    unheard = sum(clip_id not in captions for clip_id in embeddings.clip_ids)
+    wordless = len(embeddings.clip_ids) - unheard - len(usable)
+    for count, why in ((unheard, "have no embedding for it"), (wordless, "left it without a word")):
+        if count:
+            session.say(f"no caption by {trained.name}: {count} of {len(embeddings.clip_ids)} clips {why}: left out")
+    if not usable:
+        raise MissingPrerequisiteError(f"captioner {trained.name} wrote no caption of any clip of {dataset.name}")
+    alike = Counter(captions[clip_id] for clip_id in usable)
+    (most_alike, times), *_ = alike.most_common(1)
+    session.say(
+        f"{len(usable):,} generated captions, {len(alike):,} of them different"
+        + (f"; {times:,} clips have {most_alike!r}" if times >= _MOST_ALIKE_SHOWN else "")
+    )
+    if len(usable) == len(embeddings.clip_ids):
+        return embeddings
+    # a split lies in one piece in the store, and is not copied, unless clips are left out of its middle
+    scratch_folder = None if fits_in_memory(embeddings.frames_NF.nbytes) else session.workspace.root
+    return embeddings.select(usable, scratch_folder=scratch_folder)
