@@ -160,7 +160,7 @@ def recognise(path: Path) -> VectorFile:
 
 def _is_text(sample: bytes, width: int) -> bool:
     """Whether decimal numbers stand after the first word, and not the bytes of floats."""
-    numbers = sample.partition(b" ")[2].partition(b"\n")[0][: 32 * width]
+    numbers = sample.partition(b" ")[2].partition(b"\n")[0]
     return _NUMBER_BYTES.issuperset(numbers) and len(numbers.split()) >= min(width, 2)
 
 

@@ -98,6 +98,17 @@ def test_lstm_pooling_has_no_width_but_its_own() -> None:
     assert LstmPooling(in_dim=3, hidden_dim=7).out_dim == 7
 
 
+@pytest.mark.parametrize("name", ["netvlad", "netrvlad"])
+def test_sums_by_cluster_have_norm_1_where_the_name_says_so(name: PoolingName) -> None:
+    x_BTF, lengths_B, _ = batch([2, 3], padding=0.0, extra_padding=0, seed=1)
+    norm_B, scaled_norm_B = (
+        pooling_of(each)(x_BTF, lengths_B).norm(dim=1)
+        for each in (name, f"{name}_normalised")  # type: ignore[arg-type]
+    )
+    torch.testing.assert_close(scaled_norm_B, torch.ones(2).double())
+    assert ((norm_B - 1).abs() > 0.01).all()
+
+
 @pytest.mark.parametrize("tower", [AudioTower, WordTower])
 def test_towers_take_the_number_of_clusters_and_open_configurations_from_before_there_were_any(
     tower: type[AudioTower] | type[WordTower],
