@@ -7,7 +7,19 @@ import typer
 from typer.core import TyperGroup
 
 from atrkit import __version__
-from atrkit.cli import captioning, data, doctor, download, evaluation, extraction, info, metrics, scoring, training
+from atrkit.cli import (
+    captioning,
+    data,
+    doctor,
+    download,
+    evaluation,
+    extraction,
+    fusing,
+    info,
+    metrics,
+    scoring,
+    training,
+)
 from atrkit.cli.session import ending_at_once_when_interrupted, usage_errors_in_one_line
 
 
@@ -37,6 +49,7 @@ app.command("init")(training.init)
 app.command("train")(training.train)
 app.command("score")(scoring.score)
 app.command("eval")(evaluation.evaluate)
+app.command("fuse")(fusing.fuse)
 app.command("caption")(captioning.caption)
 app.command("doctor")(doctor.doctor)
 

@@ -38,10 +38,19 @@ def fuse_scores(matrices: Sequence[ScoreMatrix], weights: Sequence[float] | None
     weights = [1.0] * len(matrices) if weights is None else list(weights)
     if len(weights) != len(matrices):
         raise UsageError(f"{len(matrices)} score matrices and {len(weights)} weights: one for each is needed")
-    first = matrices[0]
+    return weighted_sum(matrices[0], standardised_scores(matrices), weights)
+
+
+def standardised_scores(matrices: Sequence[ScoreMatrix]) -> list[FloatArray]:
+    """Scores of each matrix, clips and captions in the order of the first, every column with mean 0 and deviation 1."""
+    return [_standardised_columns(_aligned(matrix, matrices[0])) for matrix in matrices]
+
+
+def weighted_sum(first: ScoreMatrix, scores: Sequence[FloatArray], weights: Sequence[float]) -> ScoreMatrix:
+    """Weighted sum of (A, C) scores, with the ids of `first`."""
     fused_AC = np.zeros(first.scores_AC.shape)
-    for matrix, weight in zip(matrices, weights, strict=True):
-        fused_AC += weight * _standardised_columns(_aligned(matrix, first))
+    for scores_AC, weight in zip(scores, weights, strict=True):
+        fused_AC += weight * scores_AC
     return ScoreMatrix(fused_AC, first.clip_ids, first.caption_ids, first.clip_of_caption)
 
 
