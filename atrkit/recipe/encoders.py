@@ -1,14 +1,14 @@
-"""Recipe settings of the frozen audio encoders.
+"""Recipe settings of the audio encoders, frozen ones and fine-tuned ones.
 
 What is left out of a recipe is the encoder's default, not "anything": embeddings made otherwise are refused. Two things
 are taken as they are, and said: weights, where the recipe names none, and the precision, which no recipe names.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from atrkit.recipe.part import Name, Part, Positive
+from atrkit.recipe.part import Fraction, Name, Part, Positive
 
 Checkpoint = Annotated[Name | None, Field(description="weights file; null: those of the embeddings, or published")]
 PoolTime = Annotated[Positive | None, Field(description="mean of frames over this time; null: the network's frames")]
@@ -33,6 +33,19 @@ class Mn04Settings(Part):
     pool_time_s: PoolTime = None
 
 
+class FinetuneSettings(Part):
+    """How an audio encoder learns with the model (paper 001, section 4.2)."""
+
+    crop_s: Positive | None = Field(
+        None, description="in training, a random piece of so many seconds of each longer clip; null: whole clips"
+    )
+    batch_norm: Literal["batch", "frozen"] = Field(
+        "batch", description="in training, normalise by each batch's mean and variance, or by the published ones"
+    )
+    spec_augment: bool = Field(True, description="in training, set stripes of time and of frequency to zero")
+    dropout: Fraction = Field(0.2, description="share of features dropped after each block in training")
+
+
 class PannsSettings(Part):
     """PANNs, trained on AudioSet (papers 001 and 003); tag probabilities too."""
 
@@ -40,6 +53,14 @@ class PannsSettings(Part):
     checkpoint: Checkpoint = None
     clip_output: ClipOutput = "embedding"
     pool_time_s: PoolTime = None
+    finetune: FinetuneSettings | None = Field(
+        None, description="learn the encoder too, from samples: true, or settings; null: frozen"
+    )
+
+    @field_validator("finetune", mode="before")
+    @classmethod
+    def _yes_or_no(cls, finetune: Any) -> Any:
+        return ({} if finetune else None) if isinstance(finetune, bool) else finetune
 
 
 class ConvNextSettings(Part):
@@ -100,3 +121,8 @@ EncoderSettings = Annotated[
     | ClapSettings,
     Field(discriminator="name"),
 ]
+
+
+def finetuning_of(encoder: EncoderSettings) -> FinetuneSettings | None:
+    """How the encoder is fine-tuned; None where it stays frozen."""
+    return encoder.finetune if isinstance(encoder, PannsSettings) else None

@@ -61,6 +61,14 @@ def _encoders(recipe: Mapping[str, Any], model_name: str) -> Iterator[Misfit]:
     twice = {name for name in names if isinstance(name, str) and names.count(name) > 1}
     if twice:
         yield ("encoders",), f"the same encoder twice: {', '.join(sorted(twice))}"
+    if any(_is_finetuned(each) for each in (several if isinstance(several, list | tuple) else [])):
+        yield ("encoders",), "one encoder can be fine-tuned, several stay frozen: remove finetune"
+    if _is_finetuned(one) and model_name not in RETRIEVERS:
+        yield ("encoder", "finetune"), "only retrieval models that are trained by steps teach their encoder: remove it"
+
+
+def _is_finetuned(encoder: Any) -> bool:
+    return isinstance(encoder, Mapping) and encoder.get("finetune") not in (None, False)
 
 
 def _name(encoder: Any) -> Any:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def encoder_arguments(settings: EncoderSettings) -> tuple[str | None, dict[str, Any]]:
-    """Checkpoint and settings of the frozen encoder, as `load_encoder` takes them."""
-    stated = settings.model_dump(exclude={"name"})
+    """Checkpoint and settings of the encoder, as `load_encoder` takes them; nothing of its fine-tuning."""
+    stated = settings.model_dump(exclude={"name", "finetune"})
     checkpoint: str | None = stated.pop("checkpoint", None)
     if isinstance(settings, ConvNextSettings) and checkpoint is not None:
         del stated["variant"]  # a file says itself which weights it holds

@@ -57,8 +57,8 @@ def embeddings_for(
         embeddings = load_embeddings(path, mapped=True)
     wanted = same_as or _as_stated(embeddings.provenance, checkpoint, settings or {})
     command = _command_for(dataset, wanted, checkpoint or _own_weights(embeddings, wanted))
-    _refuse_other_input(path, embeddings, dataset, wanted, command)
-    _refuse_not_finite(path, embeddings, command)
+    refuse_other_input(path, embeddings, dataset, wanted, command)
+    refuse_not_finite(path, embeddings, command)
     if same_as is None:
         _say_what_is_not_stated(session, embeddings, checkpoint)
     for problem in embeddings.problems:
@@ -96,8 +96,12 @@ def _say_what_is_not_stated(session: Session, embeddings: Embeddings, checkpoint
         session.say(f"{encoder}: these embeddings were made in {precision}")
 
 
-def _refuse_not_finite(path: Path, embeddings: Embeddings, command: str) -> None:
-    """Training data check their frames; the vectors of clips go into closed forms that would give NaN back."""
+def refuse_not_finite(path: Path, embeddings: Embeddings, command: str) -> None:
+    """Training data check their frames; the vectors of clips go into closed forms that would give NaN back.
+
+    Raises:
+        DivergedError: names clips, and the command that makes their embeddings anew.
+    """
     broken = np.flatnonzero(~np.isfinite(embeddings.clip_emb_AD).all(axis=1))
     if len(broken):
         names = ", ".join(repr(embeddings.clip_ids[a]) for a in broken[:5])
@@ -106,10 +110,14 @@ def _refuse_not_finite(path: Path, embeddings: Embeddings, command: str) -> None
 
 def _as_stated(there: dict[str, Any], checkpoint: str | None, settings: dict[str, Any]) -> dict[str, Any]:
     """What embeddings must agree with when a recipe states some of it: the rest may be as it is."""
+    sha256 = None if checkpoint is None else _sha256_of(there["encoder"], checkpoint)
+    return stated_provenance(there, sha256, settings)
+
+
+def stated_provenance(there: dict[str, Any], checkpoint_sha256: str | None, settings: dict[str, Any]) -> dict[str, Any]:
+    """The provenance there, with what is stated in its place; what is not stated may be as it is."""
     stated = {**there, "settings": {**there.get("settings", {}), **settings}}
-    if checkpoint is None:
-        return stated
-    return {**stated, "checkpoint_sha256": _sha256_of(there["encoder"], checkpoint)}
+    return stated if checkpoint_sha256 is None else {**stated, "checkpoint_sha256": checkpoint_sha256}
 
 
 def _sha256_of(encoder: str, checkpoint: str) -> str:
@@ -124,9 +132,14 @@ def _sha256_of(encoder: str, checkpoint: str) -> str:
     return sha256_of_file(Path(checkpoint))
 
 
-def _refuse_other_input(
+def refuse_other_input(
     path: Path, embeddings: Embeddings, dataset: Dataset, wanted: dict[str, Any], command: str
 ) -> None:
+    """See that embeddings have the wanted provenance, and are of the dataset's audio as it is now.
+
+    Raises:
+        IntegrityError: says what differs, and the command that makes them anew.
+    """
     there = embeddings.provenance
     difference = first_difference(there, wanted)
     if difference:

@@ -54,8 +54,14 @@ def problems_path_of(path: Path) -> Path:
     return path.with_suffix(".problems.jsonl")
 
 
-def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> ExtractOutcome:
+def extract(session: Session, dataset: Dataset, options: ExtractOptions, *, path: Path | None = None) -> ExtractOutcome:
     """Make the embeddings of a dataset, or finish what an earlier call began.
+
+    Args:
+        session: where to speak.
+        dataset: whose clips.
+        options: what the user asked for.
+        path: the embedding file; None: the workspace's, of this dataset and encoder.
 
     Raises:
         MissingPrerequisiteError: not one of the recordings is where it was.
@@ -64,7 +70,7 @@ def extract(session: Session, dataset: Dataset, options: ExtractOptions) -> Extr
         ResourceError: the disk would be too small, or cannot be written.
         DivergedError: an embedding is not finite; names the clips.
     """
-    path = session.workspace.embeddings_path(dataset.name, options.encoder)
+    path = path or session.workspace.embeddings_path(dataset.name, options.encoder)
     encoder = open_encoder(session, dataset, options, path)
     plan = plan_parts(dataset, encoder, options)
     parts = PartFolder(path)

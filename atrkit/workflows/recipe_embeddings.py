@@ -6,11 +6,12 @@ from typing import Any
 
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import MissingPrerequisiteError
-from atrkit.recipe.encoders import EncoderSettings
+from atrkit.recipe.encoders import EncoderSettings, finetuning_of
 from atrkit.recipe.schema import Recipe
 from atrkit.store.embeddings import Embeddings
 from atrkit.workflows.build import encoder_arguments
 from atrkit.workflows.embeddings import embeddings_for
+from atrkit.workflows.finetuned import WAVEFORM, TunedEncoder, samples_for, tuned_embeddings
 from atrkit.workflows.session import Session
 from atrkit.workflows.splits import choose_splits
 
@@ -26,12 +27,14 @@ def embeddings_of_recipe(
     *,
     same_as: dict[str, Any] | None = None,
     checkpoints: dict[str, str | None] | None = None,
+    tuned: TunedEncoder | None = None,
     may_extract: bool = True,
 ) -> Embeddings:
     """Embeddings of the whole dataset as the recipe says, made where they are missing.
 
     Of several encoders, clips that one of them lacks are left out, counted and said. Their provenances stand in that of
-    the first, so that whoever compares provenances compares all.
+    the first, so that whoever compares provenances compares all. Of an encoder that is to be fine-tuned they are its
+    samples; of one that was, what the run's own encoder makes of them.
 
     Args:
         session: where to speak.
@@ -39,6 +42,7 @@ def embeddings_of_recipe(
         recipe: that names encoders and captions.
         same_as: provenance that must be met exactly (a trained model's); None: what the recipe states.
         checkpoints: weights by encoder, for encoders whose weights the recipe leaves open.
+        tuned: the encoder that a trained run fine-tuned.
         may_extract: make what is missing.
 
     Raises:
@@ -55,6 +59,7 @@ def embeddings_of_recipe(
             encoder,
             same_as=None if needed is None else further.get(encoder.name, needed),
             checkpoint=(checkpoints or {}).get(encoder.name),
+            tuned=tuned,
             may_extract=may_extract,
         )
         for encoder in recipe.all_encoders
@@ -116,8 +121,13 @@ def _of_encoder(
     *,
     same_as: dict[str, Any] | None,
     checkpoint: str | None,
+    tuned: TunedEncoder | None,
     may_extract: bool,
 ) -> Embeddings:
+    if tuned is not None:
+        return tuned_embeddings(session, tuned, encoder, dataset, may_extract=may_extract)
+    if finetuning_of(encoder) is not None:
+        return embeddings_for(session, dataset, WAVEFORM, settings=samples_for(encoder), may_extract=may_extract)
     stated, settings = encoder_arguments(encoder)
     if stated is None and checkpoint is not None and Path(checkpoint).exists():  # clap's is a folder
         stated = checkpoint

@@ -25,8 +25,10 @@ from atrkit.recipe.schema import Recipe
 from atrkit.store.embeddings import Embeddings
 from atrkit.workflows.build import build_ridge_text
 from atrkit.workflows.captioned import CaptionedClips, captioned_clips
+from atrkit.workflows.finetuned import Finetuning, finetuning_of_recipe
 from atrkit.workflows.initialise import DEFAULT_RECIPE, write_starter_recipe
 from atrkit.workflows.keep_best import choose_keep_best
+from atrkit.workflows.paraphrases import paraphrases_input, with_paraphrases
 from atrkit.workflows.recipe_embeddings import checkpoints_of, embeddings_of_recipe
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
@@ -100,9 +102,12 @@ def train(session: Session, options: TrainOptions) -> list[TrainOutcome]:
             "--set data.test=SPLIT, or train without an evaluation, --seed instead of --seeds"
         )
     session.say(f"splits: {splits}")
+    finetuning = finetuning_of_recipe(session, recipe)
     embeddings = embeddings_of_recipe(session, dataset, recipe, may_extract=options.may_extract)
     seeds = recipe.seeds if options.seeds is None else options.seeds
-    return [_train_seed(session, options, recipe, name, seed, dataset, splits, embeddings) for seed in seeds]
+    return [
+        _train_seed(session, options, recipe, name, seed, dataset, splits, embeddings, finetuning) for seed in seeds
+    ]
 
 
 def _splits_of(recipe: Recipe, dataset: Dataset) -> Splits:
@@ -176,6 +181,7 @@ def _train_seed(
     dataset: Dataset,
     splits: Splits,
     embeddings: Embeddings,
+    finetuning: Finetuning | None,
 ) -> TrainOutcome:
     folder = session.workspace.run_folder(name, seed)
     run = RunFolder(folder)
@@ -188,6 +194,8 @@ def _train_seed(
         "embeddings": embeddings.provenance,
         "seed": seed,
         **word_vectors_input(recipe),
+        **paraphrases_input(session, recipe),
+        **({} if finetuning is None else {"fine_tuned_from": finetuning.record}),
     }
     with single_writer(folder):
         chosen_by = choose_keep_best(session, recipe, run, afresh=options.overwrite)
@@ -203,6 +211,7 @@ def _train_seed(
         run.log(f"training on {dataset.name}/{splits.train} with seed {seed}")
         session = run.logging(session)
         clips = captioned_clips(session, dataset, splits.train, embeddings)
+        clips = with_paraphrases(session, dataset, clips, recipe)
         match recipe.model:
             case RidgeSettings():
                 facts = _fit_ridge(session, run, recipe.model, clips)
@@ -210,7 +219,7 @@ def _train_seed(
                 from atrkit.workflows.train_retriever import train_retriever_run
 
                 val = captioned_clips(session, dataset, splits.val, embeddings) if splits.val else None
-                facts = train_retriever_run(session, run, recipe, clips, val, seed, run_name)
+                facts = train_retriever_run(session, run, recipe, clips, val, seed, run_name, finetuning)
             case TransformerCaptionerSettings() | GruCaptionerSettings():
                 from atrkit.workflows.train_captioner import train_captioner_run
 

@@ -1,14 +1,17 @@
 """How `atrkit train` trains a retrieval model by steps: objects from the recipe, the loop, and its interruption."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from atrkit.recipe.optimisation import CrossEntropySettings
 from atrkit.recipe.retrievers import RETRIEVERS
 from atrkit.recipe.schema import Recipe
 from atrkit.training.data import TrainingData
+from atrkit.training.finetune import train_finetuned
 from atrkit.training.retriever import train_retriever
 from atrkit.workflows.build import build_loss, build_optimizer_settings
 from atrkit.workflows.build_retriever import build_retriever
+from atrkit.workflows.finetuned import Finetuning, say_crops, tuned_record
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 from atrkit.workflows.stopping import stop_between_steps
@@ -16,6 +19,8 @@ from atrkit.workflows.training_data import choose_memory, training_data
 from atrkit.workflows.training_progress import training_progress
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from atrkit.models.retriever import Retriever
     from atrkit.workflows.captioned import CaptionedClips
 
@@ -28,8 +33,9 @@ def train_retriever_run(
     val: "CaptionedClips | None",
     seed: int,
     run_name: str,
+    finetuning: Finetuning | None = None,
 ) -> dict[str, Any]:
-    """Train in the run's folder, from the start or from its checkpoint.
+    """Train in the run's folder, from the start or from its checkpoint; with `finetuning` its audio encoder too.
 
     Raises:
         DivergedError: features or loss are not finite.
@@ -43,9 +49,11 @@ def train_retriever_run(
     train_data = training_data(
         clips, in_memory=in_memory, shows_auxiliary=auxiliary is not None and auxiliary.augmentation
     )
+    audio = None if finetuning is None else finetuning.open_network()
+    frame_dims = [frames.values.shape[1] for frames in train_data.all_frames]
     model = build_retriever(
         settings,
-        frame_dims=[frames.values.shape[1] for frames in train_data.all_frames],
+        frame_dims=frame_dims if audio is None else [audio.frame_dim],
         # a text side from scratch learns the words of generated captions too, wherever they are read
         captions=[*train_data.all_captions, *(train_data.auxiliary_captions or ())],
         seed=seed,
@@ -57,12 +65,16 @@ def train_retriever_run(
     if val_data is not None:
         _say_unknown(session, model, val_data)
         _say_cut(session, model, val_data, "validation")
+    if finetuning is None or audio is None:
+        learn = partial(train_retriever, model)
+    else:
+        crop_rows = say_crops(session, finetuning, train_data)
+        learn = partial(train_finetuned, audio, model, started_from=finetuning.start.sha256, crop_rows=crop_rows)
     with (
         training_progress(session, run_name, training.epochs) as progress,
         stop_between_steps() as stop_requested,
     ):
-        result = train_retriever(
-            model,
+        result = learn(
             build_loss(recipe.loss),
             train_data,
             val_data,
@@ -88,8 +100,13 @@ def train_retriever_run(
         "best_epoch": result.best_epoch,
         "best_metric": result.best_metric,
         "epochs": result.epochs_run,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": _count_parameters(model) + (0 if audio is None else _count_parameters(audio)),
+        **({} if finetuning is None else tuned_record(run.path)),
     }
+
+
+def _count_parameters(network: "nn.Module") -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _say_unknown(session: Session, model: "Retriever", val_data: TrainingData) -> None:

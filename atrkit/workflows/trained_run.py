@@ -1,5 +1,6 @@
 """A finished run and what it is to be used on: the dataset, the split, and embeddings made as those it learned from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from atrkit.recipe.schema import Recipe
 from atrkit.recipe.starter import TEST_SPLIT_NAMES
 from atrkit.store.embeddings import Embeddings
 from atrkit.workflows.captioned import CaptionedClips, captioned_clips
+from atrkit.workflows.finetuned import TunedEncoder
 from atrkit.workflows.recipe_embeddings import embeddings_of_recipe
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
@@ -48,6 +50,12 @@ class TrainedRun:
         """What the training was given."""
         return self.run.inputs()
 
+    @cached_property
+    def tuned_encoder(self) -> TunedEncoder | None:
+        """The audio encoder that was trained with the model; None where it stayed frozen."""
+        sha256 = self.finished.get("audio_encoder_sha256")
+        return None if sha256 is None else TunedEncoder(self.folder, sha256)
+
     def is_own(self, dataset: Dataset, split: str) -> bool:
         """Whether this is the run's own test split."""
         own = (self.finished["dataset"], self.finished["test_split"])
@@ -84,10 +92,19 @@ def choose_split(session: Session, trained: TrainedRun, dataset: Dataset, wanted
     Raises:
         UsageError: there is no such split; lists the choices.
     """
+    return choose_test_split(session, dataset, wanted, first=(trained.finished["test_split"],))
+
+
+def choose_test_split(session: Session, dataset: Dataset, wanted: str | None, *, first: Sequence[str] = ()) -> str:
+    """The split that is asked for, or one of `first`, or one that is called like a test split, or the only one.
+
+    Raises:
+        UsageError: there is no such split; lists the choices.
+    """
     if wanted is not None:
         dataset.split(wanted)
         return wanted
-    usual = (trained.finished["test_split"], *TEST_SPLIT_NAMES)
+    usual = (*first, *TEST_SPLIT_NAMES)
     found: str | None = next((split for split in usual if split in dataset.splits), None)
     if found is None and len(dataset.splits) == 1:
         found = dataset.splits[0]
@@ -116,6 +133,7 @@ def embeddings_as_trained(
         trained.recipe,
         same_as=trained.inputs["embeddings"],
         checkpoints=trained.finished.get("checkpoints", first),
+        tuned=trained.tuned_encoder,
         may_extract=may_extract,
     )
 
