@@ -1,11 +1,14 @@
 """`atrkit eval`: what a finished run is worth."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from atrkit.cli.precision import Precision
 from atrkit.cli.session import Terminal, with_terminal
+
+if TYPE_CHECKING:
+    from atrkit.workflows.evaluate import EvaluateOptions
 
 
 @with_terminal
@@ -16,6 +19,21 @@ def evaluate(
         typer.Option(help="recall (default), caption, perturbation; several: one option each, or a,b."),
     ] = None,
     run: Annotated[str | None, typer.Option(help="Folder or name of a run (default: the newest finished).")] = None,
+    runs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--runs",
+            metavar="NAMES",
+            help="Several runs in one table, seeds of one training averaged: a name or a quoted pattern, 'runs/x/*' "
+            "(repeatable).",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER|HUB_ID", help="A CLAP model of transformers as it is, zero-shot, instead of a run."
+        ),
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Evaluate on this dataset (default: the run's own).")] = None,
     split: Annotated[str | None, typer.Option(help="Which split (default: the run's test split).")] = None,
     scaling: Annotated[
@@ -24,6 +42,13 @@ def evaluate(
     ] = None,
     calib_clips: Annotated[
         int | None, typer.Option(min=1, help="Training clips for minmax-calib and pmi (default: the recipe's number).")
+    ] = None,
+    rerank: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Score only what this run shortlists; none: all pairs (default: the recipe)."),
+    ] = None,
+    rerank_k: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="Candidates per caption and per clip (default: 100).")
     ] = None,
     precision: Annotated[
         Precision | None, typer.Option(help="In which a captioner scores (default: fp32, for figures to publish).")
@@ -37,9 +62,17 @@ def evaluate(
     ] = False,
 ) -> None:
     """Score every pair and print the recall table, both directions, with the chance row; or evaluate captions."""
+    from atrkit.errors import UsageError
     from atrkit.reports.evaluation_tables import evaluation_tables
     from atrkit.workflows.evaluate import EvaluateOptions, evaluate_run, parse_metrics, parse_scalings
+    from atrkit.workflows.first_stage import RerankChoice
 
+    if run is not None and runs:
+        raise UsageError("--run is one run, --runs are several: say one of the two")
+    if model is not None and (run is not None or runs):
+        raise UsageError("--model is a model that was not trained here, --run and --runs are runs: say one of them")
+    if runs and ties:
+        raise UsageError("--ties is of one run's table: leave it out, or take --run")
     options = EvaluateOptions(
         run,
         dataset,
@@ -48,8 +81,25 @@ def evaluate(
         scalings=parse_scalings(scaling or []),
         precision=None if precision is None else precision.value,
         calibration_clips=calib_clips,
+        rerank=RerankChoice(rerank, rerank_k),
         decoding={} if beam_size is None else {"beam_size": beam_size},
         may_extract=not no_extract,
     )
-    results = evaluate_run(terminal.session, options)
+    if runs:
+        _evaluate_several(terminal, runs, options)
+        return
+    if model is not None:
+        from atrkit.workflows.zero_shot import evaluate_zero_shot
+
+        results = evaluate_zero_shot(terminal.session, model, options)
+    else:
+        results = evaluate_run(terminal.session, options)
     terminal.show(evaluation_tables(results, show_tie_bounds=ties), results[0] if len(results) == 1 else results)
+
+
+def _evaluate_several(terminal: Terminal, named: list[str], options: "EvaluateOptions") -> None:
+    from atrkit.reports.seeds_table import runs_table
+    from atrkit.workflows.several_runs import evaluate_runs
+
+    several = evaluate_runs(terminal.session, named, options)
+    terminal.show(runs_table(several.results, several.summaries, several.remarks), several.record)

@@ -30,6 +30,13 @@ def score(
         str | None, typer.Option(metavar="I/N", help="Captioners: make only the I-th of N shares of the parts.")
     ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="Captioners: join the parts that shards made.")] = False,
+    rerank: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Score only what this run shortlists; none: all pairs (default: the recipe)."),
+    ] = None,
+    rerank_k: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="Candidates per caption and per clip (default: 100).")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make everything anew.")] = False,
     no_extract: Annotated[
         bool, typer.Option("--no-extract", help="Do not make missing embeddings; say what is missing.")
@@ -38,6 +45,7 @@ def score(
     """Score every clip of a split with every caption: into scores.h5 of the run, in parts that survive a kill."""
     from atrkit.reports.score_summary import score_record, score_sentence, score_shard_record, score_shard_sentence
     from atrkit.workflows.extract_options import parse_shard
+    from atrkit.workflows.first_stage import RerankChoice
     from atrkit.workflows.score_command import ScoreOptions
     from atrkit.workflows.score_command import score as run_score
     from atrkit.workflows.score_file import Scores
@@ -50,6 +58,7 @@ def score(
         calibration_clips=calib_clips,
         shard=None if shard is None else parse_shard(shard),
         merge=merge,
+        rerank=RerankChoice(rerank, rerank_k),
         overwrite=overwrite,
         may_extract=not no_extract,
     )

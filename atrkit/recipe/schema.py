@@ -62,6 +62,14 @@ class RetrievalSettings(Part):
     )
     rerank: RerankSettings | None = Field(None, description="score only what another run shortlists; null: every pair")
 
+    @model_validator(mode="after")
+    def _scaled_columns_are_whole(self) -> Self:
+        if self.rerank is not None and self.column_scaling != "none":
+            raise ValueError(
+                f"column_scaling {self.column_scaling} compares all clips, and rerank scores some: remove one of them"
+            )
+        return self
+
 
 class DecodingSettings(Part):
     """How a captioner writes captions: beam search."""

@@ -3,15 +3,18 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from atrkit.reports.progress import as_minutes
+
 
 def notes_of(result: Mapping[str, Any]) -> Iterator[str]:
     """Lines about one result; what is zero or was not computed has none."""
+    yield from rerank_note(result.get("rerank"))
     yield from _twin_order(result.get("twin_order"))
     yield from _hubness(result.get("hubness"))
     yield from _ties(result["text_to_audio"], result["audio_to_text"])
     yield from _duplicates(result.get("duplicate_captions"))
     yield from _clips_without_caption(result["audio_to_text"])
-    yield from _target(result.get("target"))
+    yield from target_note(result.get("target"))
     yield from trained_on_note(result.get("clips_trained_on"))
 
 
@@ -59,12 +62,27 @@ def _clips_without_caption(to_text: Mapping[str, Any]) -> Iterator[str]:
         yield f"{to_text['skipped_queries']:,} clips without captions: only candidates, no query in audio to text"
 
 
-def _target(target: Mapping[str, Any] | None) -> Iterator[str]:
+def target_note(target: Mapping[str, Any] | None) -> Iterator[str]:
+    """The published row that stands beside the measured ones."""
     if target:
         place = [f"paper {target['paper']}"]
         place += [f"table {target['table']}"] if target.get("table") is not None else []
         place += [f"row {target['row']}"] if target.get("row") else []
         yield f"the recipe aims at {', '.join(place)}"
+
+
+def rerank_note(rerank: Mapping[str, Any] | None) -> Iterator[str]:
+    """What a shortlist was, and what recall it leaves room for."""
+    if rerank:
+        yield (
+            f"re-ranked: the {rerank['k']:,} best of {rerank['run']}, {rerank['mean_clips']:,.1f} clips per caption "
+            f"and {rerank['mean_captions']:,.1f} captions per clip ({100 * rerank['share_of_pairs']:.1f} % of all "
+            f"pairs, {as_minutes(rerank['seconds'])})"
+        )
+        yield (
+            f"  shortlist recall {100 * rerank['text_to_audio_recall']:.1f} % text to audio, "
+            f"{100 * rerank['audio_to_text_recall']:.1f} % audio to text: R@K up to {rerank['k']:,} cannot pass it"
+        )
 
 
 def trained_on_note(clips: int | None) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from atrkit.reports.progress import as_minutes
+from atrkit.reports.recall_notes import rerank_note
 
 
 class ScoreFacts(Protocol):
@@ -60,6 +61,7 @@ def score_record(scores: ScoreFacts) -> dict[str, Any]:
         "calibration_clips": len(scores.calibration.clip_ids) if scores.calibration else 0,
         "unknown_words": scores.unknown_words.total(),
         "megabytes": round(scores.path.stat().st_size / 1e6, 3),
+        **({"rerank": about["rerank"]} if "rerank" in about else {}),
         "was_there": scores.was_there,
         "pairs_made": scores.pairs_made,
         "seconds": round(scores.seconds, 3),
@@ -75,11 +77,13 @@ def score_sentence(record: dict[str, Any]) -> str:
     if record["pairs_made"]:
         rate = f"{record['pairs_per_s']:,.0f} pairs/s"
         speed = f"; {record['pairs_made']:,} pairs in {as_minutes(record['seconds'])} ({rate})"
+    reranked = record.get("rerank")
+    ranked = f", {'; '.join(note.strip() for note in rerank_note(reranked))}" if reranked else ""
     precision = f" in {record['precision']}" if record["precision"] != "fp32" else ""
     return (
         f"{record['scoring']} scores{precision} of {record['dataset']}/{record['split']} by {record['run']} {verb}: "
-        f"{record['clips']:,} clips x {record['captions']:,} captions{calibration}, {record['megabytes']:.1f} MB, "
-        f"pool {record['pool_id'][:12]}{speed} ({record['path']})"
+        f"{record['clips']:,} clips x {record['captions']:,} captions{calibration}{ranked}, "
+        f"{record['megabytes']:.1f} MB, pool {record['pool_id'][:12]}{speed} ({record['path']})"
     )
 
 

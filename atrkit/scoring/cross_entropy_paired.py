@@ -1,6 +1,6 @@
 """Cross-entropy of listed pairs, where a matrix of all pairs would be waste."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ def paired_cross_entropy(
     *,
     precision: Precision = "fp32",
     clip_ids: Sequence[str] | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Cross-entropy of pairs of a clip and a caption, one after the other.
 
@@ -33,6 +34,7 @@ def paired_cross_entropy(
         captions_N: caption of each pair; unknown words count as `<unk>`.
         precision: of matrix products.
         clip_ids: of all clips, for messages.
+        on_progress: told the number of pairs of each finished batch.
 
     Returns:
         (N,) nats per predicted token, `<eos>` counted, lower is better: as `caption_cross_entropy` gives for the same
@@ -57,6 +59,8 @@ def paired_cross_entropy(
     with evaluation_mode(captioner):
         for pairs_B in order_N.split(_BATCH_PAIRS):
             loss_N[pairs_B] = _losses(captioner, frames, clips_N[pairs_B], tokens, pairs_B, precision)
+            if on_progress:
+                on_progress(len(pairs_B))
     require_finite_losses(loss_N[:, None], clips_N.tolist(), clip_ids, precision)
     return loss_N.numpy()
 

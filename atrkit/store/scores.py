@@ -76,14 +76,19 @@ class StoredScores:
     calibration: Calibration | None
 
 
-def scores_name(precision: str = "fp32") -> str:
+def scores_name(precision: str = "fp32", *, reranked: bool = False) -> str:
     """How the score file of a precision is called: each has its own, so that none can replace hours of another.
 
+    Args:
+        precision: in which the scores were made.
+        reranked: only a shortlist was scored.
+
     Example:
-        >>> scores_name(), scores_name("bf16")
-        ('scores.h5', 'scores.bf16.h5')
+        >>> scores_name(), scores_name("bf16"), scores_name(reranked=True)
+        ('scores.h5', 'scores.bf16.h5', 'scores.reranked.h5')
     """
-    return SCORES_NAME if precision == "fp32" else f"{SCORES_NAME.removesuffix('.h5')}.{precision}.h5"
+    words = [SCORES_NAME.removesuffix(".h5"), *(["reranked"] if reranked else [])]
+    return ".".join([*words, *([precision] if precision != "fp32" else []), "h5"])
 
 
 def is_scores_name(name: str) -> bool:
@@ -93,7 +98,8 @@ def is_scores_name(name: str) -> bool:
         >>> is_scores_name("scores.fp16.h5"), is_scores_name("logmel.h5")
         (True, False)
     """
-    return name in {SCORES_NAME, *map(scores_name, _OTHER_PRECISIONS)}
+    precisions = ("fp32", *_OTHER_PRECISIONS)
+    return name in {scores_name(each, reranked=reranked) for each in precisions for reranked in (False, True)}
 
 
 def save_scores(

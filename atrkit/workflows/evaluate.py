@@ -9,6 +9,7 @@ from typing import Any, Literal, assert_never, get_args
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import UsageError
 from atrkit.recipe.schema import ColumnScaling
+from atrkit.workflows.first_stage import AS_THE_RECIPE_SAYS, RerankChoice
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import TrainedRun, choose_split, open_run
 
@@ -28,6 +29,7 @@ class EvaluateOptions:
         scalings: of caption columns, for recall; None: the recipe's.
         precision: in which a captioner scores; None: fp32.
         calibration_clips: training clips that minmax-calib and pmi compare with; None: the recipe's number.
+        rerank: what is said of re-ranking beside the recipe, for recall.
         decoding: what is to differ from the recipe's decoding, for caption.
         may_extract: make missing embeddings.
     """
@@ -39,6 +41,7 @@ class EvaluateOptions:
     scalings: tuple[ColumnScaling, ...] | None = None
     precision: Precision | None = None
     calibration_clips: int | None = None
+    rerank: RerankChoice = AS_THE_RECIPE_SAYS
     decoding: dict[str, Any] = field(default_factory=dict)
     may_extract: bool = True
 
@@ -47,6 +50,7 @@ class EvaluateOptions:
         readers: dict[str, tuple[object, tuple[Metric, ...]]] = {
             "--scaling": (self.scalings, ("recall",)),
             "--calib-clips": (self.calibration_clips, ("recall",)),
+            "--rerank": (self.rerank, ("recall",)),
             "--precision": (self.precision, ("recall", "perturbation")),
             "--beam-size": (self.decoding, ("caption",)),
         }

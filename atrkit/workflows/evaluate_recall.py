@@ -42,6 +42,7 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
         precision=options.precision or "fp32",
         calibration_clips=options.calibration_clips,
         scalings=scalings,
+        rerank=options.rerank,
         may_extract=options.may_extract,
     )
     with single_writer(inputs.path):
@@ -54,9 +55,10 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
                 "precision": options.precision or "fp32",
                 "column_scaling": scaling,
                 "pool_id": scores.matrix.pool_id,
-                **_figures(scores, scaling),
+                **({"rerank": scores.about["rerank"]} if inputs.first_stage else {}),
+                **recall_figures(scores, scaling),
                 "duplicate_captions": asdict(duplicate_captions(scores.matrix, clips.all_captions)),
-                "twin_order": _twin_order(clips, scores.matrix),
+                "twin_order": twin_order_of(clips, scores.matrix),
                 "target": evaluated.target,
                 "clips_trained_on": evaluated.clips_trained_on,
             }
@@ -66,7 +68,7 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
     return results
 
 
-def _figures(scores: Scores, scaling: ColumnScaling) -> dict[str, Any]:
+def recall_figures(scores: Scores, scaling: ColumnScaling) -> dict[str, Any]:
     """Both directions and their hubs; where columns are scaled, audio-to-text without scaling as well.
 
     Scaling a column does not change the order of clips in it: text-to-audio is ranked by the raw scores.
@@ -92,7 +94,8 @@ def _direction(matrix: ScoreMatrix, direction: str) -> dict[str, Any]:
     return figures
 
 
-def _twin_order(clips: CaptionedClips, matrix: ScoreMatrix) -> dict[str, Any] | None:
+def twin_order_of(clips: CaptionedClips, matrix: ScoreMatrix) -> dict[str, Any] | None:
+    """How often a clip is told from its twin of another order of events; None without twins."""
     twins = {clip.id: clip.twin for clip in clips.clips if clip.twin is not None}
     if not twins:
         return None

@@ -20,7 +20,12 @@ PairedScores = Callable[[npt.NDArray[np.int64], Sequence[str]], npt.NDArray[np.f
 
 
 def paired_scores(
-    recipe: Recipe, folder: Path, clips: CaptionedClips, *, precision: Precision | None = None
+    recipe: Recipe,
+    folder: Path,
+    clips: CaptionedClips,
+    *,
+    precision: Precision | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> PairedScores:
     """Open the run's model for scoring pairs.
 
@@ -29,6 +34,7 @@ def paired_scores(
         folder: with the trained model.
         clips: whose embeddings the pairs refer to.
         precision: of a captioner; None: fp32.
+        on_progress: told the number of pairs of each finished block, by models that take long for a pair.
 
     Returns:
         A function of clip indices (N,) and N captions to N scores, higher is better.
@@ -51,8 +57,10 @@ def paired_scores(
             from atrkit.scoring.retrieval import pair_scorer
             from atrkit.workflows.clip_inputs import clip_inputs_of
 
-            model = open_retriever(folder)
-            return pair_scorer(model, clip_inputs_of(model, embeddings), clip_ids=embeddings.clip_ids)
+            model = open_retriever(folder).to(scoring_device())
+            return pair_scorer(
+                model, clip_inputs_of(model, embeddings), clip_ids=embeddings.clip_ids, on_progress=on_progress
+            )
         case TransformerCaptionerSettings() | GruCaptionerSettings():
             from atrkit.models import Captioner, Ragged
             from atrkit.scoring.cross_entropy import paired_cross_entropy
@@ -60,7 +68,9 @@ def paired_scores(
             captioner = Captioner.from_pretrained(folder).to(scoring_device())
             frames = Ragged.from_rows(embeddings.frames_NF, embeddings.offsets)
             return lambda clip_index_N, captions: (
-                -paired_cross_entropy(captioner, frames, clip_index_N, captions, precision=precision or "fp32")
+                -paired_cross_entropy(
+                    captioner, frames, clip_index_N, captions, precision=precision or "fp32", on_progress=on_progress
+                )
             )
         case _:
             assert_never(recipe.model)

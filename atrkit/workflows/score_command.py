@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from atrkit.errors import UsageError
 from atrkit.files import single_writer
 from atrkit.workflows.extract_options import Shard
+from atrkit.workflows.first_stage import AS_THE_RECIPE_SAYS, RerankChoice
 from atrkit.workflows.score import make_scores
 from atrkit.workflows.score_file import Scores
 from atrkit.workflows.score_inputs import score_inputs
@@ -27,6 +28,7 @@ class ScoreOptions:
             where its column scaling needs some.
         shard: make only this share of the parts.
         merge: join the parts that shards made; precision and calibration clips say which ones it must be.
+        rerank: what is said of re-ranking beside the recipe.
         overwrite: make everything anew.
         may_extract: make missing embeddings.
     """
@@ -38,6 +40,7 @@ class ScoreOptions:
     calibration_clips: int | None = None
     shard: Shard | None = None
     merge: bool = False
+    rerank: RerankChoice = AS_THE_RECIPE_SAYS
     overwrite: bool = False
     may_extract: bool = True
 
@@ -46,6 +49,7 @@ class ScoreOptions:
         others = {
             "--shard": self.shard,
             "--overwrite": self.overwrite or None,
+            "--rerank": self.rerank or None,
         }
         said = [option for option, value in others.items() if value is not None]
         if self.merge and said:
@@ -71,6 +75,7 @@ def score(session: Session, options: ScoreOptions) -> Scores | ScoreShard:
         return merge_shards(
             session, trained, dataset, split, clips, precision=options.precision, calibration_clips=count
         )
+    reranks = options.rerank.settings_with(trained.recipe) is not None
     inputs = score_inputs(
         session,
         trained,
@@ -79,7 +84,8 @@ def score(session: Session, options: ScoreOptions) -> Scores | ScoreShard:
         clips,
         precision=options.precision or "fp32",
         calibration_clips=options.calibration_clips,
-        scalings=[trained.recipe.retrieval.column_scaling],
+        scalings=[] if reranks else [trained.recipe.retrieval.column_scaling],
+        rerank=options.rerank,
         may_extract=options.may_extract,
     )
     if options.shard is not None:

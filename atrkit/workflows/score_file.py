@@ -110,6 +110,7 @@ def save_split(
     scores_AC: Float32Array,
     calibration: Calibration | None,
     calibration_record: dict[str, Any] | None = None,
+    rerank_record: dict[str, Any] | None = None,
 ) -> None:
     """Write the scores of a split; results of older ones, in the same precision, are removed.
 
@@ -118,21 +119,26 @@ def save_split(
         scores_AC: higher is better.
         calibration: losses of training clips.
         calibration_record: which clips they are, where it is not that of the inputs.
+        rerank_record: what the shortlist held, where only one was scored.
     """
     clips = inputs.clips
     matrix = ScoreMatrix(scores_AC, clips.embeddings.clip_ids, clips.caption_ids, clips.clip_of_caption)
     # first, so that a kill cannot leave it beside other scores
     results = inputs.path.with_name(RESULTS_NAME)
-    if _are_of(results, inputs.precision):
+    if _are_of(results, inputs.precision, reranked=inputs.first_stage is not None):
         results.unlink(missing_ok=True)
-    about = {**inputs.about, "calibration": calibration_record} if calibration_record else inputs.about
+    records = {"calibration": calibration_record, "rerank": rerank_record}
+    about = {**inputs.about, **{key: record for key, record in records.items() if record}}
     save_scores(inputs.path, matrix, about, calibration=calibration)
 
 
-def _are_of(results: Path, precision: str) -> bool:
-    """Whether any of the results was computed from scores of this precision, or does not say of which."""
+def _are_of(results: Path, precision: str, *, reranked: bool) -> bool:
+    """Whether any of the results was computed from such scores, or does not say of which."""
     try:
         read = json.loads(results.read_bytes())
-        return any(each.get("precision", precision) == precision for each in (read if type(read) is list else [read]))
+        return any(
+            each.get("precision", precision) == precision and ("rerank" in each) == reranked
+            for each in (read if type(read) is list else [read])
+        )
     except (OSError, ValueError, AttributeError):
         return True

@@ -19,6 +19,7 @@ from atrkit.store.scores import StoredScores, scores_name
 from atrkit.text.normalise import words_of
 from atrkit.text.vocabulary import CaptionVocabulary
 from atrkit.workflows.captioned import CaptionedClips
+from atrkit.workflows.first_stage import AS_THE_RECIPE_SAYS, FirstStage, RerankChoice, open_first_stage
 from atrkit.workflows.score_calibration import (
     CalibrationClips,
     digest,
@@ -26,7 +27,7 @@ from atrkit.workflows.score_calibration import (
     least_calibration,
     require_calibration,
 )
-from atrkit.workflows.score_models import Precision, is_captioner, scoring_of
+from atrkit.workflows.score_models import Precision, is_captioner, scores_every_pair_by_itself, scoring_of
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import TrainedRun
 
@@ -45,6 +46,7 @@ class ScoreInputs:
         stored_will_do: at least so many clips that are stored are taken instead, as nobody asked for a number; None:
             `calibration` is what was asked for.
         kept: the file has, or will have, this many clips of the calibration, or more.
+        first_stage: only what this run shortlists is scored; None: every pair.
     """
 
     trained: TrainedRun
@@ -55,16 +57,28 @@ class ScoreInputs:
     calibration: CalibrationClips | None
     stored_will_do: int | None = None
     kept: int = 0
+    first_stage: FirstStage | None = None
 
     @property
     def path(self) -> Path:
-        """The score file; each precision has its own."""
-        return self.trained.output_folder(self.dataset, self.split) / scores_name(self.precision)
+        """The score file; each precision has its own, and so have re-ranked scores."""
+        name = scores_name(self.precision, reranked=self.first_stage is not None)
+        return self.trained.output_folder(self.dataset, self.split) / name
 
     @property
     def is_captioner(self) -> bool:
-        """Whether the scores take long enough to be made in parts."""
+        """Whether scores are losses of captions."""
         return is_captioner(self.trained.recipe)
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether the scores take long enough to be made in parts."""
+        return self.is_captioner and self.first_stage is None
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether scores that are there and fit are taken, rather than made again in seconds."""
+        return self.is_captioner or self.first_stage is not None or scores_every_pair_by_itself(self.trained.recipe)
 
     @property
     def parts(self) -> ScoreParts:
@@ -84,7 +98,9 @@ class ScoreInputs:
     def provenance(self) -> dict[str, Any]:
         """What changes the numbers, but for the clips."""
         captions = [self.clips.caption_ids, self.clips.clip_of_caption, self.clips.all_captions]
+        first_stage = {} if self.first_stage is None else {"first_stage": self.first_stage.provenance}
         return {
+            **first_stage,
             "model_sha256": self.model[1],
             "embeddings": self.clips.embeddings.provenance,
             "captions": len(self.clips.caption_ids),
@@ -176,6 +192,7 @@ def score_inputs(
     precision: Precision = "fp32",
     calibration_clips: int | None = None,
     scalings: Sequence[str] = (),
+    rerank: RerankChoice = AS_THE_RECIPE_SAYS,
     may_extract: bool = True,
 ) -> ScoreInputs:
     """Put together what decides the scores.
@@ -190,14 +207,20 @@ def score_inputs(
         calibration_clips: the user asked for so many calibration clips; None: as many as are stored, and where there
             are none, and one of the scalings needs some, the recipe's number.
         scalings: of columns, that will be used.
-        may_extract: make missing embeddings of the training clips.
+        rerank: what the user says of re-ranking beside the recipe.
+        may_extract: make missing embeddings of the training clips, or of the run that shortlists.
 
     Raises:
-        UsageError: a precision for a model that makes cosines, or fewer calibration clips than a scaling needs.
-        MissingPrerequisiteError, IntegrityError: as `draw_calibration`.
+        UsageError: a precision for a model that makes cosines, fewer calibration clips than a scaling needs, or
+            columns to be scaled of which only a shortlist is scored.
+        MissingPrerequisiteError, IntegrityError: as `draw_calibration` and `open_first_stage`.
     """
     if precision != "fp32" and not is_captioner(trained.recipe):
         raise UsageError(f"--precision {precision}: only captioners compute in it, not a {trained.recipe.model.name}")
+    if settings := rerank.settings_with(trained.recipe):
+        _refuse_scaling(scalings, calibration_clips)
+        first_stage = open_first_stage(session, dataset, split, clips, settings, may_extract=may_extract)
+        return ScoreInputs(trained, dataset, split, clips, precision, None, first_stage=first_stage)
     least = least_calibration(scalings)
     is_asked = calibration_clips is not None
     if calibration_clips is None and least:
@@ -208,6 +231,16 @@ def score_inputs(
     calibration = draw_calibration(session, trained, clips, calibration_clips, may_extract=may_extract)
     require_calibration(scalings, len(calibration.index))
     return ScoreInputs(trained, dataset, split, clips, precision, calibration, None if is_asked else least)
+
+
+def _refuse_scaling(scalings: Sequence[str], calibration_clips: int | None) -> None:
+    if scaled := [scaling for scaling in scalings if scaling != "none"]:
+        raise UsageError(
+            f"column scaling {scaled[0]} compares a caption's losses over all clips, and of a shortlist only some are "
+            "known: --scaling none, or --rerank none"
+        )
+    if calibration_clips is not None:
+        raise UsageError("--calib-clips are for column scaling, which a shortlist cannot have: leave it out")
 
 
 def say_unknown_words(session: Session, inputs: ScoreInputs) -> Counter[str]:

@@ -37,13 +37,21 @@ def is_captioner(recipe: Recipe) -> bool:
     return isinstance(recipe.model, CaptionerPart)
 
 
-def open_scorer(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreClips:
+def scores_every_pair_by_itself(recipe: Recipe) -> bool:
+    """Whether each pair costs a pass of the model, where others embed clips and captions apart."""
+    return isinstance(recipe.model, CoAttentionSettings)
+
+
+def open_scorer(
+    recipe: Recipe, folder: Path, clips: CaptionedClips, *, on_progress: Callable[[int], None] | None = None
+) -> ScoreClips:
     """Open the run's model and prepare the captions; what comes back scores any clips with them, in one go.
 
     Args:
         recipe: as the run was trained.
         folder: with the trained model.
         clips: whose captions are to be scored.
+        on_progress: told the number of clips of each finished block, by models that are trained by steps to retrieve.
 
     Returns:
         From embeddings of A clips to (A, C) scores, higher is better: cosines; of a captioner, its losses negated.
@@ -71,6 +79,7 @@ def open_scorer(recipe: Recipe, folder: Path, clips: CaptionedClips) -> ScoreCli
                 captions,
                 clip_ids=some.clip_ids,
                 caption_ids=clips.caption_ids,
+                on_progress=on_progress,
             )
         case TransformerCaptionerSettings() | GruCaptionerSettings():
             from atrkit.models import Ragged

@@ -9,6 +9,7 @@ from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.files import single_writer
 from atrkit.store.scores import load_stored_scores
 from atrkit.workflows.captioned import CaptionedClips
+from atrkit.workflows.first_stage import NO_FIRST_STAGE, RerankChoice
 from atrkit.workflows.score_file import Scores, fitting_scores, join_parts, scores_of
 from atrkit.workflows.score_inputs import ScoreInputs, say_unknown_words, score_inputs
 from atrkit.workflows.score_leftovers import remove_joined_parts, say_other_parts, settle_plan
@@ -106,7 +107,8 @@ def merge_shards(
         IntegrityError: a part is damaged, or what decides the scores has changed since; says what.
         ResourceError: the disk is full or cannot be written; the parts stay.
     """
-    plain = score_inputs(session, trained, dataset, split, clips)
+    every_pair = RerankChoice(run=NO_FIRST_STAGE)
+    plain = score_inputs(session, trained, dataset, split, clips, rerank=every_pair)
     _refuse_cosines(plain)
     plain = _begun_inputs(plain, precision)
     with single_writer(plain.path):
@@ -132,6 +134,7 @@ def merge_shards(
             clips,
             precision=plain.precision,
             calibration_clips=count,
+            rerank=every_pair,
             may_extract=False,
         ).beside(session, there)
         if is_joined and there is not None:
@@ -167,6 +170,8 @@ def _begun_inputs(inputs: ScoreInputs, precision: Precision | None) -> ScoreInpu
 
 
 def _refuse_cosines(inputs: ScoreInputs) -> None:
+    if inputs.first_stage is not None:
+        raise UsageError("--shard and --merge are for every pair, and a shortlist has no parts: add --rerank none")
     if not inputs.is_captioner:
         name = inputs.trained.recipe.model.name
         raise UsageError(f"--shard and --merge are for captioners: a {name} scores a split in seconds, leave them out")
