@@ -19,6 +19,15 @@ CONFIG_NAME = "config.json"
 PREPROCESSOR_NAMES = ("preprocessor_config.json", "processor_config.json")  # the second is transformers 5's
 WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
 AUDIO_PREFIXES = ("audio_model.", "audio_projection.")
+TEXT_PREFIXES = ("text_model.", "text_projection.")
+VOCABULARY_NAMES = ("tokenizer.json", "vocab.json", "vocab.txt")
+TOKENIZER_NAMES = (
+    *VOCABULARY_NAMES,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
+)
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -70,12 +79,15 @@ class ClapFrontEnd:
     is_assumed: bool
 
 
-def find_clap(source: str | Path | None, on_remark: Callable[[str], None] | None = None) -> ClapFiles:
+def find_clap(
+    source: str | Path | None, on_remark: Callable[[str], None] | None = None, *, with_tokenizer: bool = False
+) -> ClapFiles:
     """The files of a `ClapModel` that transformers saved.
 
     Args:
         source: a folder, or a hub id as laion/clap-htsat-unfused, which is downloaded where it is not in the cache.
         on_remark: told before a model is downloaded, and which commit of it is used.
+        with_tokenizer: fetch the tokenizer too, and refuse a model without one.
 
     Raises:
         UsageError: no source.
@@ -88,10 +100,10 @@ def find_clap(source: str | Path | None, on_remark: Callable[[str], None] | None
             "encoder clap has no weights of its own: give a folder of a transformers ClapModel, or a hub id as "
             "laion/clap-htsat-unfused, with --checkpoint"
         )
-    folder, is_local = _find_folder(str(source), on_remark or _say_nothing)
+    folder, is_local = _find_folder(str(source), on_remark or _say_nothing, TOKENIZER_NAMES if with_tokenizer else ())
     weights = next((folder / name for name in WEIGHTS_NAMES if (folder / name).is_file()), None)
-    if weights is None or not (folder / CONFIG_NAME).is_file():
-        lacking = CONFIG_NAME if weights is not None else " or ".join(WEIGHTS_NAMES)
+    lacking = _lacking(folder, with_tokenizer=with_tokenizer)
+    if weights is None or lacking:
         if is_local:
             raise MissingPrerequisiteError(f"the folder {source} holds no ClapModel: {lacking} is missing")
         raise NetworkError(
@@ -144,13 +156,22 @@ def read_audio_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         IntegrityError: the file is damaged, or holds more than tensors. Nothing in it is run.
     """
+    return _read_weights(path, AUDIO_PREFIXES)
+
+
+def read_text_weights(path: Path) -> dict[str, Tensor]:
+    """The entries of the text tower and its projection; for the rest as `read_audio_weights`."""
+    return _read_weights(path, TEXT_PREFIXES)
+
+
+def _read_weights(path: Path, prefixes: tuple[str, ...]) -> dict[str, Tensor]:
     if path.suffix != ".safetensors":
-        return {key: value for key, value in read_state_dict(path).items() if key.startswith(AUDIO_PREFIXES)}
+        return {key: value for key, value in read_state_dict(path).items() if key.startswith(prefixes)}
     from safetensors import safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys() if key.startswith(AUDIO_PREFIXES)}  # noqa: SIM118
+            return {key: file.get_tensor(key) for key in file.keys() if key.startswith(prefixes)}  # noqa: SIM118
     except Exception as error:  # a damaged file can make the reader fail in any way
         kind = kind_of_wrong_file(path, "safetensors")
         reason = f": {kind}" if kind else ""
@@ -161,7 +182,14 @@ def _say_nothing(_: str) -> None:
     """For who did not ask to be told."""
 
 
-def _find_folder(source: str, say: Callable[[str], None]) -> tuple[Path, bool]:
+def _lacking(folder: Path, *, with_tokenizer: bool) -> str | None:
+    """The files of a model of which one must be there and none is."""
+    needed = [(CONFIG_NAME,), WEIGHTS_NAMES, *([VOCABULARY_NAMES] if with_tokenizer else [])]
+    missing = [names for names in needed if not any((folder / name).is_file() for name in names)]
+    return " or ".join(missing[0]) if missing else None
+
+
+def _find_folder(source: str, say: Callable[[str], None], more: tuple[str, ...]) -> tuple[Path, bool]:
     """The folder, and whether it was given as one."""
     folder = Path(source).expanduser()
     if folder.is_dir():
@@ -171,7 +199,7 @@ def _find_folder(source: str, say: Callable[[str], None]) -> tuple[Path, bool]:
             f"there is no folder {source}: give a folder of a transformers ClapModel, or a hub id as "
             "laion/clap-htsat-unfused"
         )
-    names = [CONFIG_NAME, *PREPROCESSOR_NAMES]
+    names = [CONFIG_NAME, *PREPROCESSOR_NAMES, *more]
     if not _is_in_cache(source):
         say(f"fetching {source} from the Hugging Face hub into its cache (hundreds of MB)")
     snapshot = _download(source, [*names, WEIGHTS_NAMES[0]])
