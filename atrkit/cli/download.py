@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from atrkit.cli.paraphrases import paraphrases
 from atrkit.cli.session import Terminal, with_terminal
 from atrkit.errors import EXIT_DONE_WITH_PROBLEMS
 
@@ -87,6 +88,9 @@ def synthetic(
 
     sizes = sizes_for(clips, val=val_clips, evaluation=eval_clips)
     _show(terminal, download_synthetic(terminal.session, sizes, seed=seed, workers=workers))
+
+
+app.command()(paraphrases)
 
 
 @app.command()

@@ -54,20 +54,25 @@ def generate(
         written += batch
         if on_progress is not None:
             on_progress(len(batch))
-    tag = f"seed{seed}-{sizes.dev}-{sizes.val}-{sizes.eval}"
+    tag = tag_of(sizes, seed)
     write_atomic(folder / EVENTS_NAME, "".join(_events_line(clip, tag) for clip in written).encode())
     clips = sorted((_manifest_clip(clip, tag) for clip in written), key=lambda clip: (clip.split, clip.id))
     return Dataset("synthetic", tuple(clips), folder, _about(plan, sizes, seed))
 
 
-def _id_of(plan: ClipPlan, tag: str) -> str:
+def tag_of(sizes: SyntheticSizes, seed: int) -> str:
+    """What ids of clips begin with."""
+    return f"seed{seed}-{sizes.dev}-{sizes.val}-{sizes.eval}"
+
+
+def clip_id_of(plan: ClipPlan, tag: str) -> str:
     """Clips of another seed or size are other clips, and pool ids are made of clip ids."""
     return f"{tag}/{plan.audio_name}"
 
 
 def _manifest_clip(written: WrittenClip, tag: str) -> Clip:
     plan = written.plan
-    clip_id = _id_of(plan, tag)
+    clip_id = clip_id_of(plan, tag)
     captions = (Caption(f"{clip_id}#{number}", text) for number, text in enumerate(plan.captions, start=1))
     twin = Twin(plan.group, plan.relation) if plan.group is not None and plan.relation is not None else None
     return Clip(
@@ -94,7 +99,7 @@ def _events_line(written: WrittenClip, tag: str) -> str:
         }
         for event, place in zip(written.plan.events, written.placements, strict=True)
     ]
-    return json.dumps({"id": _id_of(written.plan, tag), "layout": written.plan.layout, "events": events}) + "\n"
+    return json.dumps({"id": clip_id_of(written.plan, tag), "layout": written.plan.layout, "events": events}) + "\n"
 
 
 def _about(plan: Plan, sizes: SyntheticSizes, seed: int) -> dict[str, Any]:
