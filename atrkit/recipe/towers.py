@@ -56,7 +56,7 @@ class WordsPart(Part):
     dim: Count = Field(128, description="size of a word embedding; where there are `vectors`, theirs counts")
     vectors: Name | None = Field(
         None,
-        description="file of word vectors, word2vec's or GloVe's format, from the current folder; null: from scratch",
+        description="word vectors, a file in word2vec's or GloVe's format; null: trained from scratch",
     )
     trainable: bool = Field(True, description="false: word vectors stay as they are in the file")
     dropout: Fraction = Field(0.0, description="share of the word embeddings' values zeroed in training")
