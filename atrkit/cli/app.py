@@ -17,6 +17,7 @@ from atrkit.cli import (
     fusing,
     info,
     metrics,
+    recipes,
     scoring,
     training,
 )
@@ -46,6 +47,7 @@ app.command("import")(data.import_)
 app.command("info")(info.info)
 app.command("extract")(extraction.extract)
 app.command("init")(training.init)
+app.command("recipes")(recipes.recipes)
 app.command("train")(training.train)
 app.command("score")(scoring.score)
 app.command("eval")(evaluation.evaluate)

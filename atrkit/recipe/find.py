@@ -8,6 +8,7 @@ from pathlib import Path
 from atrkit.errors import UsageError
 
 _SUFFIX = ".yaml"
+_LISTED = 8  # recipes named in a message
 
 
 def shipped_recipe_folder() -> Path:
@@ -38,7 +39,7 @@ def find_recipe(name_or_path: str, search_folders: Sequence[Path]) -> Path:
         search_folders: looked through in this order when there is no such file.
 
     Raises:
-        UsageError: there is none; the message lists those there are, the most alike first.
+        UsageError: there is none; the message names those that are most alike.
     """
     if os.path.isfile(name_or_path):  # noqa: PTH113 - unlike Path.is_file, False also for what no path can be
         return Path(name_or_path)
@@ -47,7 +48,10 @@ def find_recipe(name_or_path: str, search_folders: Sequence[Path]) -> Path:
         if name in shipped_recipe_names(folder):
             return folder / f"{name}{_SUFFIX}"
     known = [known for folder in search_folders for known in shipped_recipe_names(folder)]
-    listed = ", ".join(_most_alike_first(name, known)) or "none"
+    alike = _most_alike_first(name, known)
+    listed = ", ".join(alike[:_LISTED]) or "none"
+    if len(alike) > _LISTED:
+        listed += f", and {len(alike) - _LISTED} others that atrkit recipes lists"
     is_folder = os.path.isdir(name_or_path)  # noqa: PTH112 - as above
     what = "is a folder, not a recipe" if is_folder else "is no file here, and no recipe's name"
     raise UsageError(f"{name_or_path!r} {what}; those that come with atrkit: {listed} (or write one: atrkit init)")

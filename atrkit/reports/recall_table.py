@@ -50,20 +50,20 @@ def scalings_table(results: Sequence[Mapping[str, Any]]) -> RenderableType:
     """
     first = results[0]
     columns = _columns_of(first["text_to_audio"])
-    table = _empty_table(columns)
+    table = empty_figures_table(columns)
     table.add_column("distinct", justify="right", no_wrap=True)
     to_audio = first["text_to_audio"]
-    table.add_row("text to audio", *(_measured(to_audio, column) for column in columns), "", style="bold")
-    table.add_row("  chance", *(_measured(to_audio, f"chance_{column}") for column in columns), "", style="dim")
+    table.add_row("text to audio", *(as_measured(to_audio, column) for column in columns), "", style="bold")
+    table.add_row("  chance", *(as_measured(to_audio, f"chance_{column}") for column in columns), "", style="dim")
     table.add_section()
     table.add_row("audio to text", style="bold")
     for result in results:
         figures, hubness = result["audio_to_text"], result["hubness"]["audio_to_text"]
         distinct = f"{hubness['distinct_at_rank_1']:,.1f}"
         name = "unscaled" if result["column_scaling"] == "none" else result["column_scaling"]
-        table.add_row(f"  {name}", *(_measured(figures, column) for column in columns), distinct)
+        table.add_row(f"  {name}", *(as_measured(figures, column) for column in columns), distinct)
     chance = first["audio_to_text"]
-    table.add_row("  chance", *(_measured(chance, f"chance_{column}") for column in columns), "", style="dim")
+    table.add_row("  chance", *(as_measured(chance, f"chance_{column}") for column in columns), "", style="dim")
     clips = results[0]["hubness"]["audio_to_text"]["queries"]
     about_distinct = f"distinct: captions at rank 1 for {clips:,} clips"
     calibrated = next((result["calibration_clips"] for result in results if result.get("calibration_clips")), None)
@@ -85,24 +85,25 @@ def _title(result: Mapping[str, Any], *, several: bool = False) -> Text:
 
 def _table(result: Mapping[str, Any], show_tie_bounds: bool) -> Table:
     columns = _columns_of(result["text_to_audio"])
-    table = _empty_table(columns)
+    table = empty_figures_table(columns)
     for direction, name in _DIRECTIONS.items():
         figures = result[direction]
-        table.add_row(name, *(_measured(figures, column) for column in columns), style="bold")
+        table.add_row(name, *(as_measured(figures, column) for column in columns), style="bold")
         raw = result.get(f"{direction}_raw")
         if raw:
-            table.add_row("  unscaled", *(_measured(raw, column) for column in columns))
-        table.add_row("  chance", *(_measured(figures, f"chance_{column}") for column in columns), style="dim")
+            table.add_row("  unscaled", *(as_measured(raw, column) for column in columns))
+        table.add_row("  chance", *(as_measured(figures, f"chance_{column}") for column in columns), style="dim")
         bounds = figures.get("tie_bounds", {}) if show_tie_bounds else {}
         for bound, bounded in bounds.items():
-            table.add_row(f"  {bound}", *(_measured(bounded, column) for column in columns))
-        for label, published in _published(result, direction):
-            table.add_row(label, *(_as_published(published, column) for column in columns))
+            table.add_row(f"  {bound}", *(as_measured(bounded, column) for column in columns))
+        for label, published in published_figures(result, direction):
+            table.add_row(label, *(as_published(published, column) for column in columns))
         table.add_section()
     return table
 
 
-def _empty_table(columns: Sequence[str]) -> Table:
+def empty_figures_table(columns: Sequence[str]) -> Table:
+    """A table with a column for row labels, and one for each figure."""
     table = Table(box=RULED, show_edge=False, pad_edge=False, header_style="")
     table.add_column("", overflow="fold", min_width=len(_DIRECTIONS["text_to_audio"]))
     for column in columns:
@@ -115,14 +116,15 @@ def _columns_of(figures: Mapping[str, Any]) -> list[str]:
     return [*recalls, *(name for name in figures if name.startswith("mAP@")), *_RANK_COLUMNS]
 
 
-def _measured(figures: Mapping[str, Any], name: str) -> str:
+def as_measured(figures: Mapping[str, Any], name: str) -> str:
+    """One figure of a direction as it stands in a cell; nothing where there is none."""
     value = figures.get(name)
     if value is None:
         return ""
     return f"{value:,.1f}" if name.endswith(_RANK_COLUMNS) else as_percent(value)
 
 
-def _published(result: Mapping[str, Any], direction: str) -> Iterator[tuple[str, Mapping[str, float]]]:
+def published_figures(result: Mapping[str, Any], direction: str) -> Iterator[tuple[str, Mapping[str, float]]]:
     """Rows of the paper, those of unscaled losses beside unscaled losses."""
     target = result.get("target") or {}
     values = target.get("values") or {}
@@ -133,7 +135,8 @@ def _published(result: Mapping[str, Any], direction: str) -> Iterator[tuple[str,
         yield "  paper, unscaled", values[f"{direction}_raw"]
 
 
-def _as_published(published: Mapping[str, float], column: str) -> str:
+def as_published(published: Mapping[str, float], column: str) -> str:
+    """One figure of a paper, which is printed in per cent there."""
     return f"{published[column]:,.1f}" if column in published else ""
 
 
