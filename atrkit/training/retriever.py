@@ -61,6 +61,7 @@ def train_retriever(
     seed: int = 0,
     precision: Precision = "float32",
     accumulate_batches: int = 1,
+    validate_every: int = 1,
     checkpoint_every_s: float | None = 60.0,
     on_start: Callable[[int], None] | None = None,
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
@@ -89,6 +90,8 @@ def train_retriever(
         seed: of the order, the captions drawn and dropout.
         precision: "float32", or "bfloat16" in the forward pass.
         accumulate_batches: gradients of so many batches are averaged before a step (`LoopSettings`).
+        validate_every: epochs from one validation to the next, and the only ones that can be kept; the last epoch is
+            always validated.
         checkpoint_every_s: how old a checkpoint may become; a small one is also written at every epoch's end. None: one
             per epoch.
         on_start: called once before the first step with the number of epochs that are done, by the checkpoint.
@@ -117,6 +120,7 @@ def train_retriever(
         seed=seed,
         precision=precision,
         accumulate_batches=accumulate_batches,
+        validate_every=validate_every,
         checkpoint_every_s=checkpoint_every_s,
     )
     require_choice(keep_best, _KEEP_BEST, has_validation=val is not None)

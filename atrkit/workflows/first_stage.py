@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from atrkit.datasets.manifest import Dataset
-from atrkit.errors import IntegrityError, UsageError
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.files import sha256_of_file
 from atrkit.models.folder import CHECKSUMS_NAME, read_model_folder
 from atrkit.recipe.schema import Recipe, RerankSettings
@@ -108,11 +108,17 @@ def open_first_stage(
         may_extract: make missing embeddings.
 
     Raises:
-        UsageError: there is no such run, or it cannot be a first stage.
+        UsageError: the run cannot be a first stage.
         IntegrityError: it has other clips or captions than those to be re-ranked.
-        MissingPrerequisiteError: embeddings are missing and may not be made.
+        MissingPrerequisiteError: there is no such run, or embeddings are missing and may not be made.
     """
-    trained = open_run(session, settings.run)
+    try:
+        trained = open_run(session, settings.run)
+    except UsageError as error:
+        raise MissingPrerequisiteError(
+            f"no run {settings.run!r} that could shortlist: train it first, name another one with --rerank RUN, or "
+            "score every pair with --rerank none"
+        ) from error
     retrieval = trained.recipe.retrieval
     if retrieval.rerank is not None:
         raise UsageError(f"run {trained.name} is re-ranked itself: name its first stage, {retrieval.rerank.run}")

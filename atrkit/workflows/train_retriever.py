@@ -87,6 +87,7 @@ def train_retriever_run(
             clip_grad_norm=training.clip_grad_norm,
             precision=training.precision,
             accumulate_batches=training.accumulate_batches,
+            validate_every=training.validate_every,
             seed=seed,
             on_start=progress.on_start,
             on_epoch=progress.on_epoch,

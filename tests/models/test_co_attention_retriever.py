@@ -168,7 +168,7 @@ def two_sounds(repetitions, seed):
     return TrainingData(Ragged.from_sequences(frames), tuple(f"clip{n}" for n in range(len(pairs))), captions)
 
 
-def trained(folder, mode, num_layers, epochs=10):
+def trained(folder, mode, num_layers, epochs=10, **options):
     train, val = two_sounds(5, seed=1), two_sounds(1, seed=2)
     with seeded_initialisation(1):
         text = WordTokens(Vocabulary.from_captions(train.all_captions).words, dim=16)
@@ -178,7 +178,7 @@ def trained(folder, mode, num_layers, epochs=10):
     settings = OptimizerSettings(lr=5e-3, schedule="one_cycle")
     return train_retriever(
         model, NtXent(), train, val, epochs=epochs, batch_size=15, optimizer=settings, run_folder=folder, seed=1,
-        keep_best="text_to_audio.mAP@10",
+        keep_best="text_to_audio.mAP@10", **options,
     )  # fmt: skip
 
 
@@ -192,3 +192,8 @@ def test_the_same_seed_gives_the_same_bits(tmp_path: Path):
         trained(tmp_path / name, "single", 1, epochs=2)
     for file in ("model.safetensors", "metrics.jsonl"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_validation_which_scores_every_pair_can_be_rare(tmp_path: Path):
+    metrics = trained(tmp_path, "single", 1, epochs=5, validate_every=3).metrics
+    assert [entry["epoch"] for entry in metrics if "val_loss" in entry] == [3, 5]

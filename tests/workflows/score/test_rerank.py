@@ -255,7 +255,7 @@ def test_what_makes_no_sense_is_refused(stages):
         score(stages, rerank=RerankChoice(k=5))
     with pytest.raises(UsageError, match="--rerank none scores every pair"):
         RerankChoice("none", 3)
-    with pytest.raises(UsageError, match="nobody"):
+    with pytest.raises(MissingPrerequisiteError, match="no run 'nobody' that could shortlist: train it first"):
         score(stages, rerank=RerankChoice("nobody"))
     with pytest.raises(UsageError, match="--rerank is of --metric recall"):
         EvaluateOptions("second", metrics=("perturbation",), rerank=RerankChoice("first"))
