@@ -75,5 +75,6 @@ def captioned_clips(session: Session, dataset: Dataset, split: str, embeddings: 
             "import a table of captions: atrkit import CAPTIONS.csv --audio-dir DIR --name NAME"
         )
     # a split lies in one piece in the store, and is not copied, unless clips are left out of its middle
-    scratch_folder = None if fits_in_memory(embeddings.frames_NF.nbytes) else session.workspace.root
+    size_bytes = sum(each.frames_NF.nbytes for each in embeddings.all_encoders)
+    scratch_folder = None if fits_in_memory(size_bytes) else session.workspace.root
     return CaptionedClips(kept, embeddings.select([clip.id for clip in kept], scratch_folder=scratch_folder))

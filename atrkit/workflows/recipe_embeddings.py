@@ -12,6 +12,7 @@ from atrkit.store.embeddings import Embeddings
 from atrkit.workflows.build import encoder_arguments
 from atrkit.workflows.embeddings import embeddings_for
 from atrkit.workflows.finetuned import WAVEFORM, TunedEncoder, samples_for, tuned_embeddings
+from atrkit.workflows.memory import fits_in_memory
 from atrkit.workflows.session import Session
 from atrkit.workflows.splits import choose_splits
 
@@ -107,9 +108,11 @@ def joined(session: Session, dataset: Dataset, stores: list[Embeddings]) -> Embe
         session.say(f"{len(known) - len(in_all)} of {len(known)} clips lack embeddings of an encoder: left out")
     clip_ids = [clip_id for clip_id in first.clip_ids if clip_id in in_all]
     further = {each.provenance["encoder"]: each.provenance for each in more}
+    fits = fits_in_memory(sum(each.frames_NF.nbytes for each in stores))
+    scratch_folder = None if fits else session.workspace.root
     return replace(
-        first.select(clip_ids),
-        more=tuple(other.select(clip_ids) for other in more),
+        first.select(clip_ids, scratch_folder=scratch_folder),
+        more=tuple(other.select(clip_ids, scratch_folder=scratch_folder) for other in more),
         provenance={**first.provenance, FURTHER: further},
     )
 

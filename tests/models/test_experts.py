@@ -213,6 +213,12 @@ def test_a_saved_model_opens_with_the_same_outputs_to_the_bit(collaborative: boo
     assert opened.config == model.config
 
 
+def test_each_side_has_its_own_clusters() -> None:
+    shapes = {name: tuple(value.shape) for name, value in model_of(True, pooling="netvlad").state_dict().items()}
+    assert [shapes[f"frames.{e}.pooling.centre_KF"] for e in range(3)] == [(3, dim) for dim in DIMS]
+    assert shapes["text.pooling.centre_KF"] == (2, 9)
+
+
 def test_the_same_seed_gives_the_same_model() -> None:
     clips = inputs_of(frames_of())
     first, same, other = (model_of(True, seed=seed).embed_clips(clips) for seed in (1, 1, 2))
