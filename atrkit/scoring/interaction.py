@@ -167,7 +167,8 @@ def _chosen(captions: Ragged, index_U: IntArray) -> Ragged:
 
 
 def _in_order(parts: dict[int, Tensor]) -> Ragged:
-    return _end_to_end([parts[place] for place in range(len(parts))])
+    """Parts by their place, end to end; they are taken out, because both together may not fit into memory."""
+    return _end_to_end([parts.pop(place) for place in range(len(parts))])
 
 
 def _end_to_end(sequences: Sequence[Tensor]) -> Ragged:

@@ -261,6 +261,48 @@ def test_silent_clips_have_finite_gradients() -> None:
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
 
 
+# --- trained
+
+
+def trained(steps: int, **arguments: Any) -> tuple[HciRetriever, tuple[SimilarityTerm, ...]]:
+    """On four clips, each with frames of its own kind."""
+    rng = np.random.default_rng(1)
+    frames = [rng.normal(rng.normal(0, 3, FRAME_DIM), 0.3, (length, FRAME_DIM)) for length in LENGTHS]
+    model = model_of(**arguments)
+    clips = clips_of(model, frames)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(steps):
+        loss = torch.stack([term.weight * NtXent()(term.similarity_BB) for term in terms_of(model, clips)]).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model, terms_of(model, clips)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"caption_matching": True}], ids=["plain", "matching"])
+def test_every_term_learns_which_caption_is_of_which_clip(arguments: dict[str, Any]) -> None:
+    for term in trained(steps=30, **arguments)[1]:
+        assert term.similarity_BB.argmax(dim=1).tolist() == [0, 1, 2, 3], term.name
+
+
+def test_training_twice_gives_the_same_bits() -> None:
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, again = (trained(steps=3, **EVERYTHING)[0].state_dict() for _ in range(2))
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_half_precision_around_it_leaves_gradients_finite() -> None:
+    model = model_of(**EVERYTHING).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = torch.stack([term.weight * NtXent()(term.similarity_BB) for term in terms_of(model)]).sum()
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
 # --- saved
 
 
