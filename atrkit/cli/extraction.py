@@ -1,7 +1,7 @@
 """`atrkit extract`: frozen embeddings of a dataset."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -116,7 +116,9 @@ def extract(
     ] = False,
     dtype: Annotated[
         FrameDtype | None,
-        typer.Option(help="How frames are kept on disk (default: float16).", rich_help_panel=_OF_STORE),
+        typer.Option(
+            help="How frames are kept on disk (default: float16; waveform float32).", rich_help_panel=_OF_STORE
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make everything anew.", rich_help_panel=_OF_STORE)
@@ -145,7 +147,7 @@ def extract(
         encoder,
         checkpoint,
         {key: value for key, value in said.items() if value is not None} | _own_frames(pool_time_s),
-        "float16" if dtype is None else dtype.value,
+        _default_dtype(encoder) if dtype is None else dtype.value,
         overwrite=overwrite,
         strict=strict,
         device=parse_device(device),
@@ -164,6 +166,10 @@ def extract(
         _shard(terminal, chosen, options)
     else:
         _whole(terminal, chosen, options)
+
+
+def _default_dtype(encoder: str) -> Literal["float16", "float32"]:
+    return "float32" if encoder == "waveform" else "float16"
 
 
 def _own_frames(pool_time_s: float | None) -> dict[str, None]:

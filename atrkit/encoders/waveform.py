@@ -22,10 +22,11 @@ class WaveformEncoder(Encoder):
     The last row is filled up with zeros, up to 319 of them; the share says how many, so that `samples_of_rows` gives
     back the very samples and a network hears exactly what it would hear of the recording.
 
-    What float16 changes lies 72 dB or more below the sound, however soft that is: 72.0 to 75.6 dB measured for sines
-    of 0 to -80 dB of full scale, and at least 72.8 dB for 74 real recordings. Below -60 dB of full scale noise loses
-    more, because its least samples have fewer digits: what is added never rises above -145 dB. float32 keeps samples
-    to the bit at twice the size: 128 kB per second at 32 kHz.
+    They are to be kept in float32, 128 kB per second at 32 kHz. float16 changes what lies 72 dB or more below the
+    sound (72.0 to 75.6 dB measured for sines of 0 to -80 dB of full scale, at least 72.8 dB for 74 real recordings),
+    which is not heard, but is seen: many recordings have empty bands, where a network for decibels finds noise
+    instead. Of 76 recordings' log-mel spectra float16 moved values by 0.46 dB on average (the median recording; 4.6
+    dB the worst), one in a hundred by more than 12 dB.
 
     Args:
         running: how to run; frames are never averaged over time.

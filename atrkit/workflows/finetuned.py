@@ -19,7 +19,7 @@ from atrkit.recipe.schema import Recipe
 from atrkit.store.embeddings import Embeddings, load_embeddings
 from atrkit.workflows.build import encoder_arguments
 from atrkit.workflows.byte_progress import byte_progress
-from atrkit.workflows.embeddings import refuse_not_finite, refuse_other_input, stated_provenance
+from atrkit.workflows.embeddings import embeddings_for, refuse_not_finite, refuse_other_input, stated_provenance
 from atrkit.workflows.extract import extract
 from atrkit.workflows.extract_options import ExtractOptions
 from atrkit.workflows.session import Session
@@ -85,9 +85,20 @@ def finetuning_of_recipe(session: Session, recipe: Recipe) -> Finetuning | None:
     return Finetuning(encoder, settings, start)
 
 
-def samples_for(encoder: EncoderSettings) -> dict[str, Any]:
-    """Settings of the waveform store that an encoder learns from."""
-    return {"sample_rate_hz": ENCODERS[encoder.name].sample_rate_hz, "pool_time_s": None}
+def samples_for(session: Session, dataset: Dataset, encoder: EncoderSettings, *, may_extract: bool) -> Embeddings:
+    """The dataset's samples at the encoder's rate, made where they are missing.
+
+    Raises:
+        MissingPrerequisiteError: they are missing and may not be made.
+        IntegrityError: those there have another rate, or are of another state of the dataset.
+    """
+    settings = {"sample_rate_hz": ENCODERS[encoder.name].sample_rate_hz, "pool_time_s": None}
+    samples = embeddings_for(
+        session, dataset, WAVEFORM, settings=settings, frame_dtype="float32", may_extract=may_extract
+    )
+    if samples.provenance["frame_dtype"] == "float16":
+        session.say("samples are kept in float16, which fills empty bands with noise: float32 is what recordings are")
+    return samples
 
 
 def say_crops(session: Session, finetuning: Finetuning, data: "TrainingData") -> int | None:

@@ -11,7 +11,7 @@ from atrkit.recipe.schema import Recipe
 from atrkit.store.embeddings import Embeddings
 from atrkit.workflows.build import encoder_arguments
 from atrkit.workflows.embeddings import embeddings_for
-from atrkit.workflows.finetuned import WAVEFORM, TunedEncoder, samples_for, tuned_embeddings
+from atrkit.workflows.finetuned import TunedEncoder, samples_for, tuned_embeddings
 from atrkit.workflows.memory import fits_in_memory
 from atrkit.workflows.session import Session
 from atrkit.workflows.splits import choose_splits
@@ -130,7 +130,7 @@ def _of_encoder(
     if tuned is not None:
         return tuned_embeddings(session, tuned, encoder, dataset, may_extract=may_extract)
     if finetuning_of(encoder) is not None:
-        return embeddings_for(session, dataset, WAVEFORM, settings=samples_for(encoder), may_extract=may_extract)
+        return samples_for(session, dataset, encoder, may_extract=may_extract)
     stated, settings = encoder_arguments(encoder)
     if stated is None and checkpoint is not None and Path(checkpoint).exists():  # clap's is a folder
         stated = checkpoint

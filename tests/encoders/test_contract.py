@@ -15,7 +15,8 @@ from atrkit.errors import DivergedError, UsageError
 SAME_CODE_AS_CNN10 = {"cnn14", "cnn14_16k", "resnet38"}
 TRIED = [name for name in ENCODER_NAMES if name not in SAME_CODE_AS_CNN10]
 # these see each clip alone; the others differ by the rounding of sums in another order
-ALONE = {"logmel", "mn04"}
+ALONE = {"logmel", "mn04", "waveform"}
+WITHOUT_WEIGHTS = {"logmel", "waveform"}
 ROUNDING = 2e-5  # of the root mean square
 
 
@@ -83,7 +84,7 @@ def save_tiny_clap(folder: Path) -> Path:
 def load(tmp_path_factory):
     """Load by name; networks get random weights, so that no download is needed."""
     folder = tmp_path_factory.mktemp("weights")
-    saved: dict[str, Path | None] = {"logmel": None}
+    saved: dict[str, Path | None] = dict.fromkeys(WITHOUT_WEIGHTS)
 
     def load_by_name(name, **settings):
         if name not in saved:
@@ -231,6 +232,10 @@ def test_sound_late_in_a_long_recording_shows_in_the_frames_of_its_time(encoder_
 
 
 def test_pooling_over_time_averages_frames_and_leaves_the_clip_as_it_is(encoder, load):
+    if encoder.name == "waveform":
+        with pytest.raises(UsageError, match="samples cannot be averaged"):
+            load(encoder.name, pool_time_s=0.02)
+        return
     wave = noise(3 * encoder.sample_rate_hz)
     own_period_s = ENCODERS[encoder.name].frame_period_s
     fine = load(encoder.name, pool_time_s=None)
@@ -250,11 +255,11 @@ def test_settings_are_json_and_say_what_was_done(encoder):
 
 
 def test_provenance_of_weights(encoder):
-    if encoder.name == "logmel":
+    if encoder.name in WITHOUT_WEIGHTS:
         assert encoder.checkpoint_path is None and encoder.checkpoint_sha256 is None
     else:
         assert encoder.checkpoint_path.exists() and len(encoder.checkpoint_sha256) == 64
-    if encoder.name not in ("logmel", "clap"):
+    if encoder.name not in {*WITHOUT_WEIGHTS, "clap"}:
         assert encoder.checkpoint_sha256 in encoder.checkpoint_note  # it is not the published file
 
 
