@@ -166,11 +166,11 @@ def _scores_of(
         assert scores is not None  # only a shard has none
         all_clips.append(clips)
         all_scores.append(scores)
-        _refuse_other_pool(runs[0].name, all_scores[0].matrix, run.name, scores.matrix)
+        refuse_other_pool(runs[0].name, all_scores[0].matrix, run.name, scores.matrix)
     return all_clips[0], all_scores
 
 
-def _refuse_other_pool(first_name: str, first: ScoreMatrix, name: str, other: ScoreMatrix) -> None:
+def refuse_other_pool(first_name: str, first: ScoreMatrix, name: str, other: ScoreMatrix) -> None:
     """Scores of other clips or captions cannot be added; the first that only one of the two has is named.
 
     Raises:

@@ -1,5 +1,6 @@
 """`atrkit recipes`: the recipes that come with atrkit, and the published figures that they aim at."""
 
+import os.path
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ def find_recipes(wanted: str | None) -> FoundRecipes:
     names = shipped_recipe_names(folder)
     if wanted is None:
         return FoundRecipes([recipe_record(name, folder / f"{name}.yaml") for name in names])
-    if wanted.removesuffix(".yaml") in names or Path(wanted).is_file():
+    is_file = os.path.isfile(wanted)  # noqa: PTH113 - unlike Path.is_file, False also for what no path can be
+    if is_file or wanted.removesuffix(".yaml") in names:
         return _shown(wanted, folder)
     part = wanted.removeprefix("./").removeprefix("recipes/").lower()
     holding = [name for name in names if name.lower().startswith(part)]

@@ -1,0 +1,110 @@
+"""Tables of several runs as people see them: 80 columns, no colour."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from atrkit.errors import UsageError
+from atrkit.reports.seeds_table import runs_table
+from atrkit.workflows.several_runs import summarise_seeds
+
+
+def figures(r1, **changes):
+    own = {"R@1": r1, "R@5": 0.6, "R@10": 0.8, "mAP@10": 0.4, "MedR": 3.0, "MnR": 9.5}
+    chance = {f"chance_{name}": 0.01 for name in own}
+    return {**own, **chance, "queries": 5225, "candidates": 1045, **changes}
+
+
+def result(run, r1, **changes):
+    return {
+        "metric": "recall",
+        "run": run,
+        "dataset": "clotho",
+        "split": "eval",
+        "scoring": "cosine",
+        "precision": "fp32",
+        "column_scaling": "none",
+        "pool_id": "1a2b3c4d5e6f",
+        "text_to_audio": figures(r1),
+        "audio_to_text": figures(r1 + 0.01),
+        "twin_order": None,
+        "target": None,
+        **changes,
+    }
+
+
+def lines_of(renderable, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(renderable)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    return [line.rstrip() for line in lines]
+
+
+SEEDS = [result(f"context/clotho/cnn14_netrvlad/seed-{n}", r1) for n, r1 in ((1, 0.29), (2, 0.293), (10, 0.296))]
+TARGET = {"paper": "003", "table": 4, "row": "Ours", "values": {"text_to_audio": {"R@1": 13.1, "MedR": 13.0}}}
+
+
+def test_seeds_end_in_their_mean_as_papers_print_it_beside_the_published_row():
+    seeds = [{**each, "target": TARGET} for each in SEEDS]
+    lines = lines_of(runs_table(seeds, [summarise_seeds(seeds, [1, 2, 10])]))
+    assert lines[0] == "context/clotho/cnn14_netrvlad on clotho/eval"
+    assert lines[1] == "5,225 captions, 1,045 clips, pool 1a2b3c4d; scores: cosine; R@k, mAP in %"
+    rows = [line.split() for line in lines]
+    assert ["seed", "10", "29.6", "60.0", "80.0", "40.0", "3.0"] in rows
+    mean = "mean, n = 3 29.3 ± 0.3 60.0 ± 0.0 80.0 ± 0.0 40.0 ± 0.0 3.0 ± 0.0"
+    assert mean.split() in rows and mean.replace("29.3", "30.3").split() in rows
+    assert ["paper", "003", "13.1", "13.0"] in rows
+    assert "mean ± sample standard deviation over n seeds (n - 1 in the denominator)" in lines
+    assert "the recipe aims at paper 003, table 4, row Ours" in lines
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_other_recipes_stand_beside_each_other_and_have_no_mean(width):
+    others = [result("moee/seed-1", 0.2), result("ridge/seed-1", 0.1)]
+    lines = lines_of(runs_table([*SEEDS, *others], [summarise_seeds(SEEDS, [1, 2, 10])], ["a remark"]), width)
+    assert lines[0] == "5 runs on clotho/eval" and lines[-1] == "a remark"
+    assert sum("mean, n = 3" in line for line in lines) == 2
+    assert sum(line.startswith("moee/seed-1") for line in lines) == 2
+
+
+def test_figures_of_different_pools_stand_in_different_tables():
+    lines = lines_of(runs_table([result("a/seed-1", 0.1), result("b/seed-1", 0.2, pool_id="ffff0000", split="val")]))
+    assert [line for line in lines if " on clotho/" in line] == ["a/seed-1 on clotho/eval", "b/seed-1 on clotho/val"]
+    assert sum(line.startswith("chance") for line in lines) == 4
+
+
+def test_scalings_that_differ_stand_beside_the_names():
+    scaled = result("cap/seed-1", 0.2, scoring="cross_entropy", column_scaling="minmax")
+    text = " ".join(" ".join(lines_of(runs_table([result("a/seed-1", 0.1), scaled]), 120)).split())
+    assert "a/seed-1 (cosine)" in text and "cap/seed-1 (cross_entropy, column scaling minmax)" in text
+    assert "scores: " not in text
+
+
+def test_one_seed_has_no_deviation():
+    lines = lines_of(runs_table(SEEDS[:1], [summarise_seeds(SEEDS[:1], [1])]))
+    assert ["mean,", "n", "=", "1", "29.0", "60.0", "80.0", "40.0", "3.0"] in [line.split() for line in lines]
+    assert "one seed has no deviation: train more with --seeds" in lines and "±" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pool_id": "ffff"}, "pool_id is 1a2b3c4d5e6f and ffff"),
+        ({"column_scaling": "minmax"}, "column_scaling is none and minmax"),
+        ({"split": "val"}, "split is eval and val"),
+        ({"scoring": "cross_entropy"}, "scoring is cosine and cross_entropy"),
+    ],
+)
+def test_what_cannot_be_compared_is_not_averaged(changes, message):
+    with pytest.raises(UsageError, match=f"no mean over a/seed-1 and a/seed-2: {message}"):
+        summarise_seeds([result("a/seed-1", 0.1), result("a/seed-2", 0.1, **changes)], [1, 2])
+
+
+def test_twin_order_is_averaged_where_every_seed_has_it():
+    twins = [{**each, "twin_order": {"accuracy": a}} for each, a in zip(SEEDS, (0.7, 0.72, 0.74), strict=True)]
+    summary = summarise_seeds(twins, [1, 2, 10])
+    assert summary["twin_order_accuracy"]["mean"] == pytest.approx(0.72)
+    assert "twin order 72.0 ± 2.0 %, n = 3 (chance 50.0 %)" in lines_of(runs_table(twins, [summary]))
+    assert summarise_seeds([*twins[:2], SEEDS[2]], [1, 2, 10])["twin_order_accuracy"] is None
