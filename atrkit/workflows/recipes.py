@@ -40,11 +40,11 @@ def find_recipes(wanted: str | None) -> FoundRecipes:
     is_file = os.path.isfile(wanted)  # noqa: PTH113 - unlike Path.is_file, False also for what no path can be
     if is_file or wanted.removesuffix(".yaml") in names:
         return _shown(wanted, folder)
-    part = wanted.removeprefix("./").removeprefix("recipes/").lower()
+    part = wanted.removeprefix("./").removeprefix("recipes/").removesuffix(".yaml").lower()
     holding = [name for name in names if name.lower().startswith(part)]
     holding = holding or [name for name in names if part in name.lower()]
     if not part or not holding:
-        find_recipe(wanted, [folder])
+        return _shown(wanted, folder)
     if len(holding) == 1:
         return _shown(holding[0], folder)
     return FoundRecipes([recipe_record(name, folder / f"{name}.yaml") for name in holding])
