@@ -40,7 +40,8 @@ def cross_interaction(
     Returns:
         (A, C) float32, in [-1, 1].
 
-    Source: paper 001, section 3.1, eq. 6 and 8.
+    Source: paper 001, section 3.1, eq. 6 and 8. Eq. 8 is printed with N_s and N_p the other way round, which changes
+    nothing where both are equal, as they are there; it is read like eq. 6.
 
     Example:
         >>> frames_ATD = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])

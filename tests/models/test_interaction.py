@@ -295,11 +295,13 @@ def test_training_twice_gives_the_same_bits() -> None:
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
-def test_half_precision_around_it_leaves_gradients_finite() -> None:
+def test_half_precision_around_it_leaves_similarities_whole_and_gradients_finite() -> None:
     model = model_of(**EVERYTHING).train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = torch.stack([term.weight * NtXent()(term.similarity_BB) for term in terms_of(model)]).sum()
+        terms = terms_of(model)
+        loss = torch.stack([term.weight * NtXent()(term.similarity_BB) for term in terms]).sum()
     loss.backward()
+    assert {term.similarity_BB.dtype for term in terms} == {torch.float32}
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
