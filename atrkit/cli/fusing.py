@@ -10,7 +10,7 @@ from atrkit.cli.session import Terminal, with_terminal
 @with_terminal
 def fuse(
     terminal: Terminal,
-    runs: Annotated[list[str], typer.Argument(metavar="RUN_A RUN_B ...", help="Folders or names of finished runs.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Two finished runs or more: folders or names.")],
     weights: Annotated[
         str | None,
         typer.Option(metavar="0.7,0.3", help="One per run, or fit-on-val: chosen on validation clips; default: equal."),
@@ -31,8 +31,9 @@ def fuse(
 ) -> None:
     """Add the scores of several runs, evaluate them as one, and keep them in fused/NAME.
 
-    Each caption's scores are standardised over the clips before they are weighted and added, in place of the runs' own
-    column scaling. fit-on-val tries mixtures on the validation split, and refuses the one that is tested.
+    Each caption's scores are standardised over the clips before they are
+    weighted and added, in place of the runs' own column scaling. fit-on-val
+    tries mixtures on the validation split, and refuses the one that is tested.
     """
     from atrkit.reports.fusion_table import fusion_table
     from atrkit.workflows.fuse import fuse as run_fusion

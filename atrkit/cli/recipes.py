@@ -12,7 +12,7 @@ def recipes(
     terminal: Terminal,
     show: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="A recipe, to be shown whole; or part of names, to list."),
+        typer.Argument(metavar="NAME", help="A recipe, to be shown whole; or part of names, to list."),
     ] = None,
 ) -> None:
     """List the recipes that come with atrkit, with paper, table, row and published figures; or show one of them."""

@@ -52,8 +52,9 @@ def train(
 ) -> None:
     """Train a model: into runs/RECIPE/seed-N. The same command goes on after an interruption.
 
-    With --seeds every seed is also evaluated on the test split, with the recipe's column scaling, and the table ends in
-    mean ± sample standard deviation; seeds that are finished are not trained again.
+    With --seeds every seed is also evaluated on the test split, with the
+    recipe's column scaling, and the table ends in mean ± sample standard
+    deviation; seeds that are finished are not trained again.
     """
     from atrkit.errors import UsageError
     from atrkit.reports.run_summary import run_record, run_sentence
