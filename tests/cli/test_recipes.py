@@ -48,6 +48,7 @@ def test_a_folder_lists_what_lies_in_it_and_part_of_a_name_what_holds_it():
         return [record["name"] for record in json.loads(run(*words, "--json").stdout)]
 
     assert listed("cnext_trans") == listed("recipes/cnext_trans/") == ["cnext_trans/audiocaps", "cnext_trans/clotho"]
+    assert "synthetic/hci" in NAMES and listed("hci") == [name for name in NAMES if name.startswith("hci/")]
     assert listed("captioner_") == [name for name in NAMES if "captioner_" in name]
 
 
