@@ -72,7 +72,7 @@ class StepClock:
 
     def run(self, name, batch) -> None:
         self._gathering_s, start = 0.0, self._now()
-        self._trainer._step(batch)
+        self._trainer._step([batch])
         self.step_s.setdefault(name, []).append(self._now() - start)
         self.data_s.setdefault(name, []).append(self._gathering_s)
         self.tokens.setdefault(name, []).append(self._trainer.task.terms(batch))

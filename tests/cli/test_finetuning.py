@@ -18,7 +18,7 @@ from atrkit.cli.app import app
 from atrkit.encoders import load_encoder, panns, trainable
 from atrkit.encoders.panns_networks import Cnn, PannsNetwork
 from atrkit.metrics.ranking import evaluate
-from atrkit.models.opening import open_retriever
+from atrkit.models import DualEncoder
 from atrkit.store import load_scores
 from atrkit.store.embeddings import load_embeddings
 from atrkit.training.loop import Trainer
@@ -157,9 +157,10 @@ def test_eval_uses_frames_of_the_tuned_encoder_kept_with_the_run(
 
 
 def scored_by_hand(folder: Path, sounds: Path, clip_ids: tuple[str, ...], captions: list[str]) -> np.ndarray:
-    encoder, model = load_encoder("cnn10", folder / "audio_encoder.safetensors"), open_retriever(folder)
+    encoder, model = load_encoder("cnn10", folder / "audio_encoder.safetensors"), DualEncoder.from_pretrained(folder)
     waves = [soundfile.read(sounds / clip_id, dtype="float32")[0] for clip_id in clip_ids]
-    return model.embed_clips(encoder.encode(waves).frames) @ model.embed_captions(captions).T
+    scores_AC: np.ndarray = model.embed_clips(encoder.encode(waves).frames) @ model.embed_captions(captions).T
+    return scores_AC
 
 
 def test_validation_in_training_and_evaluation_afterwards_agree(trained: tuple[Path, str], run: Run) -> None:
