@@ -61,7 +61,7 @@ def sigmoid(x_D: Array) -> Array:
 
 
 def unit(x_D: Array) -> Array:
-    return x_D / np.sqrt((x_D**2).sum())
+    return np.asarray(x_D / np.sqrt((x_D**2).sum()))
 
 
 def gated_embedding(weights: dict[str, Array], name: str, x_F: Array) -> Array:
