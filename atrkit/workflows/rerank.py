@@ -17,6 +17,7 @@ from atrkit.workflows.score_models import is_captioner, open_scorer
 from atrkit.workflows.session import Session
 
 Float32Array = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 
 
 def reranked_scores(session: Session, inputs: ScoreInputs, first: FirstStage) -> tuple[Float32Array, dict[str, Any]]:
@@ -40,11 +41,7 @@ def reranked_scores(session: Session, inputs: ScoreInputs, first: FirstStage) ->
     first_AC = _first_scores(session, inputs, first)
     is_listed_AC = shortlist(first_AC, first.k)
     clip_N, caption_N = np.nonzero(is_listed_AC)
-    with session.open_progress(f"re-ranking {inputs.dataset.name}/{inputs.split}", len(clip_N), "pairs") as advance:
-        precision = inputs.precision if inputs.is_captioner else None
-        model = inputs.trained
-        score = paired_scores(model.recipe, model.folder, clips, precision=precision, on_progress=advance)
-        pair_scores_N = score(clip_N, [clips.all_captions[caption] for caption in caption_N])
+    pair_scores_N = _pair_scores(session, inputs, clip_N, caption_N)
     if len(broken := np.flatnonzero(~np.isfinite(pair_scores_N))):
         pair = broken[0]
         where = f"clip {clips.embeddings.clip_ids[clip_N[pair]]!r} with {clips.caption_ids[caption_N[pair]]!r}"
@@ -58,6 +55,23 @@ def reranked_scores(session: Session, inputs: ScoreInputs, first: FirstStage) ->
         "seconds": round(time.perf_counter() - started_s, 3),
     }
     return put_above(first_AC, is_listed_AC, pair_scores_N), record
+
+
+def _pair_scores(session: Session, inputs: ScoreInputs, clip_N: IntArray, caption_N: IntArray) -> Float32Array:
+    trained, clips = inputs.trained, inputs.clips
+    left = len(clip_N)
+    with session.open_progress(f"re-ranking {inputs.dataset.name}/{inputs.split}", left, "pairs") as advance:
+
+        def on_progress(pairs: int) -> None:
+            nonlocal left
+            left -= pairs
+            advance(pairs)
+
+        precision = inputs.precision if inputs.is_captioner else None
+        score = paired_scores(trained.recipe, trained.folder, clips, precision=precision, on_progress=on_progress)
+        pair_scores_N = score(clip_N, [clips.all_captions[caption] for caption in caption_N])
+        advance(left)  # all of them, of a model that is done in no time and tells nothing
+    return pair_scores_N
 
 
 def _first_scores(session: Session, inputs: ScoreInputs, first: FirstStage) -> Float32Array:
