@@ -19,49 +19,75 @@ from atrkit.workflows.trained_run import TrainedRun
 _MOST_ALIKE_SHOWN = 3
 
 
-def with_auxiliary_captions(
+def open_auxiliary_captioner(
     session: Session,
     dataset: Dataset,
-    embeddings: Embeddings,
     captions_from: str,
     *,
     same_as: dict[str, Any] | None = None,
     test_split: str | None = None,
+) -> TrainedRun:
+    """The captioner run that a recipe names, checked before any long work.
+
+    As in the paper it may have been trained on the very clips that the retrieval model trains on: its captions of those
+    are better than of others. How many clips of each split it was trained on is said.
+
+    Args:
+        session: where to speak.
+        dataset: whose clips will get captions.
+        captions_from: folder or name of a finished captioner run.
+        same_as: what was recorded of the captions that a trained model learned from; the captioner must be that one.
+        test_split: a captioner that was trained on clips of it is refused: its captions would give answers away.
+
+    Raises:
+        MissingPrerequisiteError: the captioner is not there.
+        UsageError: the run is no captioner, or it was trained on clips of the test split.
+        IntegrityError: it is not the captioner of the training; says what differs, and the way out.
+    """
+    trained = _open(session, captions_from, None if same_as is None else same_as["run"])
+    if same_as is not None:
+        now = made_with(trained)
+        _refuse_another(trained, {key: same_as.get(key) for key in now}, now)
+    _say_heard(session, trained, dataset, test_split)
+    return trained
+
+
+def with_auxiliary_captions(
+    session: Session,
+    dataset: Dataset,
+    embeddings: Embeddings,
+    trained: TrainedRun,
+    *,
+    same_as: dict[str, Any] | None = None,
     may_extract: bool = True,
 ) -> Embeddings:
     """Put a generated caption beside every clip; clips that the captioner says nothing of are left out, and counted.
 
     Captions are written once per dataset and captioner, and kept below the captioner's run. The captioner reads
-    embeddings of its own encoder, which are made where they are missing. As in the paper it may have been trained on
-    the very clips that the retrieval model trains on: its captions of those are better than of others.
+    embeddings of its own encoder, which are made where they are missing.
 
     Args:
         session: where to speak.
         dataset: whose clips.
         embeddings: of the retrieval model's encoder, or encoders.
-        captions_from: folder or name of a finished captioner run.
-        same_as: what was recorded of the captions that a trained model learned from; those now must be the same.
-        test_split: a captioner that was trained on clips of it is refused: its captions would give answers away.
+        trained: from `open_auxiliary_captioner`.
+        same_as: what was recorded of the captions that a trained model learned from; those of the same clips must be
+            the same.
         may_extract: make missing embeddings for the captioner.
 
     Returns:
         The embeddings of clips that have a caption, with the captions, and what they were made with in the provenance.
 
     Raises:
-        MissingPrerequisiteError: the captioner is not there, or embeddings are missing and may not be made.
-        UsageError: the run is no captioner, or it was trained on clips of the test split.
-        IntegrityError: captions are not those of the training; says what differs, and the way out.
+        MissingPrerequisiteError: embeddings are missing and may not be made, or no clip has a caption.
+        IntegrityError: captions are not those of the training.
     """
-    trained = _open(session, captions_from, None if same_as is None else same_as["run"])
-    now = {"run": trained.name, **made_with(trained)}
-    if same_as is not None:
-        _refuse_another(trained, {key: same_as.get(key) for key in now}, now)
-    _say_heard(session, trained, dataset, test_split)
     captions = generated_captions(session, trained, dataset, may_extract=may_extract).captions
     chosen = _with_caption(session, trained, dataset, embeddings, captions)
     pairs = [(clip_id, captions[clip_id]) for clip_id in chosen.clip_ids]
     record = {
-        **now,
+        "run": trained.name,
+        **made_with(trained),
         "dataset": dataset.name,
         "clips_sha256": digest_of_captions(zip(chosen.clip_ids, chosen.audio_sha256, strict=True)),
         "captions_sha256": digest_of_captions(pairs),
@@ -101,7 +127,7 @@ def _is_there(session: Session, named: str) -> bool:
 
 
 def _refuse_another(trained: TrainedRun, there: dict[str, Any], now: dict[str, Any]) -> None:
-    difference = first_difference({**there, "run": trained.name}, {**now, "run": trained.name})
+    difference = first_difference({**there, "run": None}, {**now, "run": None})  # a run may be moved
     if difference:
         raise IntegrityError(
             f"the model learned from other captions than run {trained.name} writes now: {difference}; "
@@ -142,7 +168,7 @@ def _with_caption(
     alike = Counter(captions[clip_id] for clip_id in usable)
     (most_alike, times), *_ = alike.most_common(1)
     session.say(
-        f"{len(usable):,} generated captions, {len(alike):,} of them different"
+        f"{len(usable):,} generated captions, {len(alike):,} distinct"
         + (f"; {times:,} clips have {most_alike!r}" if times >= _MOST_ALIKE_SHOWN else "")
     )
     if len(usable) == len(embeddings.clip_ids):

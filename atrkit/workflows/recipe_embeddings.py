@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import MissingPrerequisiteError
@@ -15,6 +15,9 @@ from atrkit.workflows.finetuned import TunedEncoder, samples_for, tuned_embeddin
 from atrkit.workflows.memory import fits_in_memory
 from atrkit.workflows.session import Session
 from atrkit.workflows.splits import choose_splits
+
+if TYPE_CHECKING:
+    from atrkit.workflows.trained_run import TrainedRun
 
 # what is added to the provenance of the first encoder's embeddings
 FURTHER = "further_encoders"
@@ -53,6 +56,7 @@ def embeddings_of_recipe(
     needed = dict(same_as) if same_as else None
     further: dict[str, Any] = needed.pop(FURTHER, {}) if needed else {}
     captions: dict[str, Any] | None = needed.pop(AUXILIARY, None) if needed else None
+    captioner = _captioner(session, dataset, recipe, captions, is_training=same_as is None)
     stores = [
         _of_encoder(
             session,
@@ -66,21 +70,27 @@ def embeddings_of_recipe(
         for encoder in recipe.all_encoders
     ]
     embeddings = joined(session, dataset, stores)
-    auxiliary = recipe.auxiliary_captions
-    # what was only learned from is not needed when a model is used
-    if auxiliary is not None and (same_as is None or auxiliary.interaction or auxiliary.matching):
+    if captioner is not None:
         from atrkit.workflows.auxiliary_captions import with_auxiliary_captions
 
-        embeddings = with_auxiliary_captions(
-            session,
-            dataset,
-            embeddings,
-            auxiliary.captions_from,
-            same_as=captions,
-            test_split=choose_splits(dataset, recipe.data).test if same_as is None else None,
-            may_extract=may_extract,
+        return with_auxiliary_captions(
+            session, dataset, embeddings, captioner, same_as=captions, may_extract=may_extract
         )
     return embeddings
+
+
+def _captioner(
+    session: Session, dataset: Dataset, recipe: Recipe, same_as: dict[str, Any] | None, *, is_training: bool
+) -> "TrainedRun | None":
+    """The run that writes captions for the recipe; None where nothing reads any."""
+    auxiliary = recipe.auxiliary_captions
+    # what was only learned from is not needed when a model is used
+    if auxiliary is None or not (is_training or auxiliary.interaction or auxiliary.matching):
+        return None
+    from atrkit.workflows.auxiliary_captions import open_auxiliary_captioner
+
+    test_split = choose_splits(dataset, recipe.data).test if is_training else None
+    return open_auxiliary_captioner(session, dataset, auxiliary.captions_from, same_as=same_as, test_split=test_split)
 
 
 def checkpoints_of(embeddings: Embeddings) -> dict[str, str | None]:

@@ -92,6 +92,7 @@ def train(session: Session, options: TrainOptions) -> list[TrainOutcome]:
     name = recipe_name if options.name is None else options.name
     _refuse_odd_name(name)
     word_vectors_input(recipe)  # a missing file is said now, and not after hours of extraction
+    paraphrases_input(session, recipe)
     dataset = session.workspace.load_dataset(recipe.data.dataset)
     if recipe.data.dataset is None:
         session.say(f"dataset: {dataset.name} (the one made last)")

@@ -53,6 +53,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     job = Job(tmp_path_factory.mktemp("auxiliary"))
     job("download", "synthetic", "--clips", "30", "--workers", "1")
     assert "atrkit train synthetic/captioner" in job.train("early", code=3)
+    assert not (job.root / "embeddings").exists()  # said before any long work
     job("train", "synthetic/captioner", *settings(*CAPTIONER))
     return job
 

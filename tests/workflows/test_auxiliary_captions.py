@@ -6,6 +6,7 @@ import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +20,11 @@ from atrkit.models import Captioner, GruDecoder, seeded_initialisation
 from atrkit.recipe.load import load_recipe
 from atrkit.store.embeddings import Embeddings, load_embeddings
 from atrkit.workflows import generated_captions
-from atrkit.workflows.auxiliary_captions import with_auxiliary_captions
+from atrkit.workflows.auxiliary_captions import open_auxiliary_captioner, with_auxiliary_captions
 from atrkit.workflows.recipe_embeddings import AUXILIARY
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
+from atrkit.workflows.trained_run import open_run
 from atrkit.workflows.workspace import Workspace
 
 WORDS = ("<pad>", "<unk>", "<bos>", "<eos>", "a", "the", "rain", "dog", "barks", "falls", "bell", "rings")
@@ -69,9 +71,14 @@ class Place:
     def dataset(self):
         return self.session.workspace.load_dataset("mine")
 
-    def captions(self, **options) -> Embeddings:
-        options = {"captions_from": "first", **options}
-        return with_auxiliary_captions(self.session, self.dataset(), self.embeddings(), **options)
+    def captions(
+        self, captions_from: str = "first", *, same_as: dict[str, Any] | None = None, test_split: str | None = None
+    ) -> Embeddings:
+        dataset = self.dataset()
+        captioner = open_auxiliary_captioner(
+            self.session, dataset, captions_from, same_as=same_as, test_split=test_split
+        )
+        return with_auxiliary_captions(self.session, dataset, self.embeddings(), captioner, same_as=same_as)
 
     @property
     def files(self) -> list[Path]:
@@ -120,14 +127,15 @@ def test_every_clip_gets_the_caption_that_the_captioner_writes_of_it(place):
     assert embeddings.clip_ids == place.embeddings().clip_ids
     assert len(by_hand) == 3 and by_hand.items() <= written.items()
     assert len(set(written.values())) > 1
-    assert f"8 generated captions, {len(set(written.values()))} of them different" in "\n".join(place.said)
+    assert f"8 generated captions, {len(set(written.values()))} distinct" in "\n".join(place.said)
 
 
 def test_captions_are_written_once_and_found_again(place, monkeypatch):
     first = place.captions()
     monkeypatch.setattr(generated_captions, "open_captioner", lambda *_: pytest.fail("they are there"))
     (place.root / "embeddings/mine/logmel.h5").rename(place.root / "away.h5")
-    again = with_auxiliary_captions(place.session, place.dataset(), first, "first", may_extract=False)
+    captioner = open_run(place.session, "first")
+    again = with_auxiliary_captions(place.session, place.dataset(), first, captioner, may_extract=False)
     assert again.auxiliary_captions == first.auxiliary_captions
     assert again.provenance == first.provenance
     assert "captions by first/seed-1: 8 clips of mine, made before" in place.said
