@@ -108,3 +108,31 @@ def test_twin_order_is_averaged_where_every_seed_has_it():
     assert summary["twin_order_accuracy"]["mean"] == pytest.approx(0.72)
     assert "twin order 72.0 ± 2.0 %, n = 3 (chance 50.0 %)" in lines_of(runs_table(twins, [summary]))
     assert summarise_seeds([*twins[:2], SEEDS[2]], [1, 2, 10])["twin_order_accuracy"] is None
+
+
+def test_where_columns_are_scaled_the_unscaled_mean_stands_below():
+    scaled = [
+        result(f"cap/seed-{n}", r1, scoring="cross_entropy", column_scaling="minmax", audio_to_text_raw=figures(r1 / 4))
+        for n, r1 in ((1, 0.2), (2, 0.24))
+    ]
+    summary = summarise_seeds(scaled, [1, 2])
+    assert summary["audio_to_text_raw"]["R@1"]["mean"] == pytest.approx(0.055)
+    lines = lines_of(runs_table(scaled, [summary]))
+    assert [
+        "unscaled",
+        "5.5",
+        "±",
+        "0.7",
+        "60.0",
+        "±",
+        "0.0",
+        "80.0",
+        "±",
+        "0.0",
+        "40.0",
+        "±",
+        "0.0",
+        "3.0",
+        "±",
+        "0.0",
+    ] in [line.split() for line in lines]

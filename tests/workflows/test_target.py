@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from atrkit.recipe.overrides import parse_overrides
 from atrkit.workflows.session import Session
-from atrkit.workflows.train import TrainOptions, read_recipe
+from atrkit.workflows.train import TrainOptions, _moves_the_target, read_recipe
 from atrkit.workflows.workspace import Workspace
 
 
@@ -31,3 +32,17 @@ def test_other_data_another_encoder_or_model_have_no_published_figures(tmp_path,
     target, said = target_with(tmp_path, override)
     assert target is None
     assert said == [f"{override.partition('=')[0]} changed: no published figures will stand beside the measured ones"]
+
+
+@pytest.mark.parametrize(
+    ("override", "stays"),
+    [
+        ("model.text.vectors=my_word2vec.bin", True),
+        ("model.text.dim=50", False),
+        ("encoders=[vggish]", False),
+        ("auxiliary_captions.captions_from=another/run", True),
+        ("auxiliary_captions.matching=false", False),
+    ],
+)
+def test_files_that_a_user_brings_do_not_move_the_target_and_switches_do(override, stays):
+    assert _moves_the_target(parse_overrides([override])[0][0]) is not stays
