@@ -46,7 +46,7 @@ def runs_table(
         means = [summary for summary in summaries if _pool(summary) == pool]
         groups = list(_grouped(of_pool, means))
         parts += [_title(of_pool, groups), _table(groups), Text()]
-        parts += [Text(note) for note in _notes(of_pool, means)]
+        parts += [Text(note) for note in dict.fromkeys(_notes(of_pool, means))]
         parts.append(Text())
     return Group(*parts, *(Text(remark) for remark in remarks))
 
@@ -99,7 +99,7 @@ def _table(groups: Sequence[_Group]) -> Table:
     for direction, name in _DIRECTIONS.items():
         table.add_row(name, style="bold")
         for of_group, summary in groups:
-            suffix = "" if are_alike else f" ({_scores_text(of_group[0])})"
+            suffix = "" if are_alike else f" ({', '.join(_scores(of_group[0])).removesuffix(', none')})"
             if summary is None:
                 table.add_row(f"{_on_lines(of_group[0]['run'])}{suffix}", *_cells(of_group[0][direction]))
             else:
@@ -165,8 +165,8 @@ def _notes(results: Sequence[Result], summaries: Sequence[Result]) -> Iterator[s
             shown = mean_and_deviation_text(accuracy, "accuracy")
             where = "" if len(summaries) == 1 else f" of {summary['runs'][0].rpartition('/')[0]}"
             yield f"twin order{where} {shown} %, n = {summary['n']} (chance 50.0 %)"
-    lines = [line for result in results for line in target_note(result.get("target"))]
-    yield from dict.fromkeys(lines)
+    for result in results:
+        yield from target_note(result.get("target"))
     for result in results:
         for note in trained_on_note(result.get("clips_trained_on")):
             yield f"{result['run']}: {note}"

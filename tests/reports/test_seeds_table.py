@@ -78,13 +78,13 @@ def test_figures_of_different_pools_stand_in_different_tables():
 def test_scalings_that_differ_stand_beside_the_names():
     scaled = result("cap/seed-1", 0.2, scoring="cross_entropy", column_scaling="minmax")
     text = " ".join(" ".join(lines_of(runs_table([result("a/seed-1", 0.1), scaled]), 120)).split())
-    assert "a/seed-1 (cosine)" in text and "cap/seed-1 (cross_entropy, column scaling minmax)" in text
+    assert "a/seed-1 (cosine)" in text and "cap/seed-1 (cross_entropy, minmax)" in text
     assert "scores: " not in text
 
 
 def test_one_seed_has_no_deviation():
     lines = lines_of(runs_table(SEEDS[:1], [summarise_seeds(SEEDS[:1], [1])]))
-    assert ["mean,", "n", "=", "1", "29.0", "60.0", "80.0", "40.0", "3.0"] in [line.split() for line in lines]
+    assert any(" ".join(line.split()) == "mean, n = 1 29.0 60.0 80.0 40.0 3.0" for line in lines)
     assert "one seed has no deviation: train more with --seeds" in lines and "±" not in "".join(lines)
 
 
@@ -118,21 +118,5 @@ def test_where_columns_are_scaled_the_unscaled_mean_stands_below():
     summary = summarise_seeds(scaled, [1, 2])
     assert summary["audio_to_text_raw"]["R@1"]["mean"] == pytest.approx(0.055)
     lines = lines_of(runs_table(scaled, [summary]))
-    assert [
-        "unscaled",
-        "5.5",
-        "±",
-        "0.7",
-        "60.0",
-        "±",
-        "0.0",
-        "80.0",
-        "±",
-        "0.0",
-        "40.0",
-        "±",
-        "0.0",
-        "3.0",
-        "±",
-        "0.0",
-    ] in [line.split() for line in lines]
+    (row,) = [line for line in lines if line.startswith("    unscaled")]
+    assert " ".join(row.split()) == "unscaled 5.5 ± 0.7 60.0 ± 0.0 80.0 ± 0.0 40.0 ± 0.0 3.0 ± 0.0"
