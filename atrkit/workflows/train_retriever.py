@@ -111,13 +111,15 @@ def _count_parameters(network: "nn.Module") -> int:
 
 
 def _say_unknown(session: Session, model: "Retriever", val_data: TrainingData) -> None:
-    unknown = model.count_unknown_words(val_data.all_captions)
-    if unknown:
-        words = ", ".join(word for word, _ in unknown.most_common(5))
-        session.say(
-            f"{sum(unknown.values())} words of the validation captions are in no training caption ({words} ...): "
-            "the text side does not hear them"
-        )
+    generated = (val_data.auxiliary_captions or ()) if model.reads_generated else ()
+    for captions, whose in ((val_data.all_captions, "validation"), (generated, "validation clips' generated")):
+        unknown = model.count_unknown_words(captions)
+        if unknown:
+            words = ", ".join(word for word, _ in unknown.most_common(5))
+            session.say(
+                f"{sum(unknown.values())} words of the {whose} captions are in no training caption ({words} ...): "
+                "the text side does not hear them"
+            )
 
 
 def _say_cut(session: Session, model: "Retriever", data: TrainingData, which: str) -> None:
