@@ -48,8 +48,8 @@ def tones(clips: int, seed: int) -> TrainingData:
     draw, waves, captions = np.random.default_rng(seed), [], []
     for number in range(clips):
         pitch = number % 3
-        samples = np.sin(np.arange(6_000 + 150 * number) * 0.05 * 4**pitch) + 0.01 * draw.normal(
-            size=6_000 + 150 * number
+        samples = np.sin(np.arange(6_000 + 500 * number) * 0.05 * 4**pitch) + 0.01 * draw.normal(
+            size=6_000 + 500 * number
         )
         waves.append(samples.astype(np.float32))
         captions.append(
@@ -160,6 +160,8 @@ def test_frames_of_all_are_in_order_whatever_shares_a_batch() -> None:
     audio = audio_of()
     together = frames_of_all(audio, TRAIN.frames, batch_size=5)
     assert audio.training
+    samples_A = [6_000 + 500 * number for number in range(CLIPS)]
+    assert together.lengths_A.tolist() == [(samples // 320 + 1) // 16 for samples in samples_A]
     for a in (0, 6, 13):
         alone = frames_of_all(
             audio, Ragged.from_sequences([TRAIN.frames.gather(torch.tensor([a]))[0][0]]), batch_size=1
