@@ -20,6 +20,9 @@ def fuse(
     val: Annotated[
         str | None, typer.Option(help="Split that fit-on-val chooses on (default: the runs' validation split).")
     ] = None,
+    intersect: Annotated[
+        bool, typer.Option("--intersect", help="Leave out clips that not all runs have scored, and say how many.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the fusion (default: the runs' names).")] = None,
     ties: Annotated[
         bool, typer.Option("--ties", help="Also print what tied scores could make at best and at worst.")
@@ -47,6 +50,7 @@ def fuse(
         weights=parsed,
         fit_on_val=fit_on_val,
         val=val,
+        intersect=intersect,
         name=name,
         overwrite=overwrite,
         may_extract=not no_extract,

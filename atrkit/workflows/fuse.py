@@ -9,19 +9,17 @@ from atrkit.datasets.manifest import Dataset
 from atrkit.errors import IntegrityError, UsageError
 from atrkit.files import single_writer, write_json_atomic
 from atrkit.metrics.duplicates import duplicate_captions
-from atrkit.score_matrix import ScoreMatrix
 from atrkit.scoring.fusion import fuse_scores
 from atrkit.scoring.fusion_weights import CHOSEN_BY, fit_weights, mixtures
 from atrkit.store.differences import first_difference
 from atrkit.store.scores import load_stored_scores, save_scores
-from atrkit.workflows.captioned import CaptionedClips
 from atrkit.workflows.evaluate_recall import recall_figures, twin_order_of
-from atrkit.workflows.first_stage import NO_FIRST_STAGE, RerankChoice
 from atrkit.workflows.fuse_options import FIT_ON_VAL, FuseOptions
-from atrkit.workflows.fuse_val import known_clips, validation_split, without
-from atrkit.workflows.score import RESULTS_NAME, Scores, score_split
+from atrkit.workflows.fuse_scores import scores_of_runs, without
+from atrkit.workflows.fuse_val import known_clips, validation_split
+from atrkit.workflows.score import RESULTS_NAME, Scores
 from atrkit.workflows.session import Session
-from atrkit.workflows.trained_run import TrainedRun, clips_as_trained, open_run
+from atrkit.workflows.trained_run import TrainedRun, open_run
 
 NORMALISATION = "each caption's scores standardised over the clips: mean 0, deviation 1"
 _LONGEST_NAME = 100
@@ -54,9 +52,11 @@ def fuse(session: Session, options: FuseOptions) -> dict[str, Any]:
     fitted = None
     weights = options.weights or (1 / len(runs),) * len(runs)
     if val is not None:
-        fitted = _fit(session, runs, dataset, val, split, may_extract=options.may_extract)
+        fitted = _fit(session, runs, dataset, val, split, options)
         weights = tuple(fitted["weights"])
-    clips, scores = _scores_of(session, runs, dataset, split, may_extract=options.may_extract)
+    clips, scores = scores_of_runs(
+        session, runs, dataset, split, intersect=options.intersect, may_extract=options.may_extract
+    )
     about: dict[str, Any] = {
         "run": name,
         "dataset": dataset.name,
@@ -68,6 +68,7 @@ def fuse(session: Session, options: FuseOptions) -> dict[str, Any]:
                 for run, each, weight in zip(runs, scores, weights, strict=True)
             ],
             "normalisation": NORMALISATION,
+            "pool_id": scores[0].matrix.pool_id,
         },
     }
     with single_writer(path):
@@ -133,11 +134,13 @@ def _name_of(runs: Sequence[TrainedRun], options: FuseOptions) -> str:
 
 
 def _fit(
-    session: Session, runs: Sequence[TrainedRun], dataset: Dataset, val: str, tested: str, *, may_extract: bool
+    session: Session, runs: Sequence[TrainedRun], dataset: Dataset, val: str, tested: str, options: FuseOptions
 ) -> dict[str, Any]:
     """Choose the weights; what was chosen, and by what, as JSON."""
     session.say(f"weights: chosen on {dataset.name}/{val} by {CHOSEN_BY}")
-    _, scores = _scores_of(session, runs, dataset, val, may_extract=may_extract)
+    _, scores = scores_of_runs(
+        session, runs, dataset, val, intersect=options.intersect, may_extract=options.may_extract
+    )
     known = known_clips(session, runs, dataset, val, tested)
     matrices = [without(each.matrix, known) for each in scores]
     total = len(mixtures(len(runs)))
@@ -151,43 +154,6 @@ def _fit(
         "weights": list(fitted.weights),
         "alone": list(fitted.alone),
     }
-
-
-def _scores_of(
-    session: Session, runs: Sequence[TrainedRun], dataset: Dataset, split: str, *, may_extract: bool
-) -> tuple[CaptionedClips, list[Scores]]:
-    """Scores of every run, of one pool; and the clips in the order of the first."""
-    all_clips, all_scores = [], []
-    for run in runs:
-        session.say(f"scores of {run.name} on {dataset.name}/{split}")
-        clips = clips_as_trained(session, run, dataset, split, may_extract=may_extract)
-        every_pair = RerankChoice(NO_FIRST_STAGE)
-        scores = score_split(session, run, dataset, split, clips, rerank=every_pair, may_extract=may_extract)
-        assert scores is not None  # only a shard has none
-        all_clips.append(clips)
-        all_scores.append(scores)
-        refuse_other_pool(runs[0].name, all_scores[0].matrix, run.name, scores.matrix)
-    return all_clips[0], all_scores
-
-
-def refuse_other_pool(first_name: str, first: ScoreMatrix, name: str, other: ScoreMatrix) -> None:
-    """Scores of other clips or captions cannot be added; the first that only one of the two has is named.
-
-    Raises:
-        UsageError: the pools differ.
-    """
-    for kind, ids, others in (
-        ("clip", first.clip_ids, other.clip_ids),
-        ("caption", first.caption_ids, other.caption_ids),
-    ):
-        only_one = sorted(set(ids) ^ set(others))
-        if only_one:
-            scored, missing = (first_name, name) if only_one[0] in set(ids) else (name, first_name)
-            more = f", and {len(only_one) - 1} more differ" if len(only_one) > 1 else ""
-            raise UsageError(
-                f"{kind} {only_one[0]!r} was scored by {scored} and not by {missing}{more}: only scores of one pool "
-                "are fused; extract what is missing, or take another split"
-            )
 
 
 def _refuse_another(session: Session, path: Path, about: dict[str, Any]) -> None:

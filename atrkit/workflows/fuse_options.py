@@ -21,6 +21,7 @@ class FuseOptions:
         weights: one per run, with sum 1; None: equal.
         fit_on_val: choose the weights on the validation split.
         val: that split; None: the one that the runs were chosen by, or what is called like one.
+        intersect: leave out clips that not all runs have scored.
         name: of the fusion; None: made of the runs' names.
         overwrite: replace a fusion of other runs or weights under the same name.
         may_extract: make missing embeddings.
@@ -32,6 +33,7 @@ class FuseOptions:
     weights: tuple[float, ...] | None = None
     fit_on_val: bool = False
     val: str | None = None
+    intersect: bool = False
     name: str | None = None
     overwrite: bool = False
     may_extract: bool = True

@@ -2,12 +2,9 @@
 
 from collections.abc import Collection, Sequence
 
-import numpy as np
-
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import UsageError
 from atrkit.recipe.starter import VAL_SPLIT_NAMES
-from atrkit.score_matrix import ScoreMatrix
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import TrainedRun
 
@@ -47,22 +44,6 @@ def known_clips(
     if known:
         session.say(f"{len(known)} clips of {dataset.name}/{val} are tested or were trained on, too: left out")
     return known
-
-
-def without(matrix: ScoreMatrix, clip_ids: Collection[str]) -> ScoreMatrix:
-    """A score matrix without some of its clips, and their captions.
-
-    Raises:
-        UsageError: nothing is left.
-    """
-    rows = [row for row, clip_id in enumerate(matrix.clip_ids) if clip_id not in clip_ids]
-    columns = [column for column, clip_id in enumerate(matrix.clip_of_caption) if clip_id not in clip_ids]
-    return ScoreMatrix(
-        matrix.scores_AC[np.ix_(rows, columns)],
-        [matrix.clip_ids[row] for row in rows],
-        [matrix.caption_ids[column] for column in columns],
-        [matrix.clip_of_caption[column] for column in columns],
-    )
 
 
 def _own_validation(runs: Sequence[TrainedRun], dataset: Dataset) -> list[str]:

@@ -285,9 +285,9 @@ def test_fusions_that_cannot_be_made(workspace, words, message):
 
 
 def test_scores_of_other_captions_are_not_fused_and_the_first_is_named(workspace, monkeypatch):
-    from atrkit.workflows import fuse
+    from atrkit.workflows import fuse_scores
 
-    original = fuse.clips_as_trained
+    original = fuse_scores.clips_as_trained
 
     def without_last(session, trained, dataset, split, **options):
         clips = original(session, trained, dataset, split, **options)
@@ -296,8 +296,13 @@ def test_scores_of_other_captions_are_not_fused_and_the_first_is_named(workspace
         kept = clips.clips[:-1]
         return type(clips)(kept, clips.embeddings.select([clip.id for clip in kept]))
 
-    monkeypatch.setattr(fuse, "clips_as_trained", without_last)
+    monkeypatch.setattr(fuse_scores, "clips_as_trained", without_last)
     last = [line["id"] for line in manifest(workspace) if line["split"] == "eval"][-1]
     message = run(workspace, "fuse", "dual/seed-1", "plain", "--name", "pools", code=2).stderr
     assert f"clip {last!r} was scored by dual/seed-1 and not by plain/seed-1" in message
     assert not (workspace / "fused/pools").exists()
+    shared = as_json(run(workspace, "fuse", "dual/seed-1", "plain", "--name", "pools", "--intersect", "--json"))
+    all_clips = load_scores(workspace / "runs/dual/seed-1/scores.h5").clip_ids
+    fused = load_scores(workspace / "fused/pools/synthetic-eval/scores.h5")
+    assert set(all_clips) - set(fused.clip_ids) == {last} == set(all_clips) - set(fused.clip_of_caption)
+    assert shared["pool_id"] == fused.pool_id and shared["audio_to_text"]["queries"] == len(all_clips) - 1
