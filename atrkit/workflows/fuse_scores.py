@@ -1,5 +1,6 @@
 """Scores of several runs for one pool of clips and captions."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -51,8 +52,8 @@ def scores_of_runs(
         all_scores.append(scores)
     clips = all_clips[0]
     if intersect:
-        ids = [set(scores.matrix.clip_ids) for scores in all_scores]
-        alone = set.union(*ids) - set.intersection(*ids)
+        count = Counter(clip_id for scores in all_scores for clip_id in scores.matrix.clip_ids)
+        alone = {clip_id for clip_id, runs_with in count.items() if runs_with < len(runs)}
         session.say(f"{len(alone)} clips of {dataset.name}/{split} were not scored by all runs: left out")
         all_scores = [replace(scores, matrix=without(scores.matrix, alone)) for scores in all_scores]
         kept = tuple(clip for clip in clips.clips if clip.id not in alone)
