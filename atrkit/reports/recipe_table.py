@@ -34,7 +34,7 @@ def recipe_table(records: Sequence[Record]) -> RenderableType:
         for figure in _SHOWN:
             table.add_column(f"{direction}\n{figure}", justify="right", no_wrap=True)
     for (folder, dataset), group in groupby(sorted(records, key=_place), key=_group):
-        table.add_row(f"{folder}/  on {dataset}" if folder else f"on {dataset}", style="bold")
+        table.add_row(f"{folder}/" if folder else "", "", f"on {dataset}", style="bold")
         for record in group:
             table.add_row(f"  {record['name'].rpartition('/')[2]}", *_target_cells(record["target"] or {}))
         table.add_section()
