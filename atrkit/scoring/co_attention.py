@@ -140,8 +140,7 @@ class _PairScorer:
             raise UsageError(f"{self._named(kind, int(empty[0]))} has nothing to score: its length is 0")
         padded, lengths_B = items.gather(index)
         side = start(padded.to(self._model.device), lengths_B.to(self._model.device))
-        is_there_BT = torch.arange(side.x_PTD.shape[1], device=side.x_PTD.device) < side.lengths_P[:, None]
-        is_broken_B = (~side.x_PTD.isfinite().all(dim=-1) & is_there_BT).any(dim=1)
+        is_broken_B = ~side.x_PTD.isfinite().flatten(1).all(dim=1)  # padding is finite
         if len(broken := index_B[is_broken_B.numpy(force=True)]):
             raise DivergedError(f"{self._named(kind, int(broken[0]))} is not finite inside the model: no score")
         return side

@@ -92,6 +92,20 @@ def test_the_same_caption_twice_ties_to_the_bit():
     assert len(np.unique(scores_AC[:, 2])) == len(LENGTHS)
 
 
+def test_the_same_caption_twice_costs_once(monkeypatch):
+    """So that its two scores cannot differ in the bits of the batches that they would be computed in."""
+    scored: list[int] = []
+    score_pairs = CoAttentionRetriever.score_pairs
+
+    def count(self, frames, words):
+        scored.append(len(words.lengths_P))
+        return score_pairs(self, frames, words)
+
+    monkeypatch.setattr(CoAttentionRetriever, "score_pairs", count)
+    score_all_pairs(MODEL, CLIPS, CAPTIONS)
+    assert sum(scored) == len(LENGTHS) * 4
+
+
 def test_progress_counts_clips(monkeypatch):
     monkeypatch.setattr(module, "_BLOCK_CLIPS", 4)
     done: list[int] = []
