@@ -90,9 +90,6 @@ def synthetic(
     _show(terminal, download_synthetic(terminal.session, sizes, seed=seed, workers=workers))
 
 
-app.command()(paraphrases)
-
-
 @app.command()
 @with_terminal
 def clotho(
@@ -178,6 +175,9 @@ def audiocaps(
         audio=AudioOptions(sample_rate_hz or None, keep_original, workers, strict),
     )
     _finish(terminal, download_audiocaps(terminal.session, options))
+
+
+app.command()(paraphrases)
 
 
 def _names_in(text: str | None) -> Sequence[str] | None:
