@@ -23,7 +23,8 @@ from tests.study.systems import SYSTEMS, System
 Float64Array = npt.NDArray[np.float64]
 
 RESAMPLES = 10_000
-COLUMNS = ("system", "seeds", "T2A R@1", "A2T R@1", "twin order", "replace", "compared with", "T2A", "A2T", "order")
+COLUMNS = ("system", "seeds", "T2A R@1", "A2T R@1", "order", "replace", "against", "paper", "T2A", "A2T", "order")
+TEXT_COLUMNS = ("system", "against", "paper")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +46,11 @@ class Hits:
 
 def show_tables(sizes: Sizes, seeds: Sequence[int]) -> None:
     """Tables on the screen, one per part of the study."""
-    console = Console(width=140, highlight=False)
+    console = Console(width=160, highlight=False)
     for part, rows in _parts(sizes, seeds):
         table = Table(title=part, title_justify="left", box=RULED, show_edge=False, pad_edge=False)
         for column in COLUMNS:
-            table.add_column(column, justify="left" if column in ("system", "compared with") else "right", no_wrap=True)
+            table.add_column(column, justify="left" if column in TEXT_COLUMNS else "right", no_wrap=True)
         for row in rows:
             table.add_row(*row)
         console.print(table)
@@ -90,11 +91,11 @@ def _row(system: System, scaling: str, sizes: Sizes, seeds: Sequence[int]) -> tu
     return (name, str(len(finished)), *map(_mean_and_deviation, shown), *_against(system, sizes, finished))
 
 
-def _against(system: System, sizes: Sizes, seeds: Sequence[int]) -> tuple[str, str, str, str]:
+def _against(system: System, sizes: Sizes, seeds: Sequence[int]) -> tuple[str, str, str, str, str]:
     other = next((each for each in SYSTEMS if each.name == system.against), None)
     both = [seed for seed in seeds if other and (sizes.run_folder(other, seed) / "results.json").is_file()]
     if other is None or not both:
-        return ("", "", "", "")
+        return ("", "", "", "", "")
     own = [_hits(sizes.run_folder(system, seed)) for seed in both]
     others = [_hits(sizes.run_folder(other, seed)) for seed in both]
     orders = [
@@ -116,7 +117,7 @@ def _against(system: System, sizes: Sizes, seeds: Sequence[int]) -> tuple[str, s
             own[0].clips_G,
         ),
     ]
-    return (f"{name} (paper: {system.claim or 'silent'})", *differences, f"{mean(orders):+.1f}")
+    return (name, system.claim, *differences, f"{mean(orders):+.1f}")
 
 
 def _difference(surplus_SG: Float64Array, counts_G: Float64Array) -> str:
