@@ -16,11 +16,14 @@ from pydantic import BaseModel
 
 from atrkit.encoders import ENCODER_NAMES, load_encoder
 from atrkit.encoders.catalogue import COMMON_SETTINGS, ENCODERS
+from atrkit.encoders.panns_networks import Cnn
+from atrkit.encoders.trainable import TrainablePanns
 from atrkit.models import Captioner, Ragged
 from atrkit.models.decoding import write_captions
 from atrkit.models.opening import open_retriever
 from atrkit.models.retriever import Retriever
 from atrkit.models.ridge_retriever import RidgeRetriever
+from atrkit.recipe.encoders import EncoderSettings, FinetuneSettings, finetuning_of
 from atrkit.recipe.find import shipped_recipe_folder, shipped_recipe_names
 from atrkit.recipe.load import dump_recipe, load_recipe
 from atrkit.recipe.models import (
@@ -46,7 +49,7 @@ from atrkit.scoring import caption_cross_entropy
 from atrkit.scoring.retrieval import score_all_pairs
 from atrkit.training import TrainingData, train_captioner, train_retriever
 from atrkit.training.retriever import clip_inputs
-from atrkit.workflows import build
+from atrkit.workflows import build, finetuned
 from atrkit.workflows.build_retriever import build_retriever
 from atrkit.workflows.caption import decoding_arguments
 
@@ -158,6 +161,8 @@ def section_of(place: str, part: type[BaseModel], value: dict[str, Any]) -> dict
         value = {"num_layers": 2, **value}
     *parents, last = place.split(".")
     section = recipe = copy.deepcopy(recipe)
+    if part is FinetuneSettings:
+        recipe["encoder"] = {"name": "cnn10"}
     for parent in parents:
         section = section.setdefault(parent, {})
     section[last] = value
@@ -223,6 +228,8 @@ def others_than(value: Any, annotation: Any) -> list[Any]:
     """One more valid value of a setting that is a number, numbers or a name; nothing for other settings."""
     if annotation is bool or get_origin(annotation) is Literal or isinstance(value, BaseModel | dict):
         return []
+    if any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in get_args(annotation)):
+        return []
     if isinstance(value, tuple):
         return [(3,)] if not value else [tuple(number / 2 for number in value)]
     if value == WORD_VECTORS:
@@ -242,7 +249,7 @@ def test_gating_is_on_both_sides_or_on_neither(gating: bool) -> None:
 def what_is_built(recipe: Recipe) -> str:
     assert recipe.loss is not None and recipe.optimizer is not None
     optimizer = build.build_optimizer_settings(recipe.optimizer)
-    encoder = [(each.name, build.encoder_arguments(each)) for each in recipe.all_encoders]
+    encoder = [(each.name, build.encoder_arguments(each), what_learns(each)) for each in recipe.all_encoders]
     if isinstance(recipe.loss, CrossEntropySettings):
         assert isinstance(recipe.model, CaptionerPart)
         captions = ["rain", "rain and wind"]  # so that a least count of words can be felt
@@ -250,6 +257,14 @@ def what_is_built(recipe: Recipe) -> str:
         return repr((captioner.config, captioner, recipe.loss.label_smoothing, optimizer, encoder))
     model = built_retriever(recipe)
     return repr((model.config, model, build.build_loss(recipe.loss), optimizer, encoder))
+
+
+def what_learns(encoder: EncoderSettings) -> Any:
+    """The audio network as `atrkit train` makes it, but with few channels, and the length of its crops."""
+    if finetuning_of(encoder) is None:
+        return None
+    audio = TrainablePanns("cnn10", Cnn((1, 1, 1, 1), num_halvings=4), **finetuned.network_arguments(encoder))
+    return audio.config, repr(audio), finetuned.crop_rows_of(encoder)
 
 
 def built_retriever(recipe: Recipe, captions: Sequence[str] = ("rain",)) -> Retriever:

@@ -19,7 +19,6 @@ from atrkit.cli.app import app
 WEIGHTS = Path(__file__).resolve().parents[3] / "shared" / "weights" / "mn04_as_mAP_432.pt"
 
 LATER = [
-    ("atrkit.models", "CoAttention"),
     ("atrkit.search", None),
 ]
 LATER_COMMANDS = ("search", "index", "report")
@@ -133,6 +132,27 @@ def test_captioner_and_its_scores(tmp_path: Path) -> None:
     assert matrix.caption_ids == ("rain#1", "dog#1", "dog#2")
     assert matrix.clip_of_caption == ("rain", "dog", "dog")
     assert matrix.scores_AC.shape == (2, 3) and (matrix.scores_AC < 0).all()
+
+
+@pytest.mark.parametrize("mode", ["single", "stacking", "iterating"])
+def test_co_attention(mode: Any) -> None:
+    import torch
+
+    from atrkit.models import CoAttention
+
+    layers = 1 if mode == "single" else 2
+    co_attention = CoAttention(8, mode=mode, num_layers=layers, num_heads=2, ff_dim=16).eval()
+    frames_PTD, words_PLD = torch.zeros(3, 5, 8), torch.zeros(3, 4, 8)
+    lengths_P = torch.tensor([4, 1, 2])
+    clip_PTD, caption_PLD = co_attention(frames_PTD, lengths_P, words_PLD, lengths_P)
+    assert clip_PTD.shape == (3, 5, 8) and caption_PLD.shape == (3, 4, 8)
+
+
+def test_poolings_and_retrieval_models() -> None:
+    from atrkit.models import DualEncoder, NetRVLAD, NetVLAD
+
+    assert NetRVLAD(in_dim=2048, clusters=12).out_dim == NetVLAD(in_dim=2048, clusters=12).out_dim == 2048 * 12
+    assert callable(DualEncoder.from_pretrained) and callable(DualEncoder.save_pretrained)
 
 
 @pytest.mark.parametrize(("module", "name"), LATER, ids=lambda part: str(part))

@@ -24,7 +24,11 @@ DOWNLOADS = re.search(r"^## Clotho and AudioCaps\n.*?(?=^## )", README, flags=re
 WEIGHTS = ROOT.parent / "shared" / "weights" / "mn04_as_mAP_432.pt"
 SMALLER = {
     "download synthetic": ["--clips", "60", "--workers", "1"],
+    "train synthetic/retrieval --seeds": ["--set", "training.epochs=1", "--name", "seeds/retrieval"],
     "train synthetic/retrieval": ["--set", "training.epochs=1"],
+    "train synthetic/hci": ["--set", "training.epochs=1"],
+    "train synthetic/auxiliary_captions": ["--set", "training.epochs=1"],
+    "train synthetic/co_attention": ["--set", "training.epochs=1"],
     "train synthetic/captioner": ["--set", "training.epochs=1"],
 }
 
