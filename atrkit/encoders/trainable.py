@@ -48,7 +48,7 @@ def trainable_network(
         pool_time_s: average frames over windows of this length; None: the network's own frames.
         batch_norm: as in `TrainablePanns`.
         spec_augment: as in `TrainablePanns`.
-        dropout: share of the features that are dropped after each block in training.
+        dropout: as in `TrainablePanns`.
 
     Raises:
         UsageError: another encoder, or frames that cannot be pooled so.
@@ -59,10 +59,9 @@ def trainable_network(
     network = panns_network(name)
     network.to_empty(device="cpu")
     load_panns_weights(network, checkpoint)
-    for module in network.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = dropout
-    return TrainablePanns(name, network, pool_time_s=pool_time_s, batch_norm=batch_norm, spec_augment=spec_augment)
+    return TrainablePanns(
+        name, network, pool_time_s=pool_time_s, batch_norm=batch_norm, spec_augment=spec_augment, dropout=dropout
+    )
 
 
 class TrainablePanns(nn.Module):
@@ -79,6 +78,7 @@ class TrainablePanns(nn.Module):
             the published mean and variance, in training too; scale and shift are learned in both.
         spec_augment: in training, set two stripes of up to 63 mel frames (0.01 s each) and two of up to 7 bands to
             zero, after the first BatchNorm.
+        dropout: in training, share of the features that are dropped after each block.
 
     Attributes:
         frame_dim: F, width of a frame.
@@ -99,6 +99,7 @@ class TrainablePanns(nn.Module):
         pool_time_s: float | None = None,
         batch_norm: BatchNorm = "batch",
         spec_augment: bool = True,
+        dropout: float = 0.2,
     ) -> None:
         super().__init__()
         if batch_norm not in ("batch", "frozen"):
@@ -109,7 +110,7 @@ class TrainablePanns(nn.Module):
             "pool_time_s": pool_time_s,
             "batch_norm": batch_norm,
             "spec_augment": spec_augment,
-            "dropout": network.dropout.p,
+            "dropout": dropout,
         }
         self.sample_rate_hz, self.frame_dim = spec.sample_rate_hz, network.fc1.in_features
         self._frames_per_pool = frames_per_pool(pool_time_s, spec.frame_period_s)
@@ -120,6 +121,9 @@ class TrainablePanns(nn.Module):
         self._front_end = PannsFrontEnd(spec.sample_rate_hz)
         self._positions = Positions()
         _count_own_positions(network, self._positions)
+        for module in network.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = dropout
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for head in (network.fc1, network.fc_audioset):
             head.requires_grad_(False)

@@ -60,9 +60,24 @@ class Finetuning:
         """
         from atrkit.encoders.trainable import trainable_network
 
-        _, settings = encoder_arguments(self.encoder)
-        how = self.settings.model_dump(exclude={"crop_s"})
-        return trainable_network(self.encoder.name, self.start.path, pool_time_s=settings["pool_time_s"], **how)
+        return trainable_network(self.encoder.name, self.start.path, **network_arguments(self.encoder))
+
+
+def network_arguments(encoder: EncoderSettings) -> dict[str, Any]:
+    """Settings of an encoder that is fine-tuned, as `trainable_network` takes them."""
+    settings = finetuning_of(encoder)
+    assert settings is not None
+    return {"pool_time_s": encoder.pool_time_s, **settings.model_dump(exclude={"crop_s"})}
+
+
+def crop_rows_of(encoder: EncoderSettings) -> int | None:
+    """The longest piece of a clip that training hears, in rows of a waveform store; None: whole clips."""
+    from atrkit.encoders.waveform import ROW_SAMPLES
+
+    settings = finetuning_of(encoder)
+    if settings is None or settings.crop_s is None:
+        return None
+    return max(1, round(settings.crop_s * ENCODERS[encoder.name].sample_rate_hz / ROW_SAMPLES))
 
 
 def finetuning_of_recipe(session: Session, recipe: Recipe) -> Finetuning | None:
@@ -103,17 +118,12 @@ def samples_for(session: Session, dataset: Dataset, encoder: EncoderSettings, *,
 
 def say_crops(session: Session, finetuning: Finetuning, data: "TrainingData") -> int | None:
     """Count the clips of which training hears a piece at a time; the piece's length in rows, or None: whole clips."""
-    from atrkit.encoders.waveform import ROW_SAMPLES
-
-    crop_s = finetuning.settings.crop_s
-    if crop_s is None:
-        return None
-    crop_rows = max(1, round(crop_s * ENCODERS[finetuning.encoder.name].sample_rate_hz / ROW_SAMPLES))
-    longer = int((data.frames.lengths_A > crop_rows).sum())
+    crop_rows = crop_rows_of(finetuning.encoder)
+    longer = 0 if crop_rows is None else int((data.frames.lengths_A > crop_rows).sum())
     if longer:
         session.say(
-            f"{longer:,} of {len(data):,} training clips are longer than {crop_s:g} s: a random piece of that length "
-            "is heard each time; validation hears whole clips"
+            f"{longer:,} of {len(data):,} training clips are longer than {finetuning.settings.crop_s:g} s: a random "
+            "piece of that length is heard each time; validation hears whole clips"
         )
     return crop_rows
 

@@ -188,10 +188,7 @@ def test_statistics_of_a_batch_leave_padding_out():
 
 
 def test_in_training_too_padding_changes_nothing():
-    audio = learning(spec_augment=False, batch_norm="batch")
-    for module in audio.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+    audio = learning(spec_augment=False, batch_norm="batch", dropout=0.0)
     waves = [noise(9_000), noise(9_000, 1)]
     padded, lengths = rows_of([*waves, noise(20_000, 2)])
     both = torch.cat([padded, torch.full_like(padded[:, :5], 7.0)], dim=1)  # what lies behind is never heard
@@ -199,10 +196,7 @@ def test_in_training_too_padding_changes_nothing():
 
 
 def test_frozen_norms_keep_their_statistics_and_clips_apart():
-    audio = learning(batch_norm="frozen", spec_augment=False).train()
-    for module in audio.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+    audio = learning(batch_norm="frozen", spec_augment=False, dropout=0.0).train()
     before = {key: value.clone() for key, value in audio.state_dict().items()}
     rows, lengths = rows_of([noise(12_000), noise(12_000, 1)])
     together = audio(rows, lengths)[0]

@@ -181,10 +181,7 @@ def task_of(model: FineTuned, **changes: Any) -> FineTuneTask:
 
 def still_model() -> FineTuned:
     """Nothing is drawn in its forward pass, and no statistic moves."""
-    audio = audio_of(spec_augment=False, batch_norm="frozen")
-    for module in audio.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
+    audio = audio_of(spec_augment=False, batch_norm="frozen", dropout=0.0)
     return FineTuned(audio, retriever_of(), "0" * 64)
 
 
