@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from atrkit.errors import UsageError
 from atrkit.recipe.load import dump_recipe, load_recipe
 from atrkit.recipe.models import RidgeSettings
-from atrkit.recipe.retrievers import DualEncoderSettings
-from atrkit.recipe.towers import LstmPoolingSettings, TransformersSettings
 from atrkit.recipe.problems import mistakes_in
+from atrkit.recipe.retrievers import DualEncoderSettings
 from atrkit.recipe.schema import Recipe
+from atrkit.recipe.towers import LstmPoolingSettings, TransformersSettings
 
 RIDGE = """\
 source: ours
