@@ -17,9 +17,9 @@ from atrkit.models.retriever import ClipInputs, evaluating
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-# clips and captions whose states are in memory at a time; of all pairs, each caption starts again for each such block
-# of clips, which is a hundredth of the work
-_BLOCK_CLIPS, _BLOCK_CAPTIONS = 64, 512
+# frames and words whose states are in memory at a time, with padding; captions start again for each block of clips,
+# which is a hundredth of the work where a clip has thirty frames
+_BLOCK_FRAMES, _BLOCK_WORDS = 1 << 14, 1 << 11
 # rows of frames and words that go through a unit at once
 _CHUNK_ROWS = {"cpu": 1 << 11, "cuda": 1 << 16}
 
@@ -43,7 +43,7 @@ def score_all_by_co_attention(
         captions: as `prepare_captions` made them.
         clip_ids: for error messages; None: positions.
         caption_ids: for error messages; None: positions.
-        on_progress: told the number of clips of each finished block.
+        on_progress: told of how many clips as many pairs as they have are finished.
 
     Returns:
         (A, C) float32, higher is better. What a pair gets does not depend on the others, up to rounding (1e-5).
@@ -53,13 +53,19 @@ def score_all_by_co_attention(
         DivergedError: a clip or caption is not finite inside; names it.
     """
     first_U, place_C = _distinct(captions)
-    score = _PairScorer(model, clips, captions, clip_ids, caption_ids)
+    pairs_left = 0
+
+    def told_in_clips(pairs: int) -> None:
+        nonlocal pairs_left
+        finished, pairs_left = divmod(pairs_left + pairs, len(first_U))
+        if on_progress and finished:
+            on_progress(finished)
+
+    score = _PairScorer(model, clips, captions, clip_ids, caption_ids, told_in_clips)
     scores_AU = np.empty((len(clips), len(first_U)), dtype=np.float32)
-    for block_B in _by_length(clips.lengths_A.numpy(force=True), np.arange(len(clips)), _BLOCK_CLIPS):
+    for block_B in _by_length(clips.lengths_A.numpy(force=True), np.arange(len(clips)), _BLOCK_FRAMES):
         clip_index_N = np.repeat(block_B, len(first_U))
         scores_AU[block_B] = score(clip_index_N, np.tile(first_U, len(block_B))).reshape(len(block_B), -1)
-        if on_progress:
-            on_progress(len(block_B))
     return scores_AU[:, place_C]
 
 
@@ -121,10 +127,10 @@ class _PairScorer:
         """(N,) scores of pairs of positions."""
         scores_N = np.empty(len(clip_N), dtype=np.float32)
         with evaluating(self._model):
-            for of_clips in _pairs_in_blocks(clip_N, self._frames_A, _BLOCK_CLIPS):
+            for of_clips in _pairs_in_blocks(clip_N, self._frames_A, _BLOCK_FRAMES):
                 clips_B, clip_row_N = np.unique(clip_N[of_clips], return_inverse=True)
                 frames = self._start(self._model.start_clips, self._frames, clips_B, "clip")
-                for inside in _pairs_in_blocks(caption_N[of_clips], self._words_C, _BLOCK_CAPTIONS):
+                for inside in _pairs_in_blocks(caption_N[of_clips], self._words_C, _BLOCK_WORDS):
                     pairs = of_clips[inside]
                     captions_B, caption_row_N = np.unique(caption_N[pairs], return_inverse=True)
                     words = self._start(self._model.start_captions, self._captions, captions_B, "caption")
@@ -176,9 +182,9 @@ def _rows(side: Side, index_P: IntArray) -> Side:
     return Side(taken(side.x_PTD), taken(side.q_PTD), taken(side.kv_PTD), lengths_P)
 
 
-def _pairs_in_blocks(item_N: IntArray, lengths_M: IntArray, block: int) -> list[IntArray]:
-    """Positions of pairs, so that each part has few distinct items, and those of like length."""
-    blocks = _by_length(lengths_M, np.unique(item_N), block)
+def _pairs_in_blocks(item_N: IntArray, lengths_M: IntArray, rows: int) -> list[IntArray]:
+    """Positions of pairs, so that the distinct items of each part take so many rows or less, or it has one item."""
+    blocks = _by_length(lengths_M, np.unique(item_N), rows)
     block_of_item = np.zeros(len(lengths_M), dtype=np.int64)
     for number, items in enumerate(blocks):
         block_of_item[items] = number
@@ -187,10 +193,15 @@ def _pairs_in_blocks(item_N: IntArray, lengths_M: IntArray, block: int) -> list[
     return np.split(order_N, ends[:-1]) if len(order_N) else []
 
 
-def _by_length(lengths_M: IntArray, items: IntArray, block: int) -> list[IntArray]:
-    """Items, the shortest first, in blocks."""
+def _by_length(lengths_M: IntArray, items: IntArray, rows: int) -> list[IntArray]:
+    """Items, the shortest first, in blocks that take so many rows or less when they are padded, or hold one item."""
     ordered = items[np.argsort(lengths_M[items], kind="stable")]
-    return [ordered[start : start + block] for start in range(0, len(ordered), block)]
+    blocks: list[list[int]] = []
+    for item in ordered.tolist():
+        if not blocks or (len(blocks[-1]) + 1) * int(lengths_M[item]) > rows:
+            blocks.append([])
+        blocks[-1].append(item)
+    return [np.array(block, dtype=np.int64) for block in blocks]
 
 
 def _distinct(captions: Ragged) -> tuple[IntArray, IntArray]:
