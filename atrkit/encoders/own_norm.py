@@ -64,12 +64,16 @@ class OwnNorm(nn.BatchNorm2d):
         is_own_BT = self._positions.own_of(map_BCTX.shape[2]) if self.training else None
         if is_own_BT is None:
             return super().forward(map_BCTX)
-        values = map_BCTX.float()
-        share_BT = is_own_BT / (is_own_BT.sum() * values.shape[3])
-        mean_C = torch.einsum("bctx,bt->c", values, share_BT)
-        centred = values - mean_C[:, None, None]
+        with torch.autocast(map_BCTX.device.type, enabled=False):  # sums over a batch need all their digits
+            return self._normalised(map_BCTX.float(), is_own_BT)
+
+    def _normalised(self, map_BCTX: Tensor, is_own_BT: Tensor) -> Tensor:
+        count = int(is_own_BT.sum()) * map_BCTX.shape[3]
+        share_BT = is_own_BT / count
+        mean_C = torch.einsum("bctx,bt->c", map_BCTX, share_BT)
+        centred = map_BCTX - mean_C[:, None, None]
         variance_C = torch.einsum("bctx,bt->c", centred.square(), share_BT)
-        self._keep(mean_C.detach(), variance_C.detach(), int(is_own_BT.sum()) * values.shape[3])
+        self._keep(mean_C.detach(), variance_C.detach(), count)
         scale_C = self.weight * torch.rsqrt(variance_C + self.eps)
         return centred * scale_C[:, None, None] + self.bias[:, None, None]
 

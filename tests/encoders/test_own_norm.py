@@ -46,3 +46,18 @@ def test_without_padding_and_in_evaluation_it_is_torchs_own():
     torch.testing.assert_close(norm.state_dict(), plain.state_dict())
     with positions.of(torch.tensor([5, 2]), num_steps=5, num_halvings=0):
         torch.testing.assert_close(norm.eval()(map_BCTX), plain.eval()(map_BCTX))
+
+
+def test_mixed_precision_costs_the_statistics_no_digits():
+    torch.manual_seed(3)
+    positions, map_BCTX = Positions(), 100.0 + torch.randn(3, 4, 8, 5)
+    running = []
+    for dtype in (None, torch.bfloat16):
+        norm = OwnNorm.like(nn.BatchNorm2d(4), positions)
+        with (
+            torch.autocast("cpu", torch.bfloat16, enabled=dtype is not None),
+            positions.of(torch.tensor([8, 7, 3]), num_steps=8, num_halvings=0),
+        ):
+            norm(map_BCTX)
+        running.append(norm.running_mean)
+    torch.testing.assert_close(*running, rtol=1e-6, atol=0.0)

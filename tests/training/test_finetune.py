@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from atrkit.encoders.panns_networks import Cnn
 from atrkit.encoders.trainable import TrainablePanns
 from atrkit.errors import DivergedError, IntegrityError, UsageError
 from atrkit.losses import NtXent
-from atrkit.models import AudioTower, DualEncoder, Ragged, WordTower, seeded_initialisation
+from atrkit.models import AudioTower, DualEncoder, HciRetriever, Ragged, WordTower, seeded_initialisation
 from atrkit.models.opening import open_retriever
-from atrkit.models.retriever import ClipBatch, Padded
+from atrkit.models.retriever import ClipBatch, ClipInputs, Padded
+from atrkit.models.token_towers import WordTokens
+from atrkit.scoring.retrieval import score_all_pairs
 from atrkit.text.vocabulary import Vocabulary
 from atrkit.training import OptimizerSettings, TrainingData, TrainingResult
 from atrkit.training.batches import PairBatch, pairs_of_epoch
@@ -154,6 +157,41 @@ def test_validation_hears_whole_clips_with_the_weights_that_are_saved(whole: Pat
     recall = np.mean([clip == caption // 2 for clip, caption in enumerate(best_A)])
     assert result.metrics[0]["audio_to_text.R@1"] == pytest.approx(recall)
     assert not frames.values.isnan().any()
+
+
+def test_a_model_of_three_levels_that_reads_generated_captions_is_fine_tuned_too(tmp_path: Path) -> None:
+    generated = tuple(texts[0] for texts in TRAIN.captions)
+    data = replace(TRAIN, auxiliary_captions=generated, shows_auxiliary=True)
+    words = Vocabulary.from_captions(TRAIN.all_captions).words
+    with seeded_initialisation(1):
+        model = HciRetriever(
+            FRAME_DIM, WordTokens(words, dim=8), dim=8, segments=2, num_heads=2,
+            caption_interaction=True, caption_matching=True,
+        )  # fmt: skip
+    train(tmp_path, retriever=model, train=data, val=None, epochs=1, keep_best="last")
+    opened, audio = open_retriever(tmp_path), load_tuned(tmp_path)
+    assert opened.reads_generated
+    before = audio_of().network.get_parameter("conv_block1.conv1.weight")
+    assert not torch.equal(audio.network.get_parameter("conv_block1.conv1.weight"), before)
+    inputs = ClipInputs((frames_of_all(audio, data.frames, batch_size=4),), opened.prepare_auxiliary(generated))
+    assert np.isfinite(score_all_pairs(opened, inputs, data.all_captions)).all()
+
+
+def test_bfloat16_trains_weights_that_stay_float32(whole: Path, tmp_path: Path) -> None:
+    from accelerate.state import AcceleratorState
+    from safetensors.torch import load_file
+
+    AcceleratorState._reset_state()
+    try:
+        result = train(tmp_path, precision="bfloat16", epochs=1)
+    finally:
+        AcceleratorState._reset_state()
+    half, full = (load_file(folder / AUDIO_ENCODER_NAME) for folder in (tmp_path, whole))
+    assert {value.dtype for value in half.values()} == {torch.float32, torch.int64}
+    exact = json.loads((whole / "metrics.jsonl").read_text().splitlines()[0])["train_loss"]
+    found = result.metrics[0]["train_loss"]
+    assert found != exact and found == pytest.approx(exact, rel=0.05)
+    assert all(value.isfinite().all() for value in half.values()) and full.keys() == half.keys()
 
 
 def test_frames_of_all_are_in_order_whatever_shares_a_batch() -> None:
