@@ -58,7 +58,7 @@ def test_every_pair_scores_what_it_scores_alone(mode, num_layers):
     np.testing.assert_allclose(scores_AC, one_pair_at_a_time(model, CLIPS, CAPTIONS), atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     pairs=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4)), max_size=40),
     block=st.integers(1, 60),
