@@ -6,7 +6,7 @@ frames of that encoder. Nothing that uses a trained run needs to know that its e
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +23,7 @@ from atrkit.models.retriever import ClipBatch, ClipInputs, Padded, Retriever, Si
 from atrkit.training.batches import PairBatch
 from atrkit.training.data import TrainingData
 from atrkit.training.retriever import RetrieverTask, train_retriever
-from atrkit.training.settings import TrainingResult
+from atrkit.training.settings import StopRequested, TrainingResult
 
 AUDIO_ENCODER_NAME = "audio_encoder.safetensors"
 
@@ -109,12 +109,19 @@ class FineTuneTask(RetrieverTask):
     Args:
         model: a `FineTuned`.
         crop_rows: longest piece of a clip in a training batch, in rows; None: whole clips.
+        stop_requested: asked after every batch of validation, which may take minutes; see `Hooks`.
         arguments: as `RetrieverTask` takes them.
     """
 
-    def __init__(self, model: Retriever, *arguments: Any, crop_rows: int | None) -> None:
+    def __init__(
+        self,
+        model: Retriever,
+        *arguments: Any,
+        crop_rows: int | None,
+        stop_requested: StopRequested | None = None,
+    ) -> None:
         assert isinstance(model, FineTuned)
-        self._fine_tuned, self._crop_rows = model, crop_rows
+        self._fine_tuned, self._crop_rows, self._stop_requested = model, crop_rows, stop_requested
         super().__init__(model, *arguments)
 
     def fingerprint(self) -> dict[str, Any]:
@@ -131,8 +138,14 @@ class FineTuneTask(RetrieverTask):
         return ClipBatch((rows.to(self._device),), generated)
 
     def _evaluated(self, clips: ClipInputs) -> tuple[Retriever, ClipInputs]:
-        frames = frames_of_all(self._fine_tuned.audio, clips.frames[0], batch_size=self._settings.batch_size)
+        audio, batch_size = self._fine_tuned.audio, self._settings.batch_size
+        frames = frames_of_all(audio, clips.frames[0], batch_size=batch_size, on_batch=self._stop_where_wished)
         return self._fine_tuned.retriever, ClipInputs((frames,), clips.captions)
+
+    def _stop_where_wished(self) -> None:
+        stop = None if self._stop_requested is None else self._stop_requested()
+        if stop is not None:
+            raise stop("stopped while clips were heard for validation: the same command continues there")
 
 
 def train_finetuned(
@@ -145,6 +158,7 @@ def train_finetuned(
     started_from: str,
     crop_rows: int | None = None,
     checkpoint_every_s: float | None = 300.0,
+    stop_requested: StopRequested | None = None,
     **arguments: Any,
 ) -> TrainingResult:
     """Train audio network and retrieval model, from the start or from where an interrupted training stands.
@@ -162,6 +176,7 @@ def train_finetuned(
         started_from: sha256 of the weights that the network begins with.
         crop_rows: in training a random piece of so many rows of each longer clip is heard; None: whole clips.
         checkpoint_every_s: as in `train_retriever`.
+        stop_requested: asked after every step, and within validation; as in `train_retriever`.
         arguments: the others of `train_retriever`.
 
     Returns:
@@ -173,10 +188,15 @@ def train_finetuned(
     Source: paper 001, section 4.2. One learning rate for all weights, as in the public code of Mei et al. 2022, which
     the paper follows; random crops are our choice (that code cuts clips off at 30 s, the longest of Clotho).
     """
-    model = FineTuned(audio, retriever, started_from)
-    make_task = partial(FineTuneTask, crop_rows=crop_rows)
     return train_retriever(
-        model, loss, train, val, make_task=make_task, checkpoint_every_s=checkpoint_every_s, **arguments
+        FineTuned(audio, retriever, started_from),
+        loss,
+        train,
+        val,
+        make_task=partial(FineTuneTask, crop_rows=crop_rows, stop_requested=stop_requested),
+        checkpoint_every_s=checkpoint_every_s,
+        stop_requested=stop_requested,
+        **arguments,
     )
 
 
@@ -207,13 +227,16 @@ def cropped(rows: Ragged, index_B: Tensor, crop_rows: int | None, rng: np.random
 
 
 @torch.no_grad()
-def frames_of_all(audio: TrainablePanns, rows: Ragged, *, batch_size: int) -> Ragged:
+def frames_of_all(
+    audio: TrainablePanns, rows: Ragged, *, batch_size: int, on_batch: Callable[[], None] | None = None
+) -> Ragged:
     """What the network makes of whole clips in evaluation mode, float16 as a store keeps it.
 
     Args:
         audio: the network.
         rows: of all clips, on the CPU.
         batch_size: clips at once; those of like length go together.
+        on_batch: called after every batch; may raise.
     """
     device = next(audio.parameters()).device
     order_A = rows.lengths_A.argsort(descending=True, stable=True)
@@ -225,6 +248,8 @@ def frames_of_all(audio: TrainablePanns, rows: Ragged, *, batch_size: int) -> Ra
             kept = frames_BTF.half().cpu()
             for a, frames_TF, length in zip(index_B.tolist(), kept, frame_lengths_B.tolist(), strict=True):
                 frames[a] = frames_TF[:length]
+            if on_batch is not None:
+                on_batch()
     in_order = [frames[a] for a in range(len(rows))]
     offsets = torch.tensor([0, *map(len, in_order)]).cumsum(0)
     return Ragged(torch.cat(in_order), offsets)
