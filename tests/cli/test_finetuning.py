@@ -216,6 +216,22 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(
     }
 
 
+def test_samples_at_another_rate_or_in_float16_are_not_taken_silently(
+    trained: tuple[Path, str], run: Run, recipe: Path, workspace: Path
+) -> None:
+    path = workspace / "embeddings" / "tones" / "waveform.h5"
+    before = path.read_bytes()
+    try:
+        run("extract", "--encoder", "waveform", "--sample-rate", 16000, "--overwrite")
+        said = run("train", recipe, "--name", "other", code=5)
+        assert "settings.sample_rate_hz is 16000 there and 32000 now" in said
+        assert "atrkit extract --encoder waveform --dataset tones --dtype float32 --overwrite" in said
+        run("extract", "--encoder", "waveform", "--dtype", "float16", "--overwrite")
+        assert "fills empty bands with noise" in run("train", recipe, "--name", "tuned", code=5)
+    finally:
+        path.write_bytes(before)
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
