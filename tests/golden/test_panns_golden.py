@@ -6,6 +6,7 @@ import torch
 
 from atrkit.encoders import load_encoder, panns_networks
 from atrkit.encoders import panns_front_end as bands
+from atrkit.encoders.trainable import trainable_network
 
 NAMES = ("cnn14", "cnn14_16k", "cnn10", "resnet38")
 DURATIONS_S = {"3p3s": 3.3, "5s": 5.0, "10s": 10.0}
@@ -148,6 +149,20 @@ class WideEps(torch.nn.BatchNorm2d):
 
 def halve_and_keep_an_odd_frame(map_BCTX, lengths_B):
     return torch.nn.functional.avg_pool2d(map_BCTX, 2, ceil_mode=True), [(n + 1) // 2 for n in lengths_B]
+
+
+@pytest.mark.parametrize("name", ["cnn10", *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet38", "cnn14"))])
+def test_a_network_that_learns_gives_the_references_frames_of_samples_in_one_padded_batch(
+    name, official_checkpoint, golden, waves_of, relative_difference
+):
+    audio = trainable_network(name, official_checkpoint(name)).eval()
+    waves = {end: wave for end, wave in waves_of(audio.sample_rate_hz).items() if end != "10s"}
+    samples = load_encoder("waveform", sample_rate_hz=audio.sample_rate_hz).encode(list(waves.values()))
+    rows = [torch.from_numpy(rows_TR) for rows_TR in samples.frames]
+    with torch.no_grad():
+        frames_BTF, lengths_B = audio(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), [len(r) for r in rows])
+    for end, frames_TF, length in zip(waves, frames_BTF, lengths_B, strict=True):
+        assert relative_difference(frames_TF[:length].numpy(), golden(name)[f"frames_{end}"]) < TOLERANCE
 
 
 SLANEY, HANN, PAD, DECIBEL = bands.slaney_mel_bank, torch.hann_window, torch.nn.functional.pad, bands.to_decibel
