@@ -286,6 +286,8 @@ def test_a_ridge_embeds_with_the_sentence_encoder_that_is_named() -> None:
 
 # --- the shipped recipes
 
+TRAINED: set[str] = set()
+
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_recipe_is_loaded_built_and_trained_one_epoch(name: str, tmp_path: Path) -> None:
@@ -295,7 +297,11 @@ def test_every_shipped_recipe_is_loaded_built_and_trained_one_epoch(name: str, t
     overrides = ["training.epochs=1"] * (shipped.training is not None)
     recipe = load_recipe(path, [*overrides, *[f"model.text.vectors={WORD_VECTORS}"] * has_vectors])
     assert_encoder_can_be_loaded(recipe)
-    assert_trains(recipe, tmp_path)
+    # the same model on another dataset, or with paraphrases, is the same on toy data: each is trained once
+    learned = recipe.model_dump_json(exclude={"source", "target", "seeds", "data", "encoder", "retrieval"})
+    if learned not in TRAINED:
+        assert_trains(recipe, tmp_path)
+        TRAINED.add(learned)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
