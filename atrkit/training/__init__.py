@@ -6,17 +6,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from atrkit.training.captioner import train_captioner
     from atrkit.training.data import TrainingData
+    from atrkit.training.finetune import train_finetuned
     from atrkit.training.optimisation import OptimizerSettings
     from atrkit.training.retriever import train_retriever
     from atrkit.training.settings import TrainingResult
 
-__all__ = ["OptimizerSettings", "TrainingData", "TrainingResult", "train_captioner", "train_retriever"]
+__all__ = [
+    "OptimizerSettings",
+    "TrainingData",
+    "TrainingResult",
+    "train_captioner",
+    "train_finetuned",
+    "train_retriever",
+]
 
 _MODULE_OF_NAME = {
     "OptimizerSettings": "optimisation",
     "TrainingData": "data",
     "TrainingResult": "settings",
     "train_captioner": "captioner",
+    "train_finetuned": "finetune",
     "train_retriever": "retriever",
 }
 
