@@ -57,12 +57,14 @@ class AdamWSettings(Part):
     eps: Positive = Field(1e-8, description="added to the denominator")
     weight_decay: NotNegative = Field(0.01, description="decoupled weight decay")
     decay_biases: bool = Field(True, description="false: weight decay spares biases")
-    schedule: Literal["constant", "cosine", "cosine_per_epoch", "one_cycle"] = Field(
+    schedule: Literal["constant", "cosine", "cosine_per_epoch", "one_cycle", "step"] = Field(
         "cosine", description="how the learning rate moves"
     )
     warmup_fraction: Fraction | None = Field(
         None, description="share of all steps on which it rises; null: the schedule's own"
     )
+    step_epochs: Count = Field(20, description="schedule step: epochs after which the rate falls, again and again")
+    step_factor: Fraction = Field(0.1, description="schedule step: what it is multiplied by")
 
 
 OptimizerSettings = AdamWSettings

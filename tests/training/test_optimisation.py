@@ -38,6 +38,19 @@ def test_cosine_per_epoch_is_the_formula_of_paper_004() -> None:
         assert measured[3 * k : 3 * k + 3] == pytest.approx([0.5 * (1 + math.cos(k * math.pi / epochs)) * lr_0] * 3)
 
 
+@pytest.mark.parametrize(("step_epochs", "step_factor"), [(20, 0.1), (3, 0.5)])
+def test_step_is_that_of_torch(step_epochs: int, step_factor: float) -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1e-4)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=step_epochs, gamma=step_factor)
+    expected = []
+    for _ in range(50):
+        expected += [optimizer.param_groups[0]["lr"]] * 2
+        optimizer.step()
+        scheduler.step()
+    settings = OptimizerSettings(lr=1e-4, schedule="step", step_epochs=step_epochs, step_factor=step_factor)
+    assert rates(settings, steps_per_epoch=2, epochs=50) == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize(("steps", "rise"), [(100, None), (10, None), (40, 0.1), (7, 0.5)])
 def test_one_cycle_is_that_of_torch(steps: int, rise: float | None) -> None:
     optimizer = torch.optim.AdamW([nn.Parameter(torch.zeros(1))])
@@ -55,7 +68,7 @@ def test_one_cycle_is_that_of_torch(steps: int, rise: float | None) -> None:
 @pytest.mark.parametrize("steps", range(1, 6))
 @pytest.mark.parametrize("rise", [None, 0.0, 0.5, 1.0])
 def test_the_shortest_trainings_have_a_rate_at_every_step(steps: int, rise: float | None) -> None:
-    for schedule in ("constant", "cosine", "cosine_per_epoch", "one_cycle"):
+    for schedule in ("constant", "cosine", "cosine_per_epoch", "one_cycle", "step"):
         settings = OptimizerSettings(lr=1.0, schedule=schedule, warmup_fraction=rise)
         assert all(0 <= rate <= 1 for rate in rates(settings, steps_per_epoch=1, epochs=steps))
 
