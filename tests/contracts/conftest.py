@@ -20,6 +20,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def any_precision() -> Iterator[None]:
+    """accelerate keeps the first precision of a process; here every recipe has its own."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
 class ToyNetwork(nn.Module):
     """Stands for a text network of the transformers library, whose import alone takes seconds."""
 

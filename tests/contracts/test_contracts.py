@@ -345,8 +345,9 @@ def toy_data(seed: int = 0, recipe: Recipe | None = None) -> TrainingData:
     first, own = frames(), tuple((caption,) for caption in captions())
     more = tuple(frames() for _ in recipe.all_encoders[1:]) if recipe else ()
     wants = recipe.auxiliary_captions if recipe else None
-    generated = tuple(captions()) if wants and (wants.interaction or wants.matching) else None
-    return TrainingData(first, tuple(f"clip{n}" for n in range(CLIPS)), own, more, generated)
+    generated = tuple(captions()) if wants else None
+    ids = tuple(f"clip{n}" for n in range(CLIPS))
+    return TrainingData(first, ids, own, more, generated, shows_auxiliary=bool(wants and wants.augmentation))
 
 
 def assert_trains(recipe: Recipe, folder: Path) -> None:
@@ -445,6 +446,9 @@ def train_one_epoch(recipe: Recipe, settings: RetrieverSettings, data: TrainingD
         caption_choice=recipe.data.caption_choice,
         keep_best=recipe.training.keep_best,
         clip_grad_norm=recipe.training.clip_grad_norm,
+        accumulate_batches=recipe.training.accumulate_batches,
+        precision=recipe.training.precision,
+        validate_every=recipe.training.validate_every,
     )
     assert result.epochs_run == 1 and np.isfinite(result.metrics[0]["train_loss"])
     still = [name for name, value in model.named_parameters() if name in before and torch.equal(value, before[name])]
