@@ -18,6 +18,7 @@ from atrkit.files import write_atomic
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 CHECKSUMS_NAME = "model.sha256"
+AUDIO_ENCODER_NAME = "audio_encoder.safetensors"  # of runs that fine-tuned one: weights that `load_encoder` reads
 
 _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 _RUNS = "runs"  # of a workspace
@@ -100,7 +101,8 @@ def find_model_folder(folder_or_hub_id: str | os.PathLike[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=[CONFIG_NAME, "model.*", "text_encoder/*"]))
+        patterns = [CONFIG_NAME, "model.*", "text_encoder/*", AUDIO_ENCODER_NAME]
+        return Path(snapshot_download(hub_id, allow_patterns=patterns))
     except (OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise NetworkError(

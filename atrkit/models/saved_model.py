@@ -2,6 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,28 +23,36 @@ class SavedModel(nn.Module, ABC):
     Attributes:
         kind: name of the model in config.json.
         arguments: JSON values that make the model again.
+        audio_encoder: of a model whose frames come from an encoder that was trained with it: that encoder's name, and
+            the sha256 of its weights beside the model; None where the encoder stayed as it was published.
     """
 
     kind: str
     arguments: dict[str, Any]
+    audio_encoder: dict[str, str] | None = None
 
     @property
     def config(self) -> dict[str, Any]:
         """JSON values that make the model again; what config.json holds."""
-        return {"model": self.kind, **self.arguments}
+        encoder = {} if self.audio_encoder is None else {"audio_encoder": self.audio_encoder}
+        return {"model": self.kind, **encoder, **self.arguments}
 
     def extra_files(self) -> dict[str, bytes]:
         """What must be saved beside weights and configuration: path below the folder to content."""
         return {}
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+    def save_pretrained(self, folder: str | os.PathLike[str], *, more_files: Mapping[str, bytes] | None = None) -> None:
         """Write config.json, model.safetensors, further files where there are some, and model.sha256.
+
+        Args:
+            folder: made when it is missing.
+            more_files: what else belongs to the model: path below the folder to content.
 
         Raises:
             ResourceError: the folder cannot be written.
         """
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
-        files = {WEIGHTS_NAME: safetensors_torch.save(weights), **self.extra_files()}
+        files = {WEIGHTS_NAME: safetensors_torch.save(weights), **self.extra_files(), **(more_files or {})}
         write_model_folder(Path(folder), self.config, files)
 
     @classmethod
@@ -60,12 +69,13 @@ class SavedModel(nn.Module, ABC):
         """
         folder = find_model_folder(folder_or_hub_id)
         config, files = read_model_folder(folder)
-        wanted, kind = cls.kind, config.pop("model", None)
+        wanted, kind, encoder = cls.kind, config.pop("model", None), config.pop("audio_encoder", None)
         if kind != wanted:
             raise IntegrityError(f"{folder} holds a model of kind {kind!r}, not a {wanted.replace('_', ' ')}")
         try:
             model = cls._from_config(config, folder)
             model.load_state_dict(safetensors_torch.load(files[WEIGHTS_NAME]))
+            model.audio_encoder = encoder
         except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise IntegrityError(

@@ -6,8 +6,9 @@ frames of that encoder. Nothing that uses a trained run needs to know that its e
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,15 +18,13 @@ from torch import Tensor, nn
 
 from atrkit.encoders.trainable import TrainablePanns
 from atrkit.errors import UsageError
-from atrkit.files import write_atomic
+from atrkit.models.folder import AUDIO_ENCODER_NAME
 from atrkit.models.ragged import Ragged
 from atrkit.models.retriever import ClipBatch, ClipInputs, Padded, Retriever, SimilarityTerm, evaluating
 from atrkit.training.batches import PairBatch
 from atrkit.training.data import TrainingData
 from atrkit.training.retriever import RetrieverTask, train_retriever
 from atrkit.training.settings import StopRequested, TrainingResult
-
-AUDIO_ENCODER_NAME = "audio_encoder.safetensors"
 
 
 class FineTuned(Retriever):
@@ -87,14 +86,16 @@ class FineTuned(Retriever):
         """As the retrieval model does."""
         return self.retriever.count_cut_captions(captions)
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write the audio network's weights, then the retrieval model.
+    def save_pretrained(self, folder: str | os.PathLike[str], *, more_files: Mapping[str, bytes] | None = None) -> None:
+        """Write the retrieval model and the audio network's weights, which belong to it.
 
         Raises:
             ResourceError: the folder cannot be written.
         """
-        write_atomic(Path(folder) / AUDIO_ENCODER_NAME, self.audio.checkpoint_bytes())
-        self.retriever.save_pretrained(folder)
+        weights = self.audio.checkpoint_bytes()
+        name = str(self.audio.config["network"])
+        self.retriever.audio_encoder = {"name": name, "sha256": sha256(weights).hexdigest()}
+        self.retriever.save_pretrained(folder, more_files={AUDIO_ENCODER_NAME: weights, **(more_files or {})})
 
     @classmethod
     def _from_config(cls, config: dict[str, Any], folder: Path) -> Self:

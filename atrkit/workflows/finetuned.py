@@ -14,6 +14,7 @@ from atrkit.encoders.catalogue import ENCODERS
 from atrkit.encoders.checkpoints import Checkpoint, find_weights
 from atrkit.errors import IntegrityError, MissingPrerequisiteError
 from atrkit.files import sha256_of_file
+from atrkit.models.folder import AUDIO_ENCODER_NAME
 from atrkit.recipe.encoders import EncoderSettings, FinetuneSettings, finetuning_of
 from atrkit.recipe.schema import Recipe
 from atrkit.store.embeddings import Embeddings, load_embeddings
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from atrkit.training.data import TrainingData
 
 WAVEFORM = "waveform"
-AUDIO_ENCODER_NAME = "audio_encoder.safetensors"  # as training.finetune, which imports torch
 EMBEDDINGS_FOLDER = "embeddings"
 
 

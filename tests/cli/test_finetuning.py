@@ -128,6 +128,9 @@ def test_a_finished_run_holds_weights_that_the_encoder_reads(trained: tuple[Path
     record = json.loads((folder / "finished.json").read_bytes())
     encoder = load_encoder("cnn10", folder / "audio_encoder.safetensors")
     assert encoder.checkpoint_sha256 == record["audio_encoder_sha256"]
+    # the folder alone says that the model's frames are not those of the published encoder, and vouches for the weights
+    assert DualEncoder.from_pretrained(folder).audio_encoder == {"name": "cnn10", "sha256": encoder.checkpoint_sha256}
+    assert "  audio_encoder.safetensors\n" in (folder / "model.sha256").read_text()
     inputs = json.loads((folder / "inputs.json").read_bytes())
     start = load_encoder("cnn10", workspace / "cnn10.pth")
     assert inputs["fine_tuned_from"] == {"encoder": "cnn10", "checkpoint_sha256": start.checkpoint_sha256}

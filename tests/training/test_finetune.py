@@ -16,6 +16,7 @@ from atrkit.encoders.trainable import TrainablePanns
 from atrkit.errors import DivergedError, IntegrityError, UsageError
 from atrkit.losses import NtXent
 from atrkit.models import AudioTower, DualEncoder, HciRetriever, Ragged, WordTower, seeded_initialisation
+from atrkit.models.folder import AUDIO_ENCODER_NAME
 from atrkit.models.opening import open_retriever
 from atrkit.models.retriever import ClipBatch, ClipInputs, Padded
 from atrkit.models.token_towers import WordTokens
@@ -24,7 +25,6 @@ from atrkit.text.vocabulary import Vocabulary
 from atrkit.training import OptimizerSettings, TrainingData, TrainingResult
 from atrkit.training.batches import PairBatch, pairs_of_epoch
 from atrkit.training.finetune import (
-    AUDIO_ENCODER_NAME,
     FineTuned,
     FineTuneTask,
     cropped,
