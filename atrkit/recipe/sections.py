@@ -84,6 +84,11 @@ def _auxiliary(recipe: Mapping[str, Any], model_name: str) -> Iterator[Misfit]:
     for use in ("interaction", "matching"):
         if model_name != "hci" and auxiliary.get(use, True):
             yield ("auxiliary_captions", use), f"only model hci can do this: {use}: false"
+    dim, num_heads = _at(recipe, "model", "dim"), auxiliary.get("num_heads", 8)
+    dim = 1024 if dim is None else dim  # both as in the sections' own settings
+    both_count = type(dim) is int and type(num_heads) is int and num_heads > 0
+    if model_name == "hci" and auxiliary.get("interaction", True) and both_count and dim % num_heads:
+        yield ("auxiliary_captions", "num_heads"), f"{num_heads} is no divisor of the model's dim, {dim}"
 
 
 def _sections_of_a_ridge(recipe: Mapping[str, Any]) -> Iterator[Misfit]:

@@ -30,7 +30,7 @@ def evaluation_tables(results: Sequence[Mapping[str, Any]], *, show_tie_bounds: 
 
 
 def _table(result: Mapping[str, Any]) -> RenderableType:
-    notes = map(Text, trained_on_note(result.get("clips_trained_on")))
+    notes = map(Text, trained_on_note(result))
     if result["metric"] == "caption":
         return Group(caption_metrics_table([result]), *notes)
     return Group(perturbation_table(result), *notes)

@@ -15,7 +15,7 @@ def notes_of(result: Mapping[str, Any]) -> Iterator[str]:
     yield from _duplicates(result.get("duplicate_captions"))
     yield from _clips_without_caption(result["audio_to_text"])
     yield from target_note(result.get("target"))
-    yield from trained_on_note(result.get("clips_trained_on"))
+    yield from trained_on_note(result)
 
 
 def _twin_order(twins: Mapping[str, Any] | None) -> Iterator[str]:
@@ -85,10 +85,13 @@ def rerank_note(rerank: Mapping[str, Any] | None) -> Iterator[str]:
         )
 
 
-def trained_on_note(clips: int | None) -> Iterator[str]:
-    """What to think of figures on clips that the model has seen."""
+def trained_on_note(result: Mapping[str, Any]) -> Iterator[str]:
+    """What to think of figures on clips that the model, or what it relies on, has seen."""
+    clips, by = result.get("clips_trained_on"), result.get("clips_trained_on_by", {})
     if clips:
-        yield f"NOTE: trained on {clips:,} of these clips: figures on them measure memory"
+        who = ", ".join(f"{name}: {count:,}" for name, count in by.items())
+        others = f" ({who})" if by.keys() - {result["run"]} else ""
+        yield f"NOTE: trained on {clips:,} of these clips{others}: figures on them measure memory"
 
 
 def _count(hubness: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atrkit.reports.counting import counted
-from atrkit.reports.recall_notes import target_note, trained_on_note
+from atrkit.reports.recall_notes import rerank_note, target_note, trained_on_note
 from atrkit.reports.recall_table import (
     as_measured,
     as_percent,
@@ -166,7 +166,10 @@ def _notes(results: Sequence[Result], summaries: Sequence[Result]) -> Iterator[s
             where = "" if len(summaries) == 1 else f" of {summary['runs'][0].rpartition('/')[0]}"
             yield f"twin order{where} {shown} %, n = {summary['n']} (chance 50.0 %)"
     for result in results:
+        for note in rerank_note(result.get("rerank")):
+            yield f"{result['run']}: {note.strip()}"
+    for result in results:
         yield from target_note(result.get("target"))
     for result in results:
-        for note in trained_on_note(result.get("clips_trained_on")):
+        for note in trained_on_note(result):
             yield f"{result['run']}: {note}"

@@ -3,10 +3,13 @@
 import re
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
+from atrkit.files import sha256_of_file
+from atrkit.models.folder import CHECKSUMS_NAME
 from atrkit.store.differences import first_difference
 from atrkit.store.embeddings import Embeddings
 from atrkit.workflows.caption_runs import open_captioner_run
@@ -14,7 +17,8 @@ from atrkit.workflows.generated_captions import digest_of_captions, generated_ca
 from atrkit.workflows.memory import fits_in_memory
 from atrkit.workflows.recipe_embeddings import AUXILIARY
 from atrkit.workflows.session import Session
-from atrkit.workflows.trained_run import TrainedRun
+from atrkit.workflows.splits import Splits
+from atrkit.workflows.trained_run import CAPTIONER_CLIPS, TrainedRun, open_run
 
 _MOST_ALIKE_SHOWN = 3
 
@@ -25,7 +29,7 @@ def open_auxiliary_captioner(
     captions_from: str,
     *,
     same_as: dict[str, Any] | None = None,
-    test_split: str | None = None,
+    splits: Splits | None = None,
 ) -> TrainedRun:
     """The captioner run that a recipe names, checked before any long work.
 
@@ -37,19 +41,23 @@ def open_auxiliary_captioner(
         dataset: whose clips will get captions.
         captions_from: folder or name of a finished captioner run.
         same_as: what was recorded of the captions that a trained model learned from; the captioner must be that one.
-        test_split: a captioner that was trained on clips of it is refused: its captions would give answers away.
+        splits: of a training. A captioner that was trained on clips of the test split is refused, for its captions
+            would give answers away; so is one that was trained on clips that choose the epoch, and are not trained on.
 
     Raises:
         MissingPrerequisiteError: the captioner is not there.
-        UsageError: the run is no captioner, or it was trained on clips of the test split.
+        UsageError: the run is no captioner, or it was trained on clips of the test split, or of the validation split.
         IntegrityError: it is not the captioner of the training; says what differs, and the way out.
     """
-    trained = _open(session, captions_from, None if same_as is None else same_as["run"])
-    if same_as is not None:
-        now = made_with(trained)
-        _refuse_another(trained, {key: same_as.get(key) for key in now}, now)
-    _say_heard(session, trained, dataset, test_split)
+    trained = _open(session, captions_from) if same_as is None else _open_again(session, captions_from, same_as)
+    _say_heard(session, trained, dataset, splits)
     return trained
+
+
+def captioner_input(session: Session, embeddings: Embeddings) -> dict[str, list[str]]:
+    """For a run's inputs: the audio that the captioner was trained on, which is no test of who reads its captions."""
+    record = embeddings.provenance.get(AUXILIARY)
+    return {} if record is None else {CAPTIONER_CLIPS: sorted(open_run(session, record["run"]).known_audio)}
 
 
 def with_auxiliary_captions(
@@ -86,7 +94,7 @@ def with_auxiliary_captions(
     chosen = _with_caption(session, trained, dataset, embeddings, captions)
     pairs = [(clip_id, captions[clip_id]) for clip_id in chosen.clip_ids]
     record = {
-        "run": trained.name,
+        "run": trained.name if same_as is None else same_as["run"],  # the same model, wherever it lies by now
         **made_with(trained),
         "dataset": dataset.name,
         "clips_sha256": digest_of_captions(zip(chosen.clip_ids, chosen.audio_sha256, strict=True)),
@@ -103,27 +111,50 @@ def with_auxiliary_captions(
     )
 
 
-def _open(session: Session, captions_from: str, trained_with: str | None) -> TrainedRun:
-    """The captioner: the very run of the training where it is still there."""
-    found = None
-    for named in (trained_with, captions_from):
-        if named is not None and found is None and _is_there(session, named):
-            found = named
-    if found is None:
+def _open(session: Session, captions_from: str) -> TrainedRun:
+    if _folder_of(session, captions_from) is None:
         recipe = re.sub(r"/seed-\d+$", "", captions_from)
         raise MissingPrerequisiteError(
             f"auxiliary captions come from the captioner run {captions_from!r}, which is not there or not finished: "
             f"atrkit train {recipe}, or take another: --set auxiliary_captions.captions_from=RUN"
         )
-    return open_captioner_run(session, found)
+    return open_captioner_run(session, captions_from)
 
 
-def _is_there(session: Session, named: str) -> bool:
+def _open_again(session: Session, captions_from: str, same_as: dict[str, Any]) -> TrainedRun:
+    """The captioner of the training, under whatever name it lies there by now.
+
+    Raises:
+        MissingPrerequisiteError: it is not there, nor another one under its name.
+        IntegrityError: another one has its name.
+    """
+    workspace = session.workspace
+    named = [_folder_of(session, each) for each in (same_as["run"], captions_from)]
+    there = [folder for folder in named if folder is not None]
+    for folder in dict.fromkeys([*there, *workspace.finished_runs()]):
+        checksums = folder / CHECKSUMS_NAME
+        if checksums.is_file() and sha256_of_file(checksums) == same_as["model_sha256"]:
+            trained = TrainedRun(folder, workspace.run_name(folder))
+            if trained.name != same_as["run"]:
+                session.say(f"captioner {same_as['run']} of the training is found by its model: {trained.name}")
+            break
+    else:
+        if not there:
+            raise MissingPrerequisiteError(
+                f"the model reads captions of the captioner run {same_as['run']!r}, which is not there any more: bring "
+                f"its folder back, under whatever name, below {workspace.root / 'runs'}; it is found by its model"
+            )
+        trained = TrainedRun(there[0], workspace.run_name(there[0]))
+    now = made_with(trained)
+    _refuse_another(trained, {key: same_as.get(key) for key in now}, now)
+    return trained
+
+
+def _folder_of(session: Session, named: str) -> Path | None:
     try:
-        session.workspace.find_run(named)
-    except UsageError:
-        return False
-    return True
+        return session.workspace.find_run(named)
+    except (UsageError, MissingPrerequisiteError):
+        return None
 
 
 def _refuse_another(trained: TrainedRun, there: dict[str, Any], now: dict[str, Any]) -> None:
@@ -131,26 +162,36 @@ def _refuse_another(trained: TrainedRun, there: dict[str, Any], now: dict[str, A
     if difference:
         raise IntegrityError(
             f"the model learned from other captions than run {trained.name} writes now: {difference}; "
-            "train the model again with --overwrite, or bring the captioner's run back as it was"
+            "train the model again with --overwrite, or bring the captioner's run back as it was, anywhere below runs/"
         )
 
 
-def _say_heard(session: Session, trained: TrainedRun, dataset: Dataset, test_split: str | None) -> None:
+def _say_heard(session: Session, trained: TrainedRun, dataset: Dataset, splits: Splits | None) -> None:
     """Say, or refuse, what the captioner was trained on: captions of such clips tell what people wrote of them."""
-    known = set(trained.inputs["clips"].values())
+    known = trained.known_audio
     heard = Counter(clip.split for clip in dataset.clips if clip.sha256 in known)
     of = Counter(clip.split for clip in dataset.clips)
-    if test_split is not None and heard[test_split]:
+    if splits is not None and splits.test is not None and heard[splits.test]:
         raise UsageError(
-            f"captioner {trained.name} was trained on {heard[test_split]:,} of {of[test_split]:,} clips of "
-            f"{dataset.name}/{test_split}, the test split: its captions would give the answers away; train one on "
+            f"captioner {trained.name} was trained on {heard[splits.test]:,} of {of[splits.test]:,} clips of "
+            f"{dataset.name}/{splits.test}, the test split: its captions would give the answers away; train one on "
             "other clips, or test on others: --set data.test=SPLIT"
         )
+    if splits is not None and splits.val is not None:
+        better_known = known - {clip.sha256 for clip in dataset.split(splits.train)}
+        in_val = sum(clip.sha256 in better_known for clip in dataset.split(splits.val))
+        if in_val:
+            raise UsageError(
+                f"captioner {trained.name} was trained on {in_val:,} of {of[splits.val]:,} clips of "
+                f"{dataset.name}/{splits.val}, which choose the epoch: its captions of them are better than of "
+                "the test split; take another captioner, --set auxiliary_captions.captions_from=RUN, or other clips, "
+                "--set data.val=SPLIT, or the last epoch, --set training.keep_best=last"
+            )
     if heard:
-        splits = ", ".join(
+        places = ", ".join(
             f"{heard[split]:,} of {of[split]:,} clips of {split}" for split in dataset.splits if heard[split]
         )
-        session.say(f"captions by {trained.name}, which was trained on {splits}")
+        session.say(f"captions by {trained.name}, which was trained on {places}")
 
 
 def _with_caption(

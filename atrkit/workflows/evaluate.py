@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, assert_never, get_args
 
@@ -11,7 +10,7 @@ from atrkit.errors import UsageError
 from atrkit.recipe.schema import ColumnScaling
 from atrkit.workflows.first_stage import AS_THE_RECIPE_SAYS, RerankChoice
 from atrkit.workflows.session import Session
-from atrkit.workflows.trained_run import TrainedRun, choose_split, open_run
+from atrkit.workflows.trained_run import TrainedRun, choose_split, clips_trained_on, open_run
 
 Metric = Literal["recall", "caption", "perturbation"]
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -79,11 +78,9 @@ class Evaluated:
         """How results name it."""
         return {"run": self.trained.name, "dataset": self.dataset.name, "split": self.split}
 
-    @cached_property
-    def clips_trained_on(self) -> int:
-        """Clips whose very audio the run was trained on, under whatever name: figures on them measure memory."""
-        known = set(self.trained.inputs["clips"].values())
-        return sum(clip.sha256 in known for clip in self.dataset.split(self.split))
+    def trained_on(self, first_stage: TrainedRun | None = None) -> dict[str, Any]:
+        """How many of these clips the run, its captioner or the run that shortlists was trained on."""
+        return clips_trained_on(self.dataset, self.split, [self.trained], first_stage)
 
     @property
     def target(self) -> dict[str, Any] | None:

@@ -52,7 +52,7 @@ def evaluate_written_captions(session: Session, evaluated: Evaluated, options: E
             baseline_captions=_training_captions(session, trained),
         ),
         "target": evaluated.target,
-        "clips_trained_on": evaluated.clips_trained_on,
+        **evaluated.trained_on(),
     }
     with single_writer(evaluated.folder / RESULTS_NAME):
         (evaluated.folder / RESULTS_NAME).unlink(missing_ok=True)  # not beside captions that are others

@@ -41,7 +41,7 @@ def evaluate_perturbations(session: Session, evaluated: Evaluated, options: Eval
                 tie_tolerance=0.0 if is_captioner(trained.recipe) else COSINE_TOLERANCE,
             ),
             "target": evaluated.target,
-            "clips_trained_on": evaluated.clips_trained_on,
+            **evaluated.trained_on(),
         }
         write_json_atomic(evaluated.folder / RESULTS_NAME, result)
     session.say(f"perturbed captions: {perturbed_csv}")

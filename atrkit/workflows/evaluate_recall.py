@@ -60,7 +60,7 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
                 "duplicate_captions": asdict(duplicate_captions(scores.matrix, clips.all_captions)),
                 "twin_order": twin_order_of(clips, scores.matrix),
                 "target": evaluated.target,
-                "clips_trained_on": evaluated.clips_trained_on,
+                **evaluated.trained_on(None if inputs.first_stage is None else inputs.first_stage.trained),
             }
             for scaling in scalings
         ]

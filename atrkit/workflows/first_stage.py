@@ -112,9 +112,49 @@ def open_first_stage(
         IntegrityError: it has other clips or captions than those to be re-ranked.
         MissingPrerequisiteError: there is no such run, or embeddings are missing and may not be made.
     """
+    trained = open_first_run(session, settings)
+    own = clips_as_trained(session, trained, dataset, split, may_extract=may_extract)
+    pools = [pool_id_of(each.embeddings.clip_ids, each.caption_ids) for each in (clips, own)]
+    if pools[0] != pools[1]:
+        raise IntegrityError(
+            f"run {trained.name} has {len(own.clips)} clips and {len(own.caption_ids)} captions of "
+            f"{dataset.name}/{split}, to be re-ranked are {len(clips.clips)} and {len(clips.caption_ids)} "
+            f"(pools {pools[1][:8]} and {pools[0][:8]}): make the embeddings that are missing, atrkit extract"
+        )
+    return FirstStage(trained, own, settings.k)
+
+
+def check_first_stage(session: Session, recipe: Recipe, *, is_needed: bool) -> None:
+    """Before a training: is the run there that is to shortlist, and can it?
+
+    Args:
+        session: told what is missing.
+        recipe: that may name one.
+        is_needed: the training is followed by an evaluation; else the run may be trained later.
+
+    Raises:
+        MissingPrerequisiteError, UsageError: as `open_first_stage`, where it is needed.
+    """
+    if recipe.retrieval.rerank is None:
+        return
+    try:
+        open_first_run(session, recipe.retrieval.rerank)
+    except (MissingPrerequisiteError, UsageError) as error:
+        if is_needed:
+            raise
+        session.say(f"before atrkit eval: {error}")
+
+
+def open_first_run(session: Session, settings: RerankSettings) -> TrainedRun:
+    """The run that is to shortlist.
+
+    Raises:
+        MissingPrerequisiteError: it is not there.
+        UsageError: it cannot be a first stage.
+    """
     try:
         trained = open_run(session, settings.run)
-    except UsageError as error:
+    except (MissingPrerequisiteError, UsageError) as error:
         raise MissingPrerequisiteError(
             f"no run {settings.run!r} that could shortlist: train it first, name another one with --rerank RUN, or "
             "score every pair with --rerank none"
@@ -127,12 +167,4 @@ def open_first_stage(
             f"run {trained.name} scales columns ({retrieval.column_scaling}), its scores shortlist no captions: "
             "name a run that does not"
         )
-    own = clips_as_trained(session, trained, dataset, split, may_extract=may_extract)
-    pools = [pool_id_of(each.embeddings.clip_ids, each.caption_ids) for each in (clips, own)]
-    if pools[0] != pools[1]:
-        raise IntegrityError(
-            f"run {trained.name} has {len(own.clips)} clips and {len(own.caption_ids)} captions of "
-            f"{dataset.name}/{split}, to be re-ranked are {len(clips.clips)} and {len(clips.caption_ids)} "
-            f"(pools {pools[1][:8]} and {pools[0][:8]}): make the embeddings that are missing, atrkit extract"
-        )
-    return FirstStage(trained, own, settings.k)
+    return trained

@@ -19,7 +19,7 @@ from atrkit.workflows.fuse_scores import scores_of_runs, without
 from atrkit.workflows.fuse_val import known_clips, validation_split
 from atrkit.workflows.score import RESULTS_NAME, Scores
 from atrkit.workflows.session import Session
-from atrkit.workflows.trained_run import TrainedRun, open_run
+from atrkit.workflows.trained_run import TrainedRun, clips_trained_on, open_run
 
 NORMALISATION = "each caption's scores standardised over the clips: mean 0, deviation 1"
 _LONGEST_NAME = 100
@@ -95,7 +95,7 @@ def fuse(session: Session, options: FuseOptions) -> dict[str, Any]:
             "duplicate_captions": asdict(duplicate_captions(matrix, clips.all_captions)),
             "twin_order": twin_order_of(clips, matrix),
             "target": None,
-            "clips_trained_on": _clips_trained_on(runs, dataset, split),
+            **clips_trained_on(dataset, split, runs),
         }
         write_json_atomic(path.with_name(RESULTS_NAME), result)
     session.say(f"fused scores: {path}")
@@ -176,9 +176,3 @@ def _flat(about: dict[str, Any]) -> dict[str, Any]:
     """The runs by number, so that the first difference can be named."""
     provenance = dict(about.get("provenance", {}))
     return {**provenance, "runs": {str(k): run for k, run in enumerate(provenance.get("runs", ()), start=1)}}
-
-
-def _clips_trained_on(runs: Sequence[TrainedRun], dataset: Dataset, split: str) -> int:
-    """Clips whose audio any of the runs was trained on."""
-    known = {sha256 for run in runs for sha256 in run.inputs["clips"].values()}
-    return sum(clip.sha256 in known for clip in dataset.split(split))

@@ -53,5 +53,5 @@ def _own_validation(runs: Sequence[TrainedRun], dataset: Dataset) -> list[str]:
 
 
 def _known(runs: Sequence[TrainedRun], dataset: Dataset, val: str, tested: str) -> frozenset[str]:
-    known = {clip.sha256 for clip in dataset.split(tested)}.union(*(run.inputs["clips"].values() for run in runs))
+    known = {clip.sha256 for clip in dataset.split(tested)}.union(*(run.known_audio for run in runs))
     return frozenset(clip.id for clip in dataset.split(val) if clip.sha256 in known)

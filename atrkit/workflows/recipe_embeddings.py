@@ -14,7 +14,7 @@ from atrkit.workflows.embeddings import embeddings_for
 from atrkit.workflows.finetuned import TunedEncoder, samples_for, tuned_embeddings
 from atrkit.workflows.memory import fits_in_memory
 from atrkit.workflows.session import Session
-from atrkit.workflows.splits import choose_splits
+from atrkit.workflows.splits import splits_of_recipe
 
 if TYPE_CHECKING:
     from atrkit.workflows.trained_run import TrainedRun
@@ -89,8 +89,8 @@ def _captioner(
         return None
     from atrkit.workflows.auxiliary_captions import open_auxiliary_captioner
 
-    test_split = choose_splits(dataset, recipe.data).test if is_training else None
-    return open_auxiliary_captioner(session, dataset, auxiliary.captions_from, same_as=same_as, test_split=test_split)
+    splits = splits_of_recipe(dataset, recipe) if is_training else None
+    return open_auxiliary_captioner(session, dataset, auxiliary.captions_from, same_as=same_as, splits=splits)
 
 
 def checkpoints_of(embeddings: Embeddings) -> dict[str, str | None]:

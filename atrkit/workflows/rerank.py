@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from atrkit.datasets.manifest import Dataset
 from atrkit.errors import DivergedError, MissingPrerequisiteError
+from atrkit.recipe.schema import RerankSettings
 from atrkit.scoring.reranking import put_above, shortlist, shortlist_figures
-from atrkit.workflows.first_stage import FirstStage
+from atrkit.store.scores import StoredScores
+from atrkit.workflows.captioned import CaptionedClips
+from atrkit.workflows.first_stage import FirstStage, open_first_stage
 from atrkit.workflows.paired_scores import paired_scores
 from atrkit.workflows.score_file import fitting_scores
 from atrkit.workflows.score_inputs import ScoreInputs
@@ -74,17 +78,46 @@ def _pair_scores(session: Session, inputs: ScoreInputs, clip_N: IntArray, captio
     return pair_scores_N
 
 
+def require_first_scores(
+    session: Session,
+    dataset: Dataset,
+    split: str,
+    clips: CaptionedClips,
+    settings: RerankSettings,
+    may_extract: bool,
+) -> None:
+    """Make sure, before a training, that its scores can be re-ranked.
+
+    Raises:
+        MissingPrerequisiteError, UsageError, IntegrityError: as `open_first_stage`; and a captioner's scores are not
+            there.
+    """
+    first = open_first_stage(session, dataset, split, clips, settings, may_extract=may_extract)
+    if is_captioner(first.trained.recipe):
+        _stored_scores(session, ScoreInputs(first.trained, dataset, split, first.clips, "fp32", None))
+
+
 def _first_scores(session: Session, inputs: ScoreInputs, first: FirstStage) -> Float32Array:
     """The first stage's scores, those that it stored where they fit; its own folder is left as it is."""
     of_first = ScoreInputs(first.trained, inputs.dataset, inputs.split, first.clips, "fp32", None)
-    captioner = is_captioner(first.trained.recipe)
-    there = fitting_scores(session, of_first, otherwise="not taken" if captioner else "scored anew, not written")
+    there = _stored_scores(session, of_first)
     if there is not None:
         return np.asarray(there.matrix.scores_AC, dtype=np.float32)
-    if captioner:
-        command = of_first.parts.plain_command
-        raise MissingPrerequisiteError(
-            f"run {first.trained.name} is a captioner, and its scores are not there; run: {command}"
-        )
     # clips and captions of both stages come in the order of the split
     return open_scorer(first.trained.recipe, first.trained.folder, first.clips)(first.clips.embeddings)
+
+
+def _stored_scores(session: Session, of_first: ScoreInputs) -> StoredScores | None:
+    """What the first stage stored; a captioner's scores must be there, for they take long.
+
+    Raises:
+        MissingPrerequisiteError: they are not; says the command that makes them.
+    """
+    captioner = is_captioner(of_first.trained.recipe)
+    there = fitting_scores(session, of_first, otherwise="not taken" if captioner else "scored anew, not written")
+    if there is None and captioner:
+        command = of_first.parts.plain_command
+        raise MissingPrerequisiteError(
+            f"run {of_first.trained.name} is a captioner, and its scores are not there; run: {command}"
+        )
+    return there

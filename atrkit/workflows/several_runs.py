@@ -184,6 +184,7 @@ def summarise_seeds(results: Sequence[Mapping[str, Any]], seeds: Sequence[int | 
         "n": len(results),
         "deviation": "sample (n - 1)",
         **{key: first[key] for key in _SAME if key in first},
+        **({"rerank": {key: first["rerank"][key] for key in ("run", "k")}} if "rerank" in first else {}),
         **{direction: over_seeds([result[direction] for result in results], FIGURES) for direction in directions},
         "twin_order_accuracy": mean_and_deviation([twin["accuracy"] for twin in twins if twin]) if all(twins) else None,
         "target": first.get("target"),

@@ -1,11 +1,11 @@
 """Which splits a run learns from, is chosen by, and is tested on, when the recipe leaves it open."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import UsageError
-from atrkit.recipe.schema import DataSettings
+from atrkit.recipe.schema import DataSettings, Recipe
 from atrkit.recipe.starter import TEST_SPLIT_NAMES, TRAIN_SPLIT_NAMES, VAL_SPLIT_NAMES
 
 
@@ -21,6 +21,24 @@ class Splits:
         """For people: "train on dev, choose the epoch by val, test on eval"."""
         uses = (("train on", self.train), ("choose the epoch by", self.val), ("test on", self.test))
         return ", ".join(f"{use} {split}" for use, split in uses if split is not None)
+
+
+def splits_of_recipe(dataset: Dataset, recipe: Recipe) -> Splits:
+    """The splits that this recipe uses: one to choose by only where an epoch is chosen.
+
+    Raises:
+        UsageError: as `choose_splits`, and where there is no split to choose an epoch by.
+    """
+    splits = choose_splits(dataset, recipe.data)
+    if recipe.training is None or recipe.training.keep_best == "last":
+        return replace(splits, val=None)
+    if splits.val is None:
+        raise UsageError(
+            f"the recipe keeps the epoch that is best by {recipe.training.keep_best}, and dataset {dataset.name!r} has "
+            f"no validation split (it has {', '.join(dataset.splits)}): --set data.val=SPLIT, or "
+            "--set training.keep_best=last"
+        )
+    return splits
 
 
 def choose_splits(dataset: Dataset, settings: DataSettings) -> Splits:

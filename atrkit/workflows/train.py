@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, assert_never
@@ -23,18 +23,29 @@ from atrkit.recipe.overrides import parse_overrides
 from atrkit.recipe.retrievers import CoAttentionSettings, DualEncoderSettings, ExpertsSettings, HciSettings
 from atrkit.recipe.schema import Recipe
 from atrkit.store.embeddings import Embeddings
+from atrkit.workflows.auxiliary_captions import captioner_input
 from atrkit.workflows.build import build_ridge_text
 from atrkit.workflows.captioned import CaptionedClips, captioned_clips
 from atrkit.workflows.finetuned import Finetuning, finetuning_of_recipe
+from atrkit.workflows.first_stage import check_first_stage
 from atrkit.workflows.initialise import DEFAULT_RECIPE, write_starter_recipe
 from atrkit.workflows.keep_best import choose_keep_best
 from atrkit.workflows.paraphrases import paraphrases_input, with_paraphrases
 from atrkit.workflows.recipe_embeddings import checkpoints_of, embeddings_of_recipe
+from atrkit.workflows.rerank import require_first_scores
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
-from atrkit.workflows.splits import Splits, choose_splits
+from atrkit.workflows.splits import Splits, splits_of_recipe
 from atrkit.workflows.word_vectors import word_vectors_input
 from atrkit.workflows.word_vectors_option import word_vectors_override
+
+# where files and runs lie on this computer: the recipe says which they are
+_LEAVES_THE_TARGET = (
+    ("encoder", "checkpoint"),
+    ("model", "text", "vectors"),
+    ("auxiliary_captions", "captions_from"),
+    ("retrieval", "rerank", "run"),
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class TrainOptions:
         overwrite: replace runs that are there.
         may_extract: make missing embeddings.
         word_vectors: file for the text side, as `--set model.text.vectors=FILE`.
-        needs_test: refuse what has no split to be tested on, before the training.
+        needs_test: refuse what cannot be tested, before the training: without a split, or without the first stage.
     """
 
     recipe: str = DEFAULT_RECIPE
@@ -96,33 +107,23 @@ def train(session: Session, options: TrainOptions) -> list[TrainOutcome]:
     dataset = session.workspace.load_dataset(recipe.data.dataset)
     if recipe.data.dataset is None:
         session.say(f"dataset: {dataset.name} (the one made last)")
-    splits = _splits_of(recipe, dataset)
+    splits = splits_of_recipe(dataset, recipe)
     if options.needs_test and splits.test is None:
         raise UsageError(
             f"dataset {dataset.name!r} has the splits {', '.join(dataset.splits)}: say which to test on, "
             "--set data.test=SPLIT, or train without an evaluation, --seed instead of --seeds"
         )
     session.say(f"splits: {splits}")
+    check_first_stage(session, recipe, is_needed=options.needs_test)
     finetuning = finetuning_of_recipe(session, recipe)
     embeddings = embeddings_of_recipe(session, dataset, recipe, may_extract=options.may_extract)
+    if options.needs_test and splits.test is not None and recipe.retrieval.rerank is not None:
+        tested = captioned_clips(session, dataset, splits.test, embeddings)
+        require_first_scores(session, dataset, splits.test, tested, recipe.retrieval.rerank, options.may_extract)
     seeds = recipe.seeds if options.seeds is None else options.seeds
     return [
         _train_seed(session, options, recipe, name, seed, dataset, splits, embeddings, finetuning) for seed in seeds
     ]
-
-
-def _splits_of(recipe: Recipe, dataset: Dataset) -> Splits:
-    """The splits that this recipe uses: one to choose by only where an epoch is chosen."""
-    splits = choose_splits(dataset, recipe.data)
-    if recipe.training is None or recipe.training.keep_best == "last":
-        return replace(splits, val=None)
-    if splits.val is None:
-        raise UsageError(
-            f"the recipe keeps the epoch that is best by {recipe.training.keep_best}, and dataset {dataset.name!r} has "
-            f"no validation split (it has {', '.join(dataset.splits)}): --set data.val=SPLIT, or "
-            "--set training.keep_best=last"
-        )
-    return splits
 
 
 def _refuse_odd_name(name: str) -> None:
@@ -157,7 +158,7 @@ def read_recipe(session: Session, options: TrainOptions) -> tuple[Recipe, str]:
 
 
 def _without_a_target_that_is_not_its_own(session: Session, recipe: Recipe, overrides: Sequence[str]) -> Recipe:
-    """A recipe whose data, encoder or model were changed does not aim at the paper's row any more."""
+    """A recipe that was changed in what decides its figures does not aim at the paper's row any more."""
     moved = sorted({".".join(key) for key, _ in parse_overrides(overrides) if _moves_the_target(key)})
     if recipe.target is None or not moved:
         return recipe
@@ -166,11 +167,7 @@ def _without_a_target_that_is_not_its_own(session: Session, recipe: Recipe, over
 
 
 def _moves_the_target(key: Sequence[str]) -> bool:
-    other_data = tuple(key[:2]) in (("data",), ("data", "dataset"), ("data", "train"), ("data", "test"))
-    other_encoder = key[0] == "encoder" and tuple(key[1:2]) != ("checkpoint",)
-    other_model = key[0] in ("encoders", "model") and tuple(key) != ("model", "text", "vectors")
-    other_captions = key[0] == "auxiliary_captions" and tuple(key[1:2]) != ("captions_from",)
-    return other_data or other_encoder or other_model or other_captions
+    return tuple(key) not in _LEAVES_THE_TARGET and key[0] not in ("source", "target", "seeds")
 
 
 def _train_seed(
@@ -196,6 +193,7 @@ def _train_seed(
         "seed": seed,
         **word_vectors_input(recipe),
         **paraphrases_input(session, recipe),
+        **captioner_input(session, embeddings),
         **({} if finetuning is None else {"fine_tuned_from": finetuning.record}),
     }
     with single_writer(folder):

@@ -13,9 +13,11 @@ from atrkit.recipe.starter import TEST_SPLIT_NAMES
 from atrkit.store.embeddings import Embeddings
 from atrkit.workflows.captioned import CaptionedClips, captioned_clips
 from atrkit.workflows.finetuned import TunedEncoder
-from atrkit.workflows.recipe_embeddings import embeddings_of_recipe
+from atrkit.workflows.recipe_embeddings import AUXILIARY, embeddings_of_recipe
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
+
+CAPTIONER_CLIPS = "captioner_clips_sha256"  # in a run's inputs, as the captioner's own run may be gone one day
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,19 @@ class TrainedRun:
         return self.run.inputs()
 
     @cached_property
+    def known_audio_of(self) -> dict[str, frozenset[str]]:
+        """sha256 of every training clip's audio, of the run and of the captioner whose captions it learned from."""
+        known = {self.name: frozenset(self.inputs["clips"].values())}
+        if (of_captioner := self.inputs.get(CAPTIONER_CLIPS)) is not None:
+            known[f"captioner {self.inputs['embeddings'][AUXILIARY]['run']}"] = frozenset(of_captioner)
+        return known
+
+    @cached_property
+    def known_audio(self) -> frozenset[str]:
+        """The same in one: clips of this audio are no test of this run."""
+        return frozenset[str]().union(*self.known_audio_of.values())
+
+    @cached_property
     def tuned_encoder(self) -> TunedEncoder | None:
         """The audio encoder that was trained with the model; None where it stayed frozen."""
         sha256 = self.finished.get("audio_encoder_sha256")
@@ -84,6 +99,33 @@ def open_run(session: Session, named: str | None) -> TrainedRun:
         if seeds > 1:
             session.say(f"run: {trained.name} (the newest of {seeds} seeds)")
     return trained
+
+
+def clips_trained_on(
+    dataset: Dataset, split: str, runs: Sequence[TrainedRun], first_stage: TrainedRun | None = None
+) -> dict[str, Any]:
+    """How many clips of a split have audio that was trained on, under whatever name: figures on them measure memory.
+
+    Args:
+        dataset: and split: what is evaluated.
+        runs: whose scores are evaluated; what their captioners learned from counts, too.
+        first_stage: the run that shortlisted the candidates.
+
+    Returns:
+        "clips_trained_on", their number, and "clips_trained_on_by", the number for each that was trained on any.
+    """
+    known_of: dict[str, frozenset[str]] = {}
+    for run in runs:
+        known_of |= run.known_audio_of
+    if first_stage is not None:
+        known_of |= {f"first stage {name}": known for name, known in first_stage.known_audio_of.items()}
+    audio = [clip.sha256 for clip in dataset.split(split)]
+    counts = {name: sum(sha256 in known for sha256 in audio) for name, known in known_of.items()}
+    known_to_any = frozenset[str]().union(*known_of.values())
+    return {
+        "clips_trained_on": sum(sha256 in known_to_any for sha256 in audio),
+        "clips_trained_on_by": {name: count for name, count in counts.items() if count},
+    }
 
 
 def choose_split(session: Session, trained: TrainedRun, dataset: Dataset, wanted: str | None) -> str:

@@ -24,6 +24,7 @@ from atrkit.workflows.auxiliary_captions import open_auxiliary_captioner, with_a
 from atrkit.workflows.recipe_embeddings import AUXILIARY
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
+from atrkit.workflows.splits import Splits
 from atrkit.workflows.trained_run import open_run
 from atrkit.workflows.workspace import Workspace
 
@@ -72,12 +73,10 @@ class Place:
         return self.session.workspace.load_dataset("mine")
 
     def captions(
-        self, captions_from: str = "first", *, same_as: dict[str, Any] | None = None, test_split: str | None = None
+        self, captions_from: str = "first", *, same_as: dict[str, Any] | None = None, splits: Splits | None = None
     ) -> Embeddings:
         dataset = self.dataset()
-        captioner = open_auxiliary_captioner(
-            self.session, dataset, captions_from, same_as=same_as, test_split=test_split
-        )
+        captioner = open_auxiliary_captioner(self.session, dataset, captions_from, same_as=same_as, splits=splits)
         return with_auxiliary_captions(self.session, dataset, self.embeddings(), captioner, same_as=same_as)
 
     @property
@@ -189,11 +188,41 @@ def test_captions_of_other_datasets_are_not_compared(place):
 def test_a_captioner_that_was_trained_on_the_test_split_is_refused_and_others_are_counted(place):
     clips = {clip.id: clip.sha256 for clip in place.dataset().clips}
     place.make_captioner("dev", trained_on=dict(list(clips.items())[:5]))
-    place.captions(captions_from="dev", test_split="eval")
+    place.captions(captions_from="dev", splits=Splits("dev", None, "eval"))
     assert "captions by dev/seed-1, which was trained on 5 of 5 clips of dev" in place.said
     place.make_captioner("all", trained_on=dict(list(clips.items())[:6]))
     with pytest.raises(UsageError, match="all/seed-1 was trained on 1 of 3 clips of mine/eval, the test split"):
-        place.captions(captions_from="all", test_split="eval")
+        place.captions(captions_from="all", splits=Splits("dev", None, "eval"))
+
+
+def test_a_captioner_that_knows_the_clips_that_choose_the_epoch_is_refused(place):
+    clips = {clip.id: clip.sha256 for clip in place.dataset().clips}
+    place.make_captioner("all", trained_on=dict(list(clips.items())[:6]))
+    with pytest.raises(UsageError, match=r"trained on 1 of 3 clips of mine/eval, which choose .*keep_best=last"):
+        place.captions(captions_from="all", splits=Splits("dev", "eval", None))
+    # what the model itself learns from chooses no better for it
+    place.captions(captions_from="all", splits=Splits("dev", "dev", None))
+    place.captions(captions_from="all", splits=Splits("dev", None, None))
+
+
+def test_a_captioner_that_was_moved_is_found_by_its_model(place):
+    made = place.captions()
+    record = made.provenance[AUXILIARY]
+    place.make_captioner("other", seed=16)
+    (place.root / "runs/first").rename(place.root / "runs/kept_elsewhere")
+    found = place.captions(same_as=record)
+    assert found.auxiliary_captions == made.auxiliary_captions and found.provenance == made.provenance
+    said = "captioner first/seed-1 of the training is found by its model: kept_elsewhere/seed-1"
+    assert said in place.said
+    place.make_captioner("first", seed=17)  # another one under the old name
+    assert place.captions(same_as=record).auxiliary_captions == made.auxiliary_captions
+    for name in ("first", "kept_elsewhere"):
+        shutil.rmtree(place.root / "runs" / name)
+    with pytest.raises(
+        MissingPrerequisiteError, match=r"'first/seed-1', .* bring its folder back.* below .*runs"
+    ) as no:
+        place.captions(same_as=record)
+    assert "--set" not in str(no.value)
 
 
 def test_clips_without_a_caption_are_counted_and_left_out(place, monkeypatch):
