@@ -108,3 +108,30 @@ def test_a_dual_encoder_learns_from_generated_captions_and_needs_none_afterwards
     assert "54 clips of synthetic, made before" in job.said
     assert job("eval", "--run", "dual")["scoring"] == "cosine"
     assert "captions by" not in job.said
+
+
+def test_what_the_captioner_was_trained_on_is_no_test(job: Job, everything: str) -> None:
+    result = job("eval", "--run", "everything", "--split", "dev")
+    by = {"everything/seed-1": 30, "captioner synthetic/captioner/seed-1": 30}
+    assert (result["clips_trained_on"], result["clips_trained_on_by"]) == (30, by)
+    assert job("eval", "--run", "everything")["clips_trained_on_by"] == {}
+    said = job.train("swapped", "data.train=val", "data.val=dev", code=2)
+    assert "was trained on 30 of 30 clips of synthetic/dev, which choose the epoch" in said
+    job.train("swapped", "data.train=val", "data.val=dev", "training.keep_best=last")
+    result = job("eval", "--run", "swapped", "--split", "dev")
+    assert result["clips_trained_on_by"] == {"captioner synthetic/captioner/seed-1": 30}
+
+
+def test_a_captioner_that_was_renamed_is_found(job: Job, everything: str) -> None:
+    before = job("eval", "--run", "everything")
+    captioner, renamed = job.root / "runs/synthetic/captioner", job.root / "runs/old_captioner"
+    captioner.rename(renamed)
+    try:
+        assert job("eval", "--run", "everything") == before
+        assert "captioner synthetic/captioner/seed-1 of the training is found by its model: old_captioner" in job.said
+        away = renamed.rename(job.root / "away")
+        said = job("eval", "--run", "everything", code=3)
+        assert "bring its folder back" in said and "--set" not in said
+        renamed = away
+    finally:
+        renamed.rename(captioner)

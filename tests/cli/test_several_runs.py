@@ -1,6 +1,7 @@
 """Several runs as a user types them: seeds and their mean, tables of runs, fusions."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from atrkit.metrics.ranking import evaluate as figures_of
 from atrkit.score_matrix import ScoreMatrix
 from atrkit.store import load_scores
 from atrkit.store.scores import load_scores_about
+from atrkit.workflows.captioned import CaptionedClips
 
 QUICK = [
     word
@@ -109,6 +111,42 @@ def test_seeds_without_a_test_split_are_refused_before_they_are_trained(workspac
     monkeypatch.setattr("atrkit.workflows.splits.TEST_SPLIT_NAMES", ())
     message = train(workspace, "--seeds", "1,2", "--set", "data.test=", name="untested", code=2).stderr
     assert "--set data.test=SPLIT" in message and not (workspace / "runs/untested").exists()
+
+
+def test_seeds_whose_first_stage_is_missing_are_refused_before_they_are_trained(workspace):
+    rerank = ["--set", "retrieval.rerank={run: nobody, k: 5}"]
+    message = train(workspace, "--seeds", "1", *rerank, name="listed", code=3).stderr
+    assert "no run 'nobody' that could shortlist: train it first" in message
+    assert not (workspace / "runs/listed").exists()
+    first = "before atrkit eval: no run 'nobody' that could shortlist: train it first"
+    assert first in " ".join(train(workspace, "--seed", "1", *rerank, name="listed").stderr.split())
+    shutil.rmtree(workspace / "runs/listed")
+
+
+def test_a_first_stage_without_the_tested_clips_is_refused_before_seeds_are_trained(workspace, monkeypatch):
+    from atrkit.workflows import first_stage
+
+    own = first_stage.clips_as_trained
+
+    def one_clip_less(*arguments, **options):
+        clips = own(*arguments, **options)
+        kept = clips.clips[1:]
+        return CaptionedClips(kept, clips.embeddings.select([clip.id for clip in kept]))
+
+    monkeypatch.setattr(first_stage, "clips_as_trained", one_clip_less)
+    rerank = ["--set", "retrieval.rerank={run: plain, k: 5}"]
+    assert "run plain/seed-1 has 11 clips" in train(workspace, "--seeds", "1", *rerank, name="listed", code=5).stderr
+    assert not (workspace / "runs/listed").exists()
+
+
+def test_the_table_of_runs_says_that_figures_are_re_ranked(workspace):
+    words = ["eval", "--runs", "runs/dual/seed-[12]", "--rerank", "plain", "--rerank-k", 3]
+    table = " ".join(run(workspace, *words, "--plain").stdout.split())
+    for seed in (1, 2):
+        assert f"dual/seed-{seed}: re-ranked: the 3 best of plain/seed-1" in table
+        assert f"dual/seed-{seed}: shortlist recall" in table
+    (summary,) = as_json(run(workspace, *words, "--json"))["summaries"]
+    assert summary["rerank"] == {"run": "plain/seed-1", "k": 3}
 
 
 def test_word_vectors_are_a_shortcut_of_set(workspace, tmp_path):
