@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from atrkit.errors import UsageError
 from atrkit.models.co_attention import CoAttention, CoAttentionMode, Side
+from atrkit.models.frame_side import FrameSide
 from atrkit.models.pooling import MeanPooling
 from atrkit.models.ragged import Ragged
 from atrkit.models.retriever import ClipBatch, Padded, Retriever, SimilarityTerm
-from atrkit.models.standardisation import mean_and_std
 from atrkit.models.text_towers import TEXT_FOLDER
 from atrkit.models.token_towers import TokenTower, restore_token_tower
 
@@ -61,8 +60,6 @@ class CoAttentionRetriever(Retriever):
     """
 
     kind = "co_attention"
-    frame_mean_F: Tensor
-    frame_std_F: Tensor
 
     def __init__(
         self,
@@ -94,29 +91,17 @@ class CoAttentionRetriever(Retriever):
             "frame_dropout": frame_dropout,
             **own,
         }
-        self.frame_dim = frame_dim
         self.dim = dim
         self.text = text
-        self.register_buffer("frame_mean_F", torch.zeros(frame_dim))
-        self.register_buffer("frame_std_F", torch.ones(frame_dim))
-        layers: list[nn.Module] = []
-        width = frame_dim
-        for hidden_dim in hidden_dims:
-            layers += [nn.Linear(width, hidden_dim), nn.ReLU(), nn.Dropout(frame_dropout)]
-            width = hidden_dim
-        self.frame_layers = nn.Sequential(*layers, nn.Linear(width, dim))
+        self.frame_side = FrameSide(frame_dim, dim, hidden_dims=hidden_dims, dropout=frame_dropout)
         self.word_projection = nn.Linear(text.token_dim, dim)
         self.co_attention = CoAttention(dim, **own)
         self._pooling = MeanPooling(dim)
 
     def fit_standardisation(self, frames: Sequence[Ragged]) -> int:
-        """Take mean and standard deviation from all training frames of the one encoder."""
+        """As `FrameSide.fit_standardisation`, of the one encoder's frames."""
         (only,) = frames
-        self._require_frame_dim(only.values)
-        mean_F, std_F, constant = mean_and_std(only.values)
-        self.frame_mean_F.copy_(mean_F)
-        self.frame_std_F.copy_(std_F)
-        return constant
+        return self.frame_side.fit_standardisation(only.values)
 
     def prepare_captions(self, captions: Sequence[str], *, batch_size: int = 64) -> Ragged:
         """As the text side prepares them."""
@@ -124,9 +109,7 @@ class CoAttentionRetriever(Retriever):
 
     def start_clips(self, frames_BTF: Tensor, lengths_B: Tensor) -> Side:
         """What depends on clips alone: raw frames, padded with anything finite, up to their first self-attention."""
-        self._require_frame_dim(frames_BTF)
-        frames_BTD = self.frame_layers((frames_BTF - self.frame_mean_F) / self.frame_std_F)
-        return self.co_attention.start_frames(frames_BTD, lengths_B)
+        return self.co_attention.start_frames(self.frame_side(frames_BTF), lengths_B)
 
     def start_captions(self, inputs: Tensor, lengths_B: Tensor) -> Side:
         """What depends on captions alone: what `prepare_captions` gave, padded, up to its first self-attention."""
@@ -185,10 +168,3 @@ class CoAttentionRetriever(Retriever):
     def _from_config(cls, config: dict[str, Any], folder: Path) -> "CoAttentionRetriever":
         remaining = dict(config)
         return cls(text=restore_token_tower(remaining.pop("text"), folder), **remaining)
-
-    def _require_frame_dim(self, frames: Tensor) -> None:
-        if frames.shape[-1] != self.frame_dim:
-            raise UsageError(
-                f"frames are {frames.shape[-1]} wide, the model takes {self.frame_dim}: "
-                "use the encoder that the model was trained with"
-            )

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from atrkit.errors import UsageError
 from atrkit.models.audio_tower import AudioTower
+from atrkit.models.cosines import cosines
+from atrkit.models.distinct import distinct_sequences
 from atrkit.models.embedding_batches import EmbeddingArray, embed_in_batches
 from atrkit.models.ragged import Ragged
 from atrkit.models.retriever import ClipBatch, Padded, Retriever, SimilarityTerm, evaluating
@@ -83,7 +85,7 @@ class DualEncoder(Retriever):
     def similarity_terms(self, clips: ClipBatch, texts: Padded) -> tuple[SimilarityTerm, ...]:
         """The cosine of every clip with every caption."""
         audio_emb_BD, text_emb_BD = self(*clips.frames[0], *texts)
-        return (SimilarityTerm("cosine", 1.0, audio_emb_BD @ text_emb_BD.T),)
+        return (SimilarityTerm("cosine", 1.0, cosines(audio_emb_BD, text_emb_BD)),)
 
     def forward(
         self, frames_BTF: Tensor, frame_lengths_B: Tensor, texts: Tensor, text_lengths_B: Tensor
@@ -135,7 +137,7 @@ class DualEncoder(Retriever):
         ids: Sequence[str] | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> EmbeddingArray:
-        """Embed captions, which are normalised first.
+        """Embed captions, which are normalised first; equal ones get the same bits.
 
         Args:
             captions: as written, or what `text.prepare` made of them.
@@ -195,4 +197,5 @@ class DualEncoder(Retriever):
                 batch_size=batch_size,
                 ids=ids,
                 on_progress=on_progress,
+                distinct=distinct_sequences(inputs) if kind == "caption" else None,
             )

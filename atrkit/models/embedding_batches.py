@@ -10,6 +10,7 @@ from torch import Tensor
 from atrkit.errors import DivergedError, UsageError
 
 EmbeddingArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 
 
 @torch.inference_mode()
@@ -22,6 +23,7 @@ def embed_in_batches(
     batch_size: int,
     ids: Sequence[str] | None,
     on_progress: Callable[[int], None] | None,
+    distinct: tuple[IntArray, IntArray] | None = None,
 ) -> EmbeddingArray:
     """Embed every item once.
 
@@ -33,6 +35,7 @@ def embed_in_batches(
         batch_size: items embedded at once.
         ids: names of the items, for messages; None: their positions.
         on_progress: called with the number of items done, after every batch.
+        distinct: what `distinct_sequences` says of the items: equal ones are embedded once and get the same bits.
 
     Returns:
         (N, out_dim) float32, in the order of the items.
@@ -47,13 +50,17 @@ def embed_in_batches(
 
     if (empty := (lengths_N == 0).nonzero()).numel():
         raise UsageError(f"{named(int(empty[0]))} has nothing to embed: its length is 0")
-    emb_ND = torch.empty(len(lengths_N), out_dim)
+    everything = np.arange(len(lengths_N))
+    first_U, place_N = (torch.from_numpy(index) for index in distinct or (everything, everything))
+    items_U = place_N.bincount(minlength=len(first_U))
+    emb_UD = torch.empty(len(first_U), out_dim)
     done = 0
-    for index_B in lengths_N.argsort(stable=True).split(batch_size):
-        emb_ND[index_B.cpu()] = embed(index_B).float().cpu()
-        done += len(index_B)
+    for place_B in lengths_N[first_U.to(lengths_N.device)].argsort(stable=True).cpu().split(batch_size):
+        emb_UD[place_B] = embed(first_U[place_B].to(lengths_N.device)).float().cpu()
+        done += int(items_U[place_B].sum())
         if on_progress is not None:
             on_progress(done)
+    emb_ND = emb_UD if distinct is None else emb_UD[place_N]
     if (broken := (~emb_ND.isfinite()).any(dim=1).nonzero()).numel():
         raise DivergedError(f"{named(int(broken[0]))} has an embedding that is not finite")
     return emb_ND.numpy()

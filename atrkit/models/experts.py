@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from atrkit.errors import UsageError
+from atrkit.models.cosines import cosines
+from atrkit.models.distinct import distinct_sequences
 from atrkit.models.embedding_batches import EmbeddingArray, embed_in_batches
 from atrkit.models.gating import EmbeddingHead
 from atrkit.models.pooling import PoolingName, make_pooling
@@ -112,9 +114,8 @@ class ExpertsRetriever(Retriever):
 
     def similarity_terms(self, clips: ClipBatch, texts: Padded) -> tuple[SimilarityTerm, ...]:
         """The weighted cosines of every clip with every caption."""
-        return (
-            SimilarityTerm("weighted_cosine", 1.0, self.clip_vectors(clips.frames) @ self.caption_vectors(texts).T),
-        )
+        similarity_BB = cosines(self.clip_vectors(clips.frames), self.caption_vectors(texts))
+        return (SimilarityTerm("weighted_cosine", 1.0, similarity_BB),)
 
     def clip_vectors(self, frames: Sequence[Padded]) -> Tensor:
         """The experts' unit vectors side by side, (B, E * D), of raw frames of each encoder."""
@@ -174,7 +175,7 @@ class ExpertsRetriever(Retriever):
         ids: Sequence[str] | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> EmbeddingArray:
-        """Embed captions, which are normalised first; arguments as of `embed_clips`.
+        """Embed captions, which are normalised first, equal ones to the same bits; arguments as of `embed_clips`.
 
         Returns:
             (C, E * D) float32; the norms of the experts' parts sum to 1.
@@ -200,6 +201,7 @@ class ExpertsRetriever(Retriever):
                 batch_size=batch_size,
                 ids=ids,
                 on_progress=on_progress,
+                distinct=distinct_sequences(prepared),
             )
 
     def count_unknown_words(self, captions: Sequence[str]) -> Counter[str]:

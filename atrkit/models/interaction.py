@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from atrkit.errors import UsageError
 from atrkit.models.attention_pooling import AttentionPooling
 from atrkit.models.auxiliary_captions import AudioCaptionInteraction
+from atrkit.models.cosines import cosines
 from atrkit.models.frame_side import FrameSide
 from atrkit.models.interaction_vectors import CaptionVectors, ClipVectors
 from atrkit.models.max_similarity import cross_interaction, cross_interaction_of_pairs
@@ -214,7 +215,7 @@ class HciRetriever(Retriever):
     def similarity_terms(self, clips: ClipBatch, texts: Padded) -> tuple[SimilarityTerm, ...]:
         """Similarities of every clip with every caption: clip_sentence, frame_word, segment_phrase, text_caption."""
         a, c = self.clip_vectors(clips), self.caption_vectors(texts)
-        terms = [SimilarityTerm("clip_sentence", 1.0, _cosines(a.clip_BD, c.sentence_BD))]
+        terms = [SimilarityTerm("clip_sentence", 1.0, cosines(a.clip_BD, c.sentence_BD))]
         if a.frames_BTD is not None and c.words_BLD is not None:
             similarity_BB = cross_interaction(a.frames_BTD, a.lengths_B, c.words_BLD, c.lengths_B)
             terms.append(SimilarityTerm("frame_word", self.frame_word_weight, similarity_BB))
@@ -224,7 +225,7 @@ class HciRetriever(Retriever):
             )
             terms.append(SimilarityTerm("segment_phrase", self.segment_phrase_weight, similarity_BB))
         if a.caption_BD is not None:
-            terms.append(SimilarityTerm("text_caption", 1.0, _cosines(a.caption_BD, c.sentence_BD)))
+            terms.append(SimilarityTerm("text_caption", 1.0, cosines(a.caption_BD, c.sentence_BD)))
         return tuple(terms)
 
     def pair_scores(self, clips: ClipVectors, captions: CaptionVectors) -> Tensor:
@@ -283,12 +284,6 @@ class HciRetriever(Retriever):
         if self.sentence_of_phrases is None or phrases_BPD is None:
             return self.text_projection(tokens.sentence_BF)  # type: ignore[no-any-return]
         return _as_one(self.sentence_of_phrases, phrases_BPD)
-
-
-def _cosines(x_AD: Tensor, y_CD: Tensor) -> Tensor:
-    """Of vectors of norm 1, (A, C) float32: rounded to bfloat16, cosines near 1 would be steps of 0.004."""
-    with torch.autocast(x_AD.device.type, enabled=False):
-        return x_AD.float() @ y_CD.float().T
 
 
 def _projection(in_dim: int, hidden_dims: Sequence[int], dim: int) -> nn.Sequential:

@@ -97,6 +97,23 @@ class Ragged:
         padded[is_padding_BL] = 0
         return padded.float() if padded.dtype == torch.float16 else padded, lengths_B
 
+    def select(self, index_U: Tensor) -> "Ragged":
+        """Some of the sequences, in this order, end to end again.
+
+        Args:
+            index_U: (U,) int64, repetitions allowed.
+
+        >>> ragged = Ragged.from_sequences([[7, 8, 9], [5], [3, 4]])
+        >>> ragged.select(torch.tensor([2, 0, 2])).values.tolist()
+        [3, 4, 7, 8, 9, 3, 4]
+        """
+        index = index_U.to(self.offsets.device)
+        lengths_U = self.lengths_A[index]
+        offsets = torch.cat([lengths_U.new_zeros(1), lengths_U.cumsum(0)])
+        shift_U = self.offsets[:-1][index] - offsets[:-1]
+        rows_N = torch.arange(int(offsets[-1]), device=offsets.device) + shift_U.repeat_interleave(lengths_U)
+        return Ragged(self.values[rows_N], offsets)
+
     def to(self, device: torch.device) -> "Ragged":
         """Copy to a device."""
         return Ragged(self.values.to(device), self.offsets.to(device))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError, UsageError
+from atrkit.models.distinct import distinct_sequences
 from atrkit.models.pooling import padding_mask_BT
 from atrkit.models.ragged import Ragged
 
@@ -96,14 +97,19 @@ class SentenceEncoder(nn.Module):
 
     @torch.inference_mode()
     def pooled(self, texts: Sequence[str], *, batch_size: int = 64) -> Tensor:
-        """One vector per text, (N, out_dim) on the CPU, of any norm; the network should be in evaluation mode."""
+        """One vector per text, (N, out_dim) on the CPU, of any norm; the network should be in evaluation mode.
+
+        Equal texts go through the network once, and get the same bits.
+        """
         device = next(self.network.parameters()).device
-        tokens = self.tokenise(texts)
-        pooled_NF = torch.empty(len(tokens), self.out_dim)
+        all_tokens = self.tokenise(texts)
+        first_U, place_N = (torch.from_numpy(index) for index in distinct_sequences(all_tokens))
+        tokens = all_tokens.select(first_U)
+        pooled_UF = torch.empty(len(tokens), self.out_dim)
         for index_B in tokens.lengths_A.argsort(stable=True).split(batch_size):
             token_ids_BL, lengths_B = tokens.gather(index_B)
-            pooled_NF[index_B] = self(token_ids_BL.to(device), lengths_B.to(device)).float().cpu()
-        return pooled_NF
+            pooled_UF[index_B] = self(token_ids_BL.to(device), lengths_B.to(device)).float().cpu()
+        return pooled_UF[place_N]
 
     def embed(self, texts: Sequence[str], *, batch_size: int = 64) -> npt.NDArray[np.float32]:
         """Embed texts as they are.

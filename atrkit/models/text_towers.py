@@ -130,8 +130,8 @@ class WordTower(TextTower):
 class TransformerTower(TextTower):
     """A pretrained text network, frozen or tuned, projected, gated, normalised.
 
-    Frozen, the network runs once per caption in `prepare`, and training sees only its sentence embeddings; tuned, it
-    runs in every step. Captions are normalised as everywhere in atrkit.
+    Frozen, the network runs once per distinct caption in `prepare`, and training sees only its sentence embeddings;
+    tuned, it runs in every step. Captions are normalised as everywhere in atrkit.
 
     Args:
         encoder: what `load_sentence_encoder` gives.

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from atrkit.errors import IntegrityError, UsageError
+from atrkit.models.distinct import distinct_sequences
 from atrkit.models.pooling import MeanPooling, padding_mask_BT
 from atrkit.models.ragged import Ragged
 from atrkit.models.text_encoders import SentenceEncoder, load_sentence_encoder
@@ -127,8 +128,8 @@ class WordTokens(TokenTower):
 class TransformerTokens(TokenTower):
     """Hidden states of a pretrained text network, frozen or tuned; the sentence is its first token, [CLS].
 
-    Frozen, the network runs once per caption in `prepare`, and hidden states are kept in float16; tuned, it runs in
-    every step. First and last token, [CLS] and [SEP], are no words: every network of the BERT family has them.
+    Frozen, the network runs once per distinct caption in `prepare`, and hidden states are kept in float16; tuned, it
+    runs in every step. First and last token, [CLS] and [SEP], are no words: every network of the BERT family has them.
 
     Args:
         encoder: what `load_sentence_encoder` gives.
@@ -191,7 +192,12 @@ class TransformerTokens(TokenTower):
     def prepare(self, captions: Sequence[str], *, batch_size: int = 64) -> Ragged:
         """Token ids of each caption, or its hidden states when the network is frozen."""
         tokens = self.encoder.tokenise(normalised(captions))
-        return self._hidden(tokens, batch_size) if self.frozen else tokens
+        if not self.frozen:
+            return tokens
+        first_U, place_C = (torch.from_numpy(index) for index in distinct_sequences(tokens))
+        if len(first_U) == len(place_C):
+            return self._hidden(tokens, batch_size)
+        return self._hidden(tokens.select(first_U), batch_size).select(place_C)
 
     def forward(self, inputs: Tensor, lengths_B: Tensor) -> Tokens:
         """(B, L, F) hidden states, or (B, L) token ids, to vectors of words and sentences."""

@@ -1,7 +1,6 @@
 """Scores of pairs by co-attention, where nothing that depends on one side alone is computed once per pair."""
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +10,14 @@ from torch import Tensor
 from atrkit.errors import DivergedError, UsageError
 from atrkit.models.co_attention import Side
 from atrkit.models.co_attention_retriever import CoAttentionRetriever
+from atrkit.models.distinct import distinct_sequences
 from atrkit.models.ragged import Ragged
 from atrkit.models.retriever import ClipInputs, evaluating
+from atrkit.scoring.pair_blocks import BLOCK_FRAMES, BLOCK_WORDS, by_length, pairs_in_blocks
 
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-# frames and words whose states are in memory at a time, with padding; captions start again for each block of clips,
-# which is a hundredth of the work where a clip has thirty frames
-_BLOCK_FRAMES, _BLOCK_WORDS = 1 << 14, 1 << 11
 # rows of frames and words that go through a unit at once
 _CHUNK_ROWS = {"cpu": 1 << 11, "cuda": 1 << 16}
 
@@ -52,7 +50,7 @@ def score_all_by_co_attention(
         UsageError: a clip without frames or a caption without words.
         DivergedError: a clip or caption is not finite inside; names it.
     """
-    first_U, place_C = _distinct(captions)
+    first_U, place_C = distinct_sequences(captions)
     pairs_left = 0
 
     def told_in_clips(pairs: int) -> None:
@@ -63,7 +61,7 @@ def score_all_by_co_attention(
 
     score = _PairScorer(model, clips, captions, clip_ids, caption_ids, told_in_clips)
     scores_AU = np.empty((len(clips), len(first_U)), dtype=np.float32)
-    for block_B in _by_length(clips.lengths_A.numpy(force=True), np.arange(len(clips)), _BLOCK_FRAMES):
+    for block_B in by_length(clips.lengths_A.numpy(force=True), np.arange(len(clips)), BLOCK_FRAMES):
         clip_index_N = np.repeat(block_B, len(first_U))
         scores_AU[block_B] = score(clip_index_N, np.tile(first_U, len(block_B))).reshape(len(block_B), -1)
     return scores_AU[:, place_C]
@@ -127,10 +125,10 @@ class _PairScorer:
         """(N,) scores of pairs of positions."""
         scores_N = np.empty(len(clip_N), dtype=np.float32)
         with evaluating(self._model):
-            for of_clips in _pairs_in_blocks(clip_N, self._frames_A, _BLOCK_FRAMES):
+            for of_clips in pairs_in_blocks(clip_N, self._frames_A, BLOCK_FRAMES):
                 clips_B, clip_row_N = np.unique(clip_N[of_clips], return_inverse=True)
                 frames = self._start(self._model.start_clips, self._frames, clips_B, "clip")
-                for inside in _pairs_in_blocks(caption_N[of_clips], self._words_C, _BLOCK_WORDS):
+                for inside in pairs_in_blocks(caption_N[of_clips], self._words_C, BLOCK_WORDS):
                     pairs = of_clips[inside]
                     captions_B, caption_row_N = np.unique(caption_N[pairs], return_inverse=True)
                     words = self._start(self._model.start_captions, self._captions, captions_B, "caption")
@@ -180,40 +178,3 @@ def _rows(side: Side, index_P: IntArray) -> Side:
         return part[:, :longest].index_select(0, index)
 
     return Side(taken(side.x_PTD), taken(side.q_PTD), taken(side.kv_PTD), lengths_P)
-
-
-def _pairs_in_blocks(item_N: IntArray, lengths_M: IntArray, rows: int) -> list[IntArray]:
-    """Positions of pairs, so that the distinct items of each part take so many rows or less, or it has one item."""
-    blocks = _by_length(lengths_M, np.unique(item_N), rows)
-    block_of_item = np.zeros(len(lengths_M), dtype=np.int64)
-    for number, items in enumerate(blocks):
-        block_of_item[items] = number
-    order_N = np.argsort(block_of_item[item_N], kind="stable")
-    ends = np.cumsum(np.bincount(block_of_item[item_N], minlength=len(blocks)))
-    return np.split(order_N, ends[:-1]) if len(order_N) else []
-
-
-def _by_length(lengths_M: IntArray, items: IntArray, rows: int) -> list[IntArray]:
-    """Items, the shortest first, in blocks that take so many rows or less when they are padded, or hold one item."""
-    ordered = items[np.argsort(lengths_M[items], kind="stable")]
-    blocks: list[list[int]] = []
-    for item in ordered.tolist():
-        if not blocks or (len(blocks[-1]) + 1) * int(lengths_M[item]) > rows:
-            blocks.append([])
-        blocks[-1].append(item)
-    return [np.array(block, dtype=np.int64) for block in blocks]
-
-
-def _distinct(captions: Ragged) -> tuple[IntArray, IntArray]:
-    """Positions of captions that differ from all before them, and for each caption its place among those."""
-    values = captions.values.cpu().numpy()
-    bounds = captions.offsets.tolist()
-    place_of: dict[bytes, int] = {}
-    first: list[int] = []
-    places = []
-    for caption, (start, stop) in enumerate(pairwise(bounds)):
-        place = place_of.setdefault(values[start:stop].tobytes(), len(place_of))
-        if place == len(first):
-            first.append(caption)
-        places.append(place)
-    return np.array(first, dtype=np.int64), np.array(places, dtype=np.int64)

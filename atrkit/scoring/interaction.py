@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from atrkit.errors import DivergedError, UsageError
+from atrkit.models.distinct import distinct_sequences
 from atrkit.models.interaction import HciRetriever
 from atrkit.models.interaction_vectors import CaptionVectors, ClipVectors
 from atrkit.models.ragged import Ragged
 from atrkit.models.retriever import ClipBatch, ClipInputs, Padded, evaluating
-from atrkit.scoring.distinct import distinct_sequences
 from atrkit.scoring.max_similarity import CaptionSide, DistinctWordSimilarity, MaxSimilarity
+from atrkit.scoring.pair_blocks import BLOCK_FRAMES, BLOCK_WORDS, pairs_in_blocks
 
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -70,39 +71,65 @@ def hci_scores(
     return scores_AU[:, place_C]
 
 
+@torch.inference_mode()
 def hci_scores_of_pairs(
-    model: HciRetriever, clips: ClipInputs, *, clip_ids: Sequence[str] | None = None
-) -> Callable[[IntArray, Sequence[str]], Float32Array]:
-    """What scores listed pairs: a function of positions of clips (N,) and N captions as written.
+    model: HciRetriever,
+    clips: ClipInputs,
+    captions: Ragged,
+    clip_N: IntArray,
+    caption_N: IntArray,
+    *,
+    clip_ids: Sequence[str] | None = None,
+    caption_ids: Sequence[str] | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Float32Array:
+    """Score listed pairs: in blocks of clips, each embedded once, and of captions, each embedded once per such block.
+
+    Args:
+        model: as in `hci_scores`.
+        clips: that the positions refer to.
+        captions: that the positions refer to, prepared.
+        clip_N: position of each pair's clip, any order and repetitions.
+        caption_N: of its caption.
+        clip_ids: for error messages; None: positions.
+        caption_ids: for error messages; None: positions.
+        on_progress: told the number of pairs of each finished block.
 
     Returns:
-        The function; its (N,) float32 scores are those of `hci_scores`, up to rounding.
+        (N,) float32 scores; those of `hci_scores`, up to rounding.
 
     Raises:
-        UsageError: a clip without frames; the function: a caption without words.
-        DivergedError: by the function: a clip of a pair has no finite score; names it.
+        UsageError, DivergedError: as `hci_scores`; a clip is only named as not finite where it is in a pair.
     """
     _refuse_empty(clips.lengths_A, "clip", clip_ids)
+    _refuse_empty(captions.lengths_A, "caption", caption_ids)
+    frames_A, words_C = clips.lengths_A.numpy(force=True), captions.lengths_A.numpy(force=True)
+    scores_N = np.empty(len(clip_N), dtype=np.float32)
+    with evaluating(model):
+        for of_clips in pairs_in_blocks(clip_N, frames_A, BLOCK_FRAMES):
+            clips_B, clip_row_N = np.unique(clip_N[of_clips], return_inverse=True)
+            clip_vectors = _clips_at(model, clips, torch.from_numpy(clips_B))
+            for inside in pairs_in_blocks(caption_N[of_clips], words_C, BLOCK_WORDS):
+                pairs = of_clips[inside]
+                captions_B, caption_row_N = np.unique(caption_N[pairs], return_inverse=True)
+                caption_vectors = _captions_at(model, captions, torch.from_numpy(captions_B))
+                _refuse_broken(_is_broken(caption_vectors), torch.from_numpy(captions_B), "caption", caption_ids)
+                for group in _of_like_lengths(frames_A[clip_N[pairs]], words_C[caption_N[pairs]]):
+                    scores_P = model.pair_scores(
+                        clip_vectors.take(torch.from_numpy(clip_row_N[inside][group]).to(model.device)),
+                        caption_vectors.take(torch.from_numpy(caption_row_N[group]).to(model.device)),
+                    )
+                    _refuse_broken(~scores_P.isfinite(), torch.from_numpy(clip_N[pairs[group]]), "clip", clip_ids)
+                    scores_N[pairs[group]] = scores_P.numpy(force=True)
+                if on_progress is not None:
+                    on_progress(len(pairs))
+    return scores_N
 
-    @torch.inference_mode()
-    def score(clip_index_N: IntArray, captions: Sequence[str]) -> Float32Array:
-        distinct, caption_index_N = np.unique(np.asarray(captions, dtype=object), return_inverse=True)
-        prepared = model.prepare_captions(distinct.tolist())
-        scores_N = np.empty(len(captions), dtype=np.float32)
-        # a clip's pairs lie together, so that it is seldom embedded twice
-        order_N = torch.from_numpy(np.argsort(clip_index_N, kind="stable"))
-        with evaluating(model):
-            for pairs in order_N.split(_PAIRS_AT_ONCE):
-                clips_B, clip_row_P = torch.from_numpy(clip_index_N)[pairs].unique(return_inverse=True)
-                captions_B, caption_row_P = torch.from_numpy(caption_index_N)[pairs].unique(return_inverse=True)
-                clip_vectors = _clips_at(model, clips, clips_B).take(clip_row_P.to(model.device))
-                caption_vectors = _captions_at(model, prepared, captions_B).take(caption_row_P.to(model.device))
-                scores_P = model.pair_scores(clip_vectors, caption_vectors)
-                _refuse_broken(~scores_P.isfinite(), torch.from_numpy(clip_index_N)[pairs], "clip", clip_ids)
-                scores_N[pairs.numpy()] = scores_P.numpy(force=True)
-        return scores_N
 
-    return score
+def _of_like_lengths(frames_N: IntArray, words_N: IntArray) -> list[IntArray]:
+    """Positions of pairs in groups that are compared at once, so that little of a group is padding."""
+    order_N = np.lexsort((words_N, frames_N))
+    return [order_N[start : start + _PAIRS_AT_ONCE] for start in range(0, len(order_N), _PAIRS_AT_ONCE)]
 
 
 class _Captions:
@@ -152,18 +179,12 @@ class _Captions:
 
 
 def _distinct_words(model: HciRetriever, captions: Ragged, first_U: IntArray) -> DistinctWordSimilarity:
-    chosen = _chosen(captions, first_U)
+    chosen = captions.to(torch.device("cpu")).select(torch.from_numpy(first_U))
     ids_V, word_N = chosen.values.unique(return_inverse=True)
     one_V = torch.ones(len(ids_V), dtype=torch.int64)
     words_V1D = model.caption_vectors(Padded(ids_V[:, None], one_V).to(model.device)).words_BLD
     assert words_V1D is not None  # the model has a weight for words
     return DistinctWordSimilarity(words_V1D[:, 0], Ragged(word_N, chosen.offsets).to(model.device))
-
-
-def _chosen(captions: Ragged, index_U: IntArray) -> Ragged:
-    """Some of the captions, end to end, on the CPU."""
-    values, offsets = captions.values.cpu(), captions.offsets.cpu()
-    return _end_to_end([values[offsets[c] : offsets[c + 1]] for c in index_U.tolist()])
 
 
 def _in_order(parts: dict[int, Tensor]) -> Ragged:

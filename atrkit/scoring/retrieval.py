@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from atrkit.errors import UsageError
 from atrkit.models.co_attention_retriever import CoAttentionRetriever
+from atrkit.models.distinct import distinct_sequences
 from atrkit.models.dual_encoder import DualEncoder
 from atrkit.models.experts import ExpertsRetriever
 from atrkit.models.interaction import HciRetriever
@@ -29,7 +30,7 @@ def score_all_pairs(
     caption_ids: Sequence[str] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Float32Array:
-    """Score every clip with every caption.
+    """Score every clip with every caption; captions that are prepared to the same numbers tie to the bit.
 
     Args:
         model: in any mode; it is evaluated in evaluation mode.
@@ -51,11 +52,15 @@ def score_all_pairs(
             captions = model.prepare_captions(captions)
     match model:
         case DualEncoder():
-            text_emb_CD = model.embed_captions(captions, ids=caption_ids)
-            return cosine_scores(model.embed_clips(clips.frames[0], ids=clip_ids), text_emb_CD, on_progress=on_progress)
+            first_U, place_C = distinct_sequences(captions)
+            text_emb_UD = model.embed_captions(captions, ids=caption_ids)[first_U]
+            audio_emb_AD = model.embed_clips(clips.frames[0], ids=clip_ids)
+            return cosine_scores(audio_emb_AD, text_emb_UD, on_progress=on_progress)[:, place_C]
         case ExpertsRetriever():
-            text_emb_CE = model.embed_captions(captions, ids=caption_ids)
-            return dot_scores(model.embed_clips(clips, ids=clip_ids), text_emb_CE, on_progress=on_progress)
+            first_U, place_C = distinct_sequences(captions)
+            text_emb_UE = model.embed_captions(captions, ids=caption_ids)[first_U]
+            audio_emb_AE = model.embed_clips(clips, ids=clip_ids)
+            return dot_scores(audio_emb_AE, text_emb_UE, on_progress=on_progress)[:, place_C]
         case CoAttentionRetriever():
             return score_all_by_co_attention(
                 model, clips, captions, clip_ids=clip_ids, caption_ids=caption_ids, on_progress=on_progress
@@ -84,7 +89,7 @@ def pair_scorer(
         on_progress: told the number of pairs of each finished block, by models that take long for a pair.
 
     Returns:
-        The function; its (N,) float32 scores are those of `score_all_pairs`, up to rounding.
+        The function; its (N,) float32 scores are those of `score_all_pairs`, up to rounding, and equal pairs tie.
 
     Raises:
         UsageError, DivergedError: as `score_all_pairs`.
@@ -95,27 +100,38 @@ def pair_scorer(
         case ExpertsRetriever():
             return dots_of_pairs(model.embed_clips(clips, ids=clip_ids), model.embed_captions)
         case CoAttentionRetriever():
-            return _co_attention_of_pairs(model, clips, clip_ids, on_progress)
+
+            def co_attend(clip_N: IntArray, captions: Ragged, caption_N: IntArray) -> Float32Array:
+                return score_pairs_by_co_attention(
+                    model, clips, captions, clip_N, caption_N, clip_ids=clip_ids, on_progress=on_progress
+                )
+
+            return _of_distinct_pairs(model, co_attend)
         case HciRetriever():
-            return hci_scores_of_pairs(model, clips, clip_ids=clip_ids)
+
+            def interact(clip_N: IntArray, captions: Ragged, caption_N: IntArray) -> Float32Array:
+                return hci_scores_of_pairs(
+                    model, clips, captions, clip_N, caption_N, clip_ids=clip_ids, on_progress=on_progress
+                )
+
+            return _of_distinct_pairs(model, interact)
         case _:
             raise UsageError(f"models of kind {model.kind} cannot be scored")
 
 
-def _co_attention_of_pairs(
-    model: CoAttentionRetriever,
-    clips: ClipInputs,
-    clip_ids: Sequence[str] | None,
-    on_progress: Callable[[int], None] | None,
+def _of_distinct_pairs(
+    model: Retriever, score_prepared: Callable[[IntArray, Ragged, IntArray], Float32Array]
 ) -> Callable[[IntArray, Sequence[str]], Float32Array]:
+    """Prepare captions once, and score each pair of a clip and what is one caption to the model once."""
+
     def score(clip_index_N: IntArray, captions: Sequence[str]) -> Float32Array:
-        distinct = sorted(set(captions))
-        place_of_caption = {caption: place for place, caption in enumerate(distinct)}
+        texts = sorted(set(captions))
+        place_of_text = {text: place for place, text in enumerate(texts)}
         with evaluating(model):
-            prepared = model.prepare_captions(distinct)
-        places_N = [place_of_caption[caption] for caption in captions]
-        return score_pairs_by_co_attention(
-            model, clips, prepared, clip_index_N, places_N, clip_ids=clip_ids, on_progress=on_progress
-        )
+            prepared = model.prepare_captions(texts)
+        first_U, place_C = distinct_sequences(prepared)
+        caption_N = first_U[place_C[[place_of_text[text] for text in captions]]]
+        pair_M, place_N = np.unique(clip_index_N * len(texts) + caption_N, return_inverse=True)
+        return score_prepared(pair_M // len(texts), prepared, pair_M % len(texts))[place_N]
 
     return score

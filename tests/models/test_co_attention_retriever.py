@@ -54,9 +54,9 @@ def pair_oracle(model, frames_TF, caption):
     """Cosine of the means of what `CoAttention` gives of one pair that shares nothing with another."""
     ids_L = model.text.embedding.vocabulary.encode(caption)
     words_1LF = model.text(torch.tensor([ids_L]), torch.tensor([len(ids_L)])).words_BLF
-    standardised_TF = (frames_TF - model.frame_mean_F) / model.frame_std_F
+    standardised_TF = (frames_TF - model.frame_side.frame_mean_F) / model.frame_side.frame_std_F
     clip_PTD, caption_PLD = model.co_attention(
-        model.frame_layers(standardised_TF)[None],
+        model.frame_side.layers(standardised_TF)[None],
         torch.tensor([len(frames_TF)]),
         model.word_projection(words_1LF),
         torch.tensor([len(ids_L)]),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError, NetworkError, UsageError
 from atrkit.models import AudioTower, DualEncoder, Ragged, WordTower, seeded_initialisation
+from atrkit.models.retriever import ClipBatch, Padded
 from atrkit.text.vocabulary import UNK_ID, Vocabulary
 
 CAPTIONS = ["a dog barks", "rain falls on a tin roof while a dog barks", "wind", "a bell rings then rain falls"]
@@ -242,3 +243,16 @@ def test_what_has_no_finite_embedding_is_named() -> None:
         model.embed_clips(clips, ids=["a.wav", "b.wav"])
     with pytest.raises(DivergedError, match=r"clip 1 \(counted from 0\)"):
         model.embed_clips(clips)
+
+
+def test_cosines_keep_their_digits_under_mixed_precision() -> None:
+    """In bfloat16 a cosine of 0.9 is a step of 0.004 away from the next one."""
+    model = model_of(pooling="mean").eval()
+    clips = ClipBatch((Padded(*Ragged.from_sequences(clips_of([3] * 32)).gather(torch.arange(32))),))
+    texts = Padded(*model.prepare_captions(CAPTIONS).gather(torch.arange(len(CAPTIONS))))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (term,) = model.similarity_terms(clips, texts)
+        audio_emb_BD, text_emb_BD = model(*clips.frames[0], *texts)
+    assert term.similarity_BB.dtype == torch.float32
+    expected = audio_emb_BD.double() @ text_emb_BD.double().T
+    torch.testing.assert_close(term.similarity_BB.double(), expected, rtol=0, atol=1e-6)

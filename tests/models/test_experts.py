@@ -269,3 +269,16 @@ def test_other_encoders_than_the_models_are_refused() -> None:
         )
     with pytest.raises(UsageError, match="needs one audio encoder or more"):
         ExpertsRetriever([], WordTower(["<pad>", "<unk>"]), collaborative=False, expert_dim=5, pooling="mean")
+
+
+@BOTH
+def test_weighted_cosines_keep_their_digits_under_mixed_precision(collaborative: bool) -> None:
+    model, index_B = model_of(collaborative).eval(), torch.arange(4)
+    clips = inputs_of(frames_of()).gather(index_B)
+    texts = Padded(*model.prepare_captions(CAPTIONS).gather(index_B))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (term,) = model.similarity_terms(clips, texts)
+        clip_BE, caption_BE = model.clip_vectors(clips.frames), model.caption_vectors(texts)
+    assert term.similarity_BB.dtype == torch.float32
+    expected = clip_BE.double() @ caption_BE.double().T
+    torch.testing.assert_close(term.similarity_BB.double(), expected, rtol=0, atol=1e-6)

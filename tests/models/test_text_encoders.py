@@ -12,6 +12,7 @@ import torch
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError, UsageError
 from atrkit.losses import NtXent
 from atrkit.models import AudioTower, DualEncoder, HciRetriever, Ragged, TransformerTower, seeded_initialisation
+from atrkit.models.distinct import distinct_sequences
 from atrkit.models.retriever import ClipInputs, Padded, SimilarityTerm
 from atrkit.models.text_encoders import SentenceEncoder, load_sentence_encoder
 from atrkit.models.token_towers import TransformerTokens
@@ -294,3 +295,47 @@ def test_a_saved_model_of_three_levels_is_complete(bert_folder: Path, tmp_path: 
     generated = CAPTIONS[::-1]
     for wanted, got in zip(hci_terms(model, generated), hci_terms(opened, generated), strict=True):
         assert torch.equal(wanted.similarity_BB, got.similarity_BB)
+
+
+# --- the same caption twice
+
+TWICE = [*CAPTIONS, "a bell rings", "a dog falls then rings", *(f"{caption.upper()}." for caption in CAPTIONS)]
+
+
+@pytest.fixture
+def through_the_network(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many captions went through the text network, call by call."""
+    counted: list[int] = []
+    hidden = SentenceEncoder.hidden
+
+    def count(self: SentenceEncoder, token_ids_BL: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
+        counted.append(len(lengths_B))
+        return hidden(self, token_ids_BL, lengths_B)
+
+    monkeypatch.setattr(SentenceEncoder, "hidden", count)
+    return counted
+
+
+@pytest.mark.parametrize("batch_size", [2, 3, 64])
+def test_a_frozen_network_reads_each_distinct_caption_once(
+    bert_folder: Path, through_the_network: list[int], batch_size: int
+) -> None:
+    prepared = model_of(bert_folder).text.prepare(TWICE, batch_size=batch_size)
+    assert sum(through_the_network) == 6
+    np.testing.assert_array_equal(prepared.values[6:], prepared.values[:4])
+    through_the_network.clear()
+    tokens = TransformerTokens.open(str(bert_folder))
+    hidden = tokens.prepare(TWICE, batch_size=batch_size)
+    assert sum(through_the_network) == 6 and len(distinct_sequences(hidden)[0]) == 6
+    for caption, text in enumerate(TWICE):
+        alone = tokens.prepare([text]).values.float()
+        own = hidden.values[hidden.offsets[caption] : hidden.offsets[caption + 1]].float()
+        torch.testing.assert_close(own, alone, rtol=0, atol=2e-3)  # float16
+
+
+def test_a_tuned_network_embeds_equal_captions_to_the_same_bits(
+    bert_folder: Path, through_the_network: list[int]
+) -> None:
+    emb_CD = model_of(bert_folder, frozen=False).embed_captions(TWICE, batch_size=3)
+    assert sum(through_the_network) == 6
+    np.testing.assert_array_equal(emb_CD[6:], emb_CD[:4])

@@ -12,6 +12,7 @@ from atrkit.models.retriever import ClipInputs
 from atrkit.models.token_towers import WordTokens
 from atrkit.scoring import co_attention as module
 from atrkit.scoring.co_attention import score_all_by_co_attention, score_pairs_by_co_attention
+from atrkit.scoring.pair_blocks import by_length
 from atrkit.scoring.retrieval import pair_scorer, score_all_pairs
 from atrkit.text.vocabulary import Vocabulary
 
@@ -67,8 +68,8 @@ def test_every_pair_scores_what_it_scores_alone(mode, num_layers):
 def test_listed_pairs_score_what_they_score_alone(pairs, block, rows):
     clip_N, caption_N = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_BLOCK_FRAMES", block)
-        patch.setattr(module, "_BLOCK_WORDS", block)
+        patch.setattr(module, "BLOCK_FRAMES", block)
+        patch.setattr(module, "BLOCK_WORDS", block)
         patch.setitem(module._CHUNK_ROWS, "cpu", rows)
         done: list[int] = []
         scores_N = score_pairs_by_co_attention(MODEL, CLIPS, PREPARED, clip_N, caption_N, on_progress=done.append)
@@ -107,18 +108,18 @@ def test_the_same_caption_twice_costs_once(monkeypatch):
 
 
 def test_progress_counts_clips(monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK_FRAMES", 16)
+    monkeypatch.setattr(module, "BLOCK_FRAMES", 16)
     done: list[int] = []
     score_all_pairs(MODEL, CLIPS, CAPTIONS, on_progress=done.append)
     assert done == [4, 1, 1], "of 1, 3, 4 and 4 frames, then of 6, then of 9"
-    monkeypatch.setattr(module, "_BLOCK_WORDS", 1)
+    monkeypatch.setattr(module, "BLOCK_WORDS", 1)
     done.clear()
     score_all_pairs(MODEL, CLIPS, CAPTIONS, on_progress=done.append)
     assert done == [1, 1, 1, 1, 1, 1], "one caption after the other, four clips with each"
 
 
 def test_blocks_hold_so_many_rows_with_their_padding():
-    blocks = module._by_length(np.array([5, 2, 9, 2, 3]), np.array([0, 1, 2, 3, 4]), 6)
+    blocks = by_length(np.array([5, 2, 9, 2, 3]), np.array([0, 1, 2, 3, 4]), 6)
     assert [block.tolist() for block in blocks] == [[1, 3], [4], [0], [2]]
 
 

@@ -96,6 +96,32 @@ def test_listed_pairs_score_as_among_all(
     np.testing.assert_allclose(scores_N, expected(model)[clip_N, caption_N], rtol=0, atol=1e-5)
 
 
+def test_listed_pairs_embed_each_caption_and_clip_once_per_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, embedded = model_of(context="gru"), {"clips": 0, "captions": 0}
+    clip_vectors, caption_vectors = model.clip_vectors, model.caption_vectors
+
+    def count_clips(clips: Any) -> Any:
+        embedded["clips"] += len(clips.frames[0].lengths_B)
+        return clip_vectors(clips)
+
+    def count_captions(texts: Any) -> Any:
+        embedded["captions"] += len(texts.lengths_B)
+        return caption_vectors(texts)
+
+    monkeypatch.setattr(model, "clip_vectors", count_clips)
+    monkeypatch.setattr(model, "caption_vectors", count_captions)
+    monkeypatch.setattr(scoring, "_PAIRS_AT_ONCE", 4)
+    clip_N, caption_N = (index.ravel() for index in np.indices((len(LENGTHS), len(CAPTIONS))))
+    score = pair_scorer(model, clips_of(model))
+    score(clip_N, [CAPTIONS[c] for c in caption_N])
+    assert embedded == {"clips": 5, "captions": 5}, "30 pairs of five clips and, as two are alike, five captions"
+    embedded.update(clips=0, captions=0)
+    monkeypatch.setattr(scoring, "BLOCK_FRAMES", 9)  # 1 + 3 + 3, then 6, then 6
+    monkeypatch.setattr(scoring, "BLOCK_WORDS", 6)
+    score(clip_N, [CAPTIONS[c] for c in caption_N])
+    assert embedded == {"clips": 5, "captions": 15}
+
+
 @every_model
 def test_captions_that_are_read_alike_tie_exactly(arguments: dict[str, Any]) -> None:
     model = model_of(**arguments)

@@ -1,4 +1,7 @@
-"""Captions that are the same to a model are scored once, and so tie exactly."""
+"""Captions that are the same to a model are embedded and scored once, and so tie exactly.
+
+The last bits of a result depend on the batch that it was computed in: computed twice, equal captions would differ.
+"""
 
 from itertools import pairwise
 
@@ -12,6 +15,12 @@ IntArray = npt.NDArray[np.int64]
 
 def distinct_sequences(captions: Ragged) -> tuple[IntArray, IntArray]:
     """Positions of captions that differ from all before them, and for each caption its place among those.
+
+    Args:
+        captions: C of them, prepared: equal numbers are equal captions.
+
+    Returns:
+        first_U, rising, and place_C: `first_U[place_C[c]]` is the first caption that is equal to caption c.
 
     >>> first_U, place_C = distinct_sequences(Ragged.from_sequences([[5, 6], [7], [5, 6]]))
     >>> first_U.tolist(), place_C.tolist()
