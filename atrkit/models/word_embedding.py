@@ -45,7 +45,10 @@ class WordEmbedding(nn.Embedding):
 
     @torch.no_grad()
     def start_from(self, vectors_VF: Tensor) -> None:
-        """Take vectors for all words; rows of NaN are words without a vector, which keep their random one.
+        """Take vectors for all words; rows of NaN are words without a vector, which keep their random one, scaled.
+
+        Its values are drawn with a standard deviation of 1. Published vectors are smaller (word2vec's values have
+        0.15), and among them it would drown every other word: it takes the standard deviation of their values.
 
         Raises:
             UsageError: another number of words, or another width.
@@ -53,7 +56,8 @@ class WordEmbedding(nn.Embedding):
         if vectors_VF.shape != self.weight.shape:
             raise UsageError(f"word vectors are {tuple(vectors_VF.shape)}, the model has {tuple(self.weight.shape)}")
         known_V1 = vectors_VF.isfinite().all(dim=1, keepdim=True)
-        self.weight.copy_(torch.where(known_V1, vectors_VF, self.weight))
+        scale = vectors_VF[known_V1[:, 0]].std(correction=0) if known_V1.any() else 1.0
+        self.weight.copy_(torch.where(known_V1, vectors_VF, self.weight * scale))
         self.weight[[PAD_ID, UNK_ID]] = 0
 
 

@@ -111,6 +111,22 @@ def _retriever(recipe: Mapping[str, Any], model_name: str) -> Iterator[Misfit]:
         yield ("training", "keep_best"), f"{model} writes no captions: choose another figure, or last"
     if (_at(recipe, "training", "bucket_batches") or 1) != 1:
         yield ("training", "bucket_batches"), "is of captioners: who shares a batch is what a contrastive loss is about"
+    if _at(recipe, "retrieval", "score") == "cosine" and (scores := _scores_unless_cosines(recipe, model_name)):
+        yield ("retrieval", "score"), f"the scores of {model} are {scores}: leave it out"
+
+
+def _scores_unless_cosines(recipe: Mapping[str, Any], model_name: str) -> str | None:
+    """What the scores of a retrieval model are, where one cosine is not all of them."""
+    if model_name in EXPERTS:
+        return "weighted sums of cosines"
+    if model_name == "co_attention":
+        return "what co-attention makes of a pair"
+    weights = [_at(recipe, "model", name) for name in ("frame_word_weight", "segment_phrase_weight")]
+    auxiliary = recipe.get("auxiliary_captions")
+    matches = isinstance(auxiliary, Mapping) and auxiliary.get("matching", True)
+    if model_name == "hci" and (weights != [0, 0] or matches):
+        return "means of several similarities"
+    return None
 
 
 def _captioners_only(recipe: Mapping[str, Any]) -> Iterator[Misfit]:

@@ -24,7 +24,7 @@ from atrkit.recipe.towers import (
     WordEmbeddingsSettings,
     WordTokensSettings,
 )
-from atrkit.workflows.word_vectors import start_from_vectors, word_dim
+from atrkit.workflows.word_vectors import WordsOf, start_from_vectors, vocabulary_of, word_dim
 
 if TYPE_CHECKING:
     from atrkit.models.retriever import Retriever
@@ -41,6 +41,7 @@ def build_retriever(
     captions: Sequence[str],
     seed: int,
     auxiliary: AuxiliaryCaptionsSettings | None = None,
+    further_captions: Sequence[str] = (),
     say: Say,
 ) -> "Retriever":
     """A retrieval model with weights drawn from `seed`.
@@ -51,6 +52,7 @@ def build_retriever(
         captions: training captions, from which a vocabulary is made.
         seed: of the initial weights.
         auxiliary: what generated captions are used for.
+        further_captions: not learned from; frozen word vectors are kept for their words too.
         say: told how many words have no word vector.
 
     Raises:
@@ -60,23 +62,22 @@ def build_retriever(
     """
     from atrkit.models.dual_encoder import seeded_initialisation
 
+    words = WordsOf(captions, further_captions)
     with seeded_initialisation(seed):
         match settings:
             case DualEncoderSettings():
-                return _dual_encoder(settings, frame_dims, captions, say)
+                return _dual_encoder(settings, frame_dims, words, say)
             case ExpertsSettings():
-                return _experts(settings, frame_dims, captions, say)
+                return _experts(settings, frame_dims, words, say)
             case HciSettings():
-                return _hci(settings, frame_dims, captions, auxiliary, say)
+                return _hci(settings, frame_dims, words, auxiliary, say)
             case CoAttentionSettings():
-                return _co_attention(settings, frame_dims, captions, say)
+                return _co_attention(settings, frame_dims, words, say)
             case _:
                 assert_never(settings)
 
 
-def _dual_encoder(
-    settings: DualEncoderSettings, frame_dims: Sequence[int], captions: Sequence[str], say: Say
-) -> "Retriever":
+def _dual_encoder(settings: DualEncoderSettings, frame_dims: Sequence[int], words: WordsOf, say: Say) -> "Retriever":
     from atrkit.models.audio_tower import AudioTower
     from atrkit.models.dual_encoder import DualEncoder
 
@@ -89,14 +90,14 @@ def _dual_encoder(
         **pooling_arguments(settings.audio.pooling),
         gating=settings.gating,
     )
-    text = _text_tower(settings.text, captions, out_dim=settings.out_dim, gating=settings.gating, say=say)
+    text = _text_tower(settings.text, words, out_dim=settings.out_dim, gating=settings.gating, say=say)
     return DualEncoder(audio, text)
 
 
-def _experts(settings: ExpertsSettings, frame_dims: Sequence[int], captions: Sequence[str], say: Say) -> "Retriever":
+def _experts(settings: ExpertsSettings, frame_dims: Sequence[int], words: WordsOf, say: Say) -> "Retriever":
     from atrkit.models.experts import ExpertsRetriever
 
-    text = _text_tower(settings.text, captions, out_dim=settings.expert_dim, gating=False, say=say)
+    text = _text_tower(settings.text, words, out_dim=settings.expert_dim, gating=False, say=say)
     return ExpertsRetriever(
         frame_dims,
         text,
@@ -109,7 +110,7 @@ def _experts(settings: ExpertsSettings, frame_dims: Sequence[int], captions: Seq
 def _hci(
     settings: HciSettings,
     frame_dims: Sequence[int],
-    captions: Sequence[str],
+    words: WordsOf,
     auxiliary: AuxiliaryCaptionsSettings | None,
     say: Say,
 ) -> "Retriever":
@@ -118,7 +119,7 @@ def _hci(
     (frame_dim,) = frame_dims
     return HciRetriever(
         frame_dim,
-        _token_tower(settings.text, captions, say),
+        _token_tower(settings.text, words, say),
         dim=settings.dim,
         hidden_dims=settings.audio.hidden_dims,
         dropout=settings.audio.dropout,
@@ -134,15 +135,13 @@ def _hci(
     )
 
 
-def _co_attention(
-    settings: CoAttentionSettings, frame_dims: Sequence[int], captions: Sequence[str], say: Say
-) -> "Retriever":
+def _co_attention(settings: CoAttentionSettings, frame_dims: Sequence[int], words: WordsOf, say: Say) -> "Retriever":
     from atrkit.models.co_attention_retriever import CoAttentionRetriever
 
     (frame_dim,) = frame_dims
     return CoAttentionRetriever(
         frame_dim,
-        _token_tower(settings.text, captions, say),
+        _token_tower(settings.text, words, say),
         mode=settings.mode,
         num_layers=settings.num_layers,
         dim=settings.dim,
@@ -154,17 +153,13 @@ def _co_attention(
     )
 
 
-def _text_tower(
-    text: TextTowerSettings, captions: Sequence[str], *, out_dim: int, gating: bool, say: Say
-) -> "TextTower":
+def _text_tower(text: TextTowerSettings, words: WordsOf, *, out_dim: int, gating: bool, say: Say) -> "TextTower":
     from atrkit.models.text_towers import TransformerTower, WordTower
-    from atrkit.text.vocabulary import Vocabulary
 
     match text:
         case WordEmbeddingsSettings():
-            words = Vocabulary.from_captions(captions).words
             tower = WordTower(
-                words,
+                vocabulary_of(text, words),
                 out_dim,
                 word_dim=word_dim(text),
                 dropout=text.dropout,
@@ -172,7 +167,7 @@ def _text_tower(
                 gating=gating,
                 trainable=text.trainable,
             )
-            start_from_vectors(tower.embedding, text, captions, say)
+            start_from_vectors(tower.embedding, text, words, say)
             return tower
         case TransformersSettings():
             return TransformerTower.open(
@@ -187,20 +182,19 @@ def _text_tower(
             assert_never(text)
 
 
-def _token_tower(text: TokenSideSettings, captions: Sequence[str], say: Say) -> "TokenTower":
+def _token_tower(text: TokenSideSettings, words: WordsOf, say: Say) -> "TokenTower":
     from atrkit.models.token_towers import TransformerTokens, WordTokens
-    from atrkit.text.vocabulary import Vocabulary
 
     match text:
         case WordTokensSettings():
             tower = WordTokens(
-                Vocabulary.from_captions(captions).words,
+                vocabulary_of(text, words),
                 dim=word_dim(text),
                 dropout=text.dropout,
                 context=text.context,
                 trainable=text.trainable,
             )
-            start_from_vectors(tower.embedding, text, captions, say)
+            start_from_vectors(tower.embedding, text, words, say)
             return tower
         case TransformerTokensSettings():
             return TransformerTokens.open(text.model, max_tokens=text.max_tokens, frozen=not text.tune)

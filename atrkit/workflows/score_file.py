@@ -34,7 +34,7 @@ class Scores:
         was_there: nothing had to be computed.
         pairs_made: clips times captions that this call computed.
         seconds: that it took.
-        unknown_words: of the captions, that a captioner reads as `<unk>`.
+        unknown_words: of the captions, that the model does not know; counted for those that read words.
     """
 
     path: Path

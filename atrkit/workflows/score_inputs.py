@@ -13,6 +13,7 @@ from atrkit.datasets.manifest import Dataset
 from atrkit.errors import UsageError
 from atrkit.files import sha256_of_file
 from atrkit.models.folder import CHECKSUMS_NAME, read_model_folder
+from atrkit.recipe.retrievers import RETRIEVERS
 from atrkit.store.differences import describe_difference
 from atrkit.store.score_parts import ScoreParts
 from atrkit.store.scores import StoredScores, scores_name
@@ -30,6 +31,7 @@ from atrkit.workflows.score_calibration import (
 from atrkit.workflows.score_models import Precision, is_captioner, scores_every_pair_by_itself, scoring_of
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import TrainedRun
+from atrkit.workflows.unread_captions import say_what_is_not_read, unknown_words_line
 
 
 @dataclass(frozen=True)
@@ -244,16 +246,18 @@ def _refuse_scaling(scalings: Sequence[str], calibration_clips: int | None) -> N
 
 
 def say_unknown_words(session: Session, inputs: ScoreInputs) -> Counter[str]:
-    """Count and say words of the captions that a captioner does not know."""
+    """Count and say words of the captions that the model does not know; of a retrieval model also what it cuts."""
+    captions = inputs.clips.all_captions
+    if isinstance(inputs.trained.recipe.model, RETRIEVERS):
+        from atrkit.models.opening import open_retriever
+
+        model = open_retriever(inputs.trained.folder)
+        generated = inputs.clips.embeddings.auxiliary_captions if model.reads_generated else None
+        return say_what_is_not_read(session, model, captions, generated, f"{inputs.dataset.name}/{inputs.split}")
     if not inputs.is_captioner:
         return Counter()
-    captions = inputs.clips.all_captions
     unknown = CaptionVocabulary(tuple(inputs.model[0]["words"])).unknown_words(captions)
     if unknown:
         words = sum(len(words_of(caption)) for caption in captions)
-        first = ", ".join(repr(word) for word, _ in unknown.most_common(5))
-        session.say(
-            f"{unknown.total():,} of {words:,} words in the captions are unknown to the captioner and read as <unk>: "
-            f"{first}{', ...' if len(unknown) > 5 else ''}"
-        )
+        session.say(unknown_words_line(unknown, words, "the captions", "the captioner"))
     return unknown

@@ -28,8 +28,30 @@ ScoreClips = Callable[[Embeddings], Float32Array]
 
 
 def scoring_of(recipe: Recipe) -> str:
-    """What the scores of a recipe's model are: its own kind where the recipe leaves it open."""
-    return "cross_entropy" if is_captioner(recipe) else "cosine"
+    """What the scores of a recipe's model are, as results name it.
+
+    "cosine"; "weighted_cosines", of experts; "cross_interaction", a weighted mean of similarities at several levels;
+    "co_attention", what a pass of each pair gives; "cross_entropy", minus a captioner's loss.
+    """
+    match recipe.model:
+        case RidgeSettings() | DualEncoderSettings():
+            return "cosine"
+        case ExpertsSettings():
+            return "weighted_cosines"
+        case HciSettings(frame_word_weight=0, segment_phrase_weight=0) if not _matches_captions(recipe):
+            return "cosine"
+        case HciSettings():
+            return "cross_interaction"
+        case CoAttentionSettings():
+            return "co_attention"
+        case TransformerCaptionerSettings() | GruCaptionerSettings():
+            return "cross_entropy"
+        case _:
+            assert_never(recipe.model)
+
+
+def _matches_captions(recipe: Recipe) -> bool:
+    return recipe.auxiliary_captions is not None and recipe.auxiliary_captions.matching
 
 
 def is_captioner(recipe: Recipe) -> bool:

@@ -36,7 +36,7 @@ from atrkit.workflows.rerank import require_first_scores
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 from atrkit.workflows.splits import Splits, splits_of_recipe
-from atrkit.workflows.word_vectors import word_vectors_input
+from atrkit.workflows.word_vectors import further_captions, word_vectors_input
 from atrkit.workflows.word_vectors_option import word_vectors_override
 
 # where files and runs lie on this computer: the recipe says which they are
@@ -184,6 +184,7 @@ def _train_seed(
     folder = session.workspace.run_folder(name, seed)
     run = RunFolder(folder)
     run_name = session.workspace.run_name(folder)
+    further = further_captions(recipe, dataset, embeddings.auxiliary_captions)
     inputs = {
         "dataset": dataset.name,
         "clips": {clip.id: clip.sha256 for clip in dataset.split(splits.train)},
@@ -191,7 +192,7 @@ def _train_seed(
         "splits": {"train": splits.train, "val": splits.val, "test": splits.test},
         "embeddings": embeddings.provenance,
         "seed": seed,
-        **word_vectors_input(recipe),
+        **word_vectors_input(recipe, further),
         **paraphrases_input(session, recipe),
         **captioner_input(session, embeddings),
         **({} if finetuning is None else {"fine_tuned_from": finetuning.record}),
@@ -218,7 +219,7 @@ def _train_seed(
                 from atrkit.workflows.train_retriever import train_retriever_run
 
                 val = captioned_clips(session, dataset, splits.val, embeddings) if splits.val else None
-                facts = train_retriever_run(session, run, recipe, clips, val, seed, run_name, finetuning)
+                facts = train_retriever_run(session, run, recipe, clips, val, seed, run_name, finetuning, further)
             case TransformerCaptionerSettings() | GruCaptionerSettings():
                 from atrkit.workflows.train_captioner import train_captioner_run
 

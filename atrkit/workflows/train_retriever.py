@@ -1,5 +1,6 @@
 """How `atrkit train` trains a retrieval model by steps: objects from the recipe, the loop, and its interruption."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from atrkit.workflows.session import Session
 from atrkit.workflows.stopping import stop_between_steps
 from atrkit.workflows.training_data import choose_memory, training_data
 from atrkit.workflows.training_progress import training_progress
+from atrkit.workflows.unread_captions import say_what_is_not_read
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,8 +36,11 @@ def train_retriever_run(
     seed: int,
     run_name: str,
     finetuning: Finetuning | None = None,
+    further_captions: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train in the run's folder, from the start or from its checkpoint; with `finetuning` its audio encoder too.
+
+    Frozen word vectors are also kept for words of `further_captions`.
 
     Raises:
         DivergedError: features or loss are not finite.
@@ -58,13 +63,13 @@ def train_retriever_run(
         captions=[*train_data.all_captions, *(train_data.auxiliary_captions or ())],
         seed=seed,
         auxiliary=auxiliary,
+        further_captions=further_captions,
         say=session.say,
     )
     val_data = None if val is None else training_data(val, in_memory=in_memory)
-    _say_cut(session, model, train_data, "training")
+    _say_what_is_not_read(session, model, train_data, "training")
     if val_data is not None:
-        _say_unknown(session, model, val_data)
-        _say_cut(session, model, val_data, "validation")
+        _say_what_is_not_read(session, model, val_data, "validation")
     if finetuning is None or audio is None:
         learn = partial(train_retriever, model)
     else:
@@ -110,19 +115,6 @@ def _count_parameters(network: "nn.Module") -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def _say_unknown(session: Session, model: "Retriever", val_data: TrainingData) -> None:
-    generated = (val_data.auxiliary_captions or ()) if model.reads_generated else ()
-    for captions, whose in ((val_data.all_captions, "validation"), (generated, "validation clips' generated")):
-        unknown = model.count_unknown_words(captions)
-        if unknown:
-            words = ", ".join(word for word, _ in unknown.most_common(5))
-            session.say(
-                f"{sum(unknown.values())} words of the {whose} captions are in no training caption ({words} ...): "
-                "the text side does not hear them"
-            )
-
-
-def _say_cut(session: Session, model: "Retriever", data: TrainingData, which: str) -> None:
-    cut = model.count_cut_captions(data.shown_captions)
-    if cut:
-        session.say(f"{cut} {which} captions are longer than max_tokens: their ends are not read")
+def _say_what_is_not_read(session: Session, model: "Retriever", data: TrainingData, which: str) -> None:
+    reads_generated = data.shows_auxiliary or model.reads_generated
+    say_what_is_not_read(session, model, data.all_captions, data.auxiliary_captions if reads_generated else None, which)
