@@ -135,3 +135,26 @@ def test_a_captioner_that_was_renamed_is_found(job: Job, everything: str) -> Non
         renamed = away
     finally:
         renamed.rename(captioner)
+
+
+def test_generated_captions_that_are_cut_or_unknown_are_said_wherever_they_are_read(
+    job: Job, everything: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing is learned from them: interaction and matching read them all the same."""
+    limit = 2
+    monkeypatch.setattr(
+        HciRetriever, "count_cut_captions", lambda _, captions: sum(len(each.split()) > limit for each in captions)
+    )
+    cut = sum(len(text.split()) > limit for text in captions_of(job).values())
+    job.train("read", "auxiliary_captions.augmentation=false", "auxiliary_captions.matching=false")
+    said = [line for line in job.said.splitlines() if "max_tokens: their ends are not read" in line]
+    counts = {
+        which: int(line.split(" of ")[0].split()[-1])
+        for line in said
+        for which in ("training", "validation")
+        if f"generated captions of {which} clips are longer" in line
+    }
+    assert sum(" generated captions " not in line for line in said) == 2, "those that people wrote, of both splits"
+    job("eval", "--run", "read")
+    (of_test,) = [line for line in job.said.splitlines() if "generated captions of synthetic/eval clips are" in line]
+    assert sum(counts.values()) + int(of_test.split(" of ")[0].split()[-1]) == cut > 0

@@ -131,7 +131,33 @@ def test_what_the_shortlist_held_is_told(stages):
     assert told["text_to_audio_recall"] == np.mean(own) and told["audio_to_text_recall"] == np.any(own, axis=1).mean()
     for direction, recall in (("text_to_audio", "text_to_audio_recall"), ("audio_to_text", "audio_to_text_recall")):
         assert result[direction]["R@1"] <= told[recall]
-    assert result["scoring"] == "cosine" and told["seconds"] >= 0
+    assert result["scoring"] == "co_attention" and told["seconds"] >= 0
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_words_that_a_retrieval_model_does_not_know_are_counted_and_said(stages, model):
+    of_few = Vocabulary.from_captions(["a dog barks while rain falls"]).words
+    text = {"dim": 6} if model == "co_attention" else {"out_dim": 8, "pooling": "mean"}
+    made = (WordTokens if model == "co_attention" else WordTower)(of_few, **text)
+    folder = stages.root / "runs" / "few" / "seed-1"
+    add_run(stages, "few", model)
+    for path in (*folder.glob("*.safetensors"), *folder.glob("config.json")):
+        path.unlink()
+    retriever = (
+        CoAttentionRetriever(FRAME_DIM, made, dim=8, num_heads=2, ff_dim=12)
+        if model == "co_attention"
+        else DualEncoder(AudioTower(FRAME_DIM, 8, pooling="mean"), made)
+    )
+    retriever.save_pretrained(folder)
+    words = " ".join(stages.captions_of("eval")).split()
+    unknown = [word for word in words if word not in of_few]
+    scores = score(stages, "few")
+    assert scores.unknown_words.total() == len(unknown) > 0
+    line = f"{len(unknown)} of {len(words)} words in the toy/eval captions are unknown to the text side and read as"
+    assert any(said.startswith(line) for said in stages.said)
+    assert score(stages, "few").unknown_words == scores.unknown_words, "also where the scores were there"
+    score(stages)
+    assert not any("unknown" in said for said in stages.said), "all words are known to this one"
 
 
 def test_the_command_prints_it(stages):
