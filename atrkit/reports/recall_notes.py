@@ -76,8 +76,8 @@ def rerank_note(rerank: Mapping[str, Any] | None) -> Iterator[str]:
     if rerank:
         yield (
             f"re-ranked: the {rerank['k']:,} best of {rerank['run']}, {rerank['mean_clips']:,.1f} clips per caption "
-            f"and {rerank['mean_captions']:,.1f} captions per clip ({100 * rerank['share_of_pairs']:.1f} % of all "
-            f"pairs, {as_minutes(rerank['seconds'])})"
+            f"and {rerank['mean_captions']:,.1f} captions per clip ({100 * rerank['share_of_pairs']:.1f} % of all pairs"
+            + (f", {as_minutes(rerank['seconds'])})" if "seconds" in rerank else ")")
         )
         yield (
             f"  shortlist recall {100 * rerank['text_to_audio_recall']:.1f} % text to audio, "

@@ -1,6 +1,6 @@
 """Tables of several runs: a row for each, and mean ± deviation of runs that differ in their seed alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -165,11 +165,24 @@ def _notes(results: Sequence[Result], summaries: Sequence[Result]) -> Iterator[s
             shown = mean_and_deviation_text(accuracy, "accuracy")
             where = "" if len(summaries) == 1 else f" of {summary['runs'][0].rpartition('/')[0]}"
             yield f"twin order{where} {shown} %, n = {summary['n']} (chance 50.0 %)"
-    for result in results:
-        for note in rerank_note(result.get("rerank")):
-            yield f"{result['run']}: {note.strip()}"
+    yield from _named(results, _rerank_note)
     for result in results:
         yield from target_note(result.get("target"))
+    yield from _named(results, trained_on_note)
+
+
+def _named(results: Sequence[Result], notes_of: Callable[[Result], Iterator[str]]) -> Iterator[str]:
+    """Each note once, with the runs that it is about, where it is not about all of them."""
+    runs_of: dict[str, dict[str, None]] = {}
     for result in results:
-        for note in trained_on_note(result):
-            yield f"{result['run']}: {note}"
+        for note in notes_of(result):
+            runs_of.setdefault(note, {})[result["run"]] = None
+    all_runs = {result["run"] for result in results}
+    for note, runs in runs_of.items():
+        yield note if runs.keys() == all_runs else f"{', '.join(runs)}: {note.strip()}"
+
+
+def _rerank_note(result: Result) -> Iterator[str]:
+    """Without the time, in which runs with the same shortlist differ."""
+    rerank = result.get("rerank") or {}
+    yield from rerank_note({key: value for key, value in rerank.items() if key != "seconds"})

@@ -120,3 +120,33 @@ def test_where_columns_are_scaled_the_unscaled_mean_stands_below():
     lines = lines_of(runs_table(scaled, [summary]))
     (row,) = [line for line in lines if line.startswith("    unscaled")]
     assert " ".join(row.split()) == "unscaled 5.5 ± 0.7 60.0 ± 0.0 80.0 ± 0.0 40.0 ± 0.0 3.0 ± 0.0"
+
+
+RERANK = {
+    "run": "context/first/seed-1",
+    "k": 100,
+    "mean_clips": 120.3,
+    "mean_captions": 310.2,
+    "share_of_pairs": 0.12,
+    "text_to_audio_recall": 0.912,
+    "audio_to_text_recall": 0.955,
+}
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_runs_have_in_common_is_said_once_and_else_with_their_names(width):
+    by = {"clips_trained_on": 3, "clips_trained_on_by": {"first stage context/first/seed-1": 3}}
+    seeds = [{**each, "rerank": {**RERANK, "seconds": n}, **by} for n, each in enumerate(SEEDS)]
+    summary = summarise_seeds(seeds, [1, 2, 10])
+    text = " ".join(" ".join(lines_of(runs_table(seeds, [summary]), width)).split())
+    reranked = (
+        "re-ranked: the 100 best of context/first/seed-1, 120.3 clips per caption and 310.2 captions per clip (12.0 % "
+        "of all pairs) shortlist recall 91.2 % text to audio, 95.5 % audio to text: R@K up to 100 cannot pass it"
+    )
+    assert text.count(reranked) == 1
+    assert text.count("trained on 3 of these clips (first stage context/first/seed-1: 3): figures") == 1
+    assert summary["rerank"] == {"run": "context/first/seed-1", "k": 100}
+    others = [*seeds[:2], result("moee/seed-1", 0.2)]
+    text = " ".join(" ".join(lines_of(runs_table(others, []), width)).split())
+    of_both = "context/clotho/cnn14_netrvlad/seed-1, context/clotho/cnn14_netrvlad/seed-2: "
+    assert text.count(f"{of_both}re-ranked: ") == text.count(f"{of_both}NOTE: trained on 3") == 1
