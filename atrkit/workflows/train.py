@@ -36,6 +36,7 @@ from atrkit.workflows.rerank import require_first_scores
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 from atrkit.workflows.splits import Splits, splits_of_recipe
+from atrkit.workflows.text_network import text_network_input
 from atrkit.workflows.word_vectors import further_captions, word_vectors_input
 from atrkit.workflows.word_vectors_option import word_vectors_override
 
@@ -104,6 +105,7 @@ def train(session: Session, options: TrainOptions) -> list[TrainOutcome]:
     _refuse_odd_name(name)
     word_vectors_input(recipe)  # a missing file is said now, and not after hours of extraction
     paraphrases_input(session, recipe)
+    text_network_input(recipe)
     dataset = session.workspace.load_dataset(recipe.data.dataset)
     if recipe.data.dataset is None:
         session.say(f"dataset: {dataset.name} (the one made last)")
@@ -194,6 +196,7 @@ def _train_seed(
         "seed": seed,
         **word_vectors_input(recipe, further),
         **paraphrases_input(session, recipe),
+        **text_network_input(recipe),
         **captioner_input(session, embeddings),
         **({} if finetuning is None else {"fine_tuned_from": finetuning.record}),
     }
