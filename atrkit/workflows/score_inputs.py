@@ -75,12 +75,12 @@ class ScoreInputs:
     @property
     def in_parts(self) -> bool:
         """Whether the scores take long enough to be made in parts."""
-        return self.is_captioner and self.first_stage is None
+        return self.first_stage is None and (self.is_captioner or scores_every_pair_by_itself(self.trained.recipe))
 
     @property
     def takes_long(self) -> bool:
         """Whether scores that are there and fit are taken, rather than made again in seconds."""
-        return self.is_captioner or self.first_stage is not None or scores_every_pair_by_itself(self.trained.recipe)
+        return self.in_parts or self.first_stage is not None
 
     @property
     def parts(self) -> ScoreParts:

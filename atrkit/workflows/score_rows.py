@@ -1,6 +1,6 @@
-"""Rows of a captioner's losses, one for each clip: what is planned, and how the missing parts are made."""
+"""Rows of losses, one for each clip, by models that take long: what is planned, and how missing parts are made."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -16,18 +16,18 @@ from atrkit.store.part_plan import PartPlan
 from atrkit.store.score_parts import ScoreParts
 from atrkit.store.scores import StoredScores
 from atrkit.workflows.score_inputs import ScoreInputs
-from atrkit.workflows.score_models import open_cross_entropy, scoring_device
+from atrkit.workflows.score_models import open_cross_entropy, open_scorer, scoring_device
 from atrkit.workflows.session import Session
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from atrkit.models import Ragged
 
 Float32Array = npt.NDArray[np.float32]
 
 # our choice: half a minute of work on a CPU at most; more would share batches better on a GPU, and a kill cost more
 PAIRS_PER_PART = {"cpu": 16_384, "cuda": 1 << 21}
+# co-attention begins every part with all captions, which fewer pairs would not pay for
+CO_ATTENTION_PAIRS_PER_PART = {"cpu": 65_536, "cuda": 1 << 21}
 MOST_CLIPS_PER_PART = {"cpu": 64, "cuda": 256}
 
 
@@ -110,11 +110,12 @@ def plan_rows(inputs: ScoreInputs, sources: Iterable[RowsOf], *, device: str | N
     device = device or scoring_device()
     clips = [clip for source in sources for clip in source.clips()]
     calibration = inputs.stored_calibration.as_record() if inputs.stored_calibration else None
+    pairs_per_part = (PAIRS_PER_PART if inputs.is_captioner else CO_ATTENTION_PAIRS_PER_PART)[device]
     return PartPlan(
         provenance={**inputs.provenance, "calibration": calibration, "device": device},
         clip_ids=tuple(name for name, _ in clips),
         audio_sha256=tuple(sha256 for _, sha256 in clips),
-        part_clips=max(1, min(MOST_CLIPS_PER_PART[device], PAIRS_PER_PART[device] // inputs.provenance["captions"])),
+        part_clips=max(1, min(MOST_CLIPS_PER_PART[device], pairs_per_part // inputs.provenance["captions"])),
     )
 
 
@@ -156,13 +157,10 @@ def make_rows(
     clips, clips_there = (sum(len(plan.parts[part]) for part in some) for some in (wanted, set(wanted) - set(todo)))
     what = f"scores of {' and '.join(f'{source.role}{source.place}' for source in sources)}"
     try:
-        scorer = open_cross_entropy(inputs.trained.folder, inputs.clips.all_captions, precision=inputs.precision)
         with session.open_progress(what, clips, "clips", done=clips_there) as advance:
+            losses_of = _open_losses(inputs, advance)
             for part in todo:
-                losses = [
-                    scorer.losses_of(source.frames, index_A, advance, clip_ids=source.embeddings.clip_ids)
-                    for source, index_A in _by_source([rows[row] for row in plan.parts[part]])
-                ]
+                losses = [losses_of(*some) for some in _by_source([rows[row] for row in plan.parts[part]])]
                 parts.save(part, plan, np.concatenate(losses))
     except (KeyboardInterrupt, TerminatedError):
         done = len(parts.finished(plan) & set(wanted))
@@ -171,9 +169,25 @@ def make_rows(
     return todo
 
 
-def _by_source(rows: Sequence[tuple[RowsOf, int]]) -> Iterator[tuple[RowsOf, "Tensor"]]:
-    """Consecutive rows of one store together, as positions in it."""
+def _open_losses(
+    inputs: ScoreInputs, on_progress: Callable[[int], None]
+) -> Callable[[RowsOf, tuple[int, ...]], Float32Array]:
+    """What makes rows of a store's clips at these positions; the captions are prepared once."""
+    trained, clips = inputs.trained, inputs.clips
+    if not inputs.is_captioner:
+        score = open_scorer(trained.recipe, trained.folder, clips, on_progress=on_progress)
+        return lambda source, index: (
+            -score(source.embeddings.select([source.embeddings.clip_ids[position] for position in index]))
+        )
     import torch
 
+    scorer = open_cross_entropy(trained.folder, clips.all_captions, precision=inputs.precision)
+    return lambda source, index: scorer.losses_of(
+        source.frames, torch.tensor(index), on_progress, clip_ids=source.embeddings.clip_ids
+    )
+
+
+def _by_source(rows: Sequence[tuple[RowsOf, int]]) -> Iterator[tuple[RowsOf, tuple[int, ...]]]:
+    """Consecutive rows of one store together, as positions in it."""
     for source, group in groupby(rows, key=lambda row: row[0]):
-        yield source, torch.tensor([k for _, k in group])
+        yield source, tuple(k for _, k in group)

@@ -172,6 +172,6 @@ def _begun_inputs(inputs: ScoreInputs, precision: Precision | None) -> ScoreInpu
 def _refuse_cosines(inputs: ScoreInputs) -> None:
     if inputs.first_stage is not None:
         raise UsageError("--shard and --merge are for every pair, and a shortlist has no parts: add --rerank none")
-    if not inputs.is_captioner:
+    if not inputs.in_parts:
         name = inputs.trained.recipe.model.name
-        raise UsageError(f"--shard and --merge are for captioners: a {name} scores a split in seconds, leave them out")
+        raise UsageError(f"--shard and --merge are of captioners and co_attention; scores of a {name} have no parts")

@@ -111,8 +111,8 @@ def test_any_run_can_be_scored(workspace):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--run", "plain", "--shard", "1/2"], 2, "--shard and --merge are for captioners: a ridge scores a split in"),
-        (["--run", "plain", "--merge"], 2, "--shard and --merge are for captioners"),
+        (["--run", "plain", "--shard", "1/2"], 2, "--shard and --merge are of captioners and co_attention; scores of a ridge"),
+        (["--run", "plain", "--merge"], 2, "--shard and --merge are of captioners and co_attention"),
         (["--run", "plain", "--precision", "fp16"], 2, "--precision fp16: only captioners compute in it"),
         (["--run", "words", "--shard", "3/2"], 2, "--shard '3/2': expected I/N with I from 1 to N"),
         (["--run", "words", "--shard", "1/2", "--overwrite"], 2, "--overwrite would delete what other shards make"),

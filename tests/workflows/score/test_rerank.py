@@ -18,7 +18,7 @@ from atrkit.store.embeddings import load_embeddings
 from atrkit.store.facts import inspect_store
 from atrkit.store.scores import load_scores, load_scores_about
 from atrkit.text.vocabulary import Vocabulary
-from atrkit.workflows import first_stage
+from atrkit.workflows import first_stage, score_rows
 from atrkit.workflows.captioned import CaptionedClips
 from atrkit.workflows.evaluate import EvaluateOptions, evaluate_run
 from atrkit.workflows.extract_options import parse_shard
@@ -192,6 +192,27 @@ def test_every_pair_of_a_slow_model_is_scored_once(stages):
     assert stages.progress[-1].what == "scores of toy/eval" and stages.progress[-1].done == 7
     assert score(stages).was_there
     assert not stages.score().was_there and not stages.score().was_there, "a ridge takes no time"
+
+
+def test_an_interrupted_scoring_of_every_pair_goes_on_to_the_same_bytes(stages, make_bench, stop_after, monkeypatch):
+    monkeypatch.setitem(score_rows.CO_ATTENTION_PAIRS_PER_PART, "cpu", 2 * len(stages.captions_of("eval")))
+    score(stages)
+    whole = (stages.root / "runs/second/seed-1/scores.h5").read_bytes()
+    again = make_bench("ridge")
+    add_run(again, "second", "co_attention")
+    with stop_after(2):
+        score(again)
+    assert "stopped with 2 of 4 parts finished" in again.heard
+    score(again)
+    assert "2 of 4 parts are there from an earlier call" in again.heard
+    assert (again.root / "runs/second/seed-1/scores.h5").read_bytes() == whole
+
+
+def test_shards_of_every_pair_join_to_the_same_scores(stages):
+    first, second = (score(stages, shard=parse_shard(f"{i}/2")) for i in (1, 2))
+    assert first is not None and second is not None
+    merged = score(stages, merge=True)
+    np.testing.assert_allclose(merged.matrix.scores_AC, all_scores(stages, stages.second), atol=1e-6)
 
 
 def test_the_first_stages_folder_stays_as_it_is(stages):

@@ -339,7 +339,7 @@ def test_the_calibration_of_cosines_is_minus_the_cosines_of_training_clips(make_
     ("options", "words"),
     [
         ({"precision": "fp16"}, "--precision fp16: only captioners compute in it, not a ridge"),
-        ({"shard": (1, 2)}, "--shard and --merge are for captioners: a ridge scores a split in seconds"),
+        ({"shard": (1, 2)}, "--shard and --merge are of captioners and co_attention; scores of a ridge have no parts"),
     ],
 )
 def test_what_is_for_captioners_is_refused_for_others(make_bench, options, words):
