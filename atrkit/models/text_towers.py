@@ -65,7 +65,7 @@ class TextTower(nn.Module, ABC):
 class WordTower(TextTower):
     """Word embeddings, learned from the training captions alone or started from a file, pooled, projected, gated.
 
-    Words that no training caption has become `<unk>`, whose vector is zero (`WordEmbedding`).
+    Words outside the vocabulary become `<unk>`, whose vector is zero (`WordEmbedding`).
 
     Args:
         vocabulary: all words in the order of their ids (`Vocabulary.words`).

@@ -15,7 +15,7 @@ from atrkit.text.vocabulary import PAD_ID, UNK_ID, Vocabulary
 class WordEmbedding(nn.Embedding):
     """One vector for each word of a vocabulary; padding and `<unk>` are zero.
 
-    Words that no training caption has become `<unk>`, whose vector is zero: it says nothing, where a vector that
+    Words outside the vocabulary become `<unk>`, whose vector is zero: it says nothing, where a vector that
     was never trained would say something random.
 
     Args:

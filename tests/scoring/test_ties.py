@@ -24,6 +24,7 @@ from atrkit.text.vocabulary import Vocabulary
 _DRAW = random.Random(0)
 _WORDS = ["a", "the", "on", "dog", "rain", "falls", "barks", "man", "talks", "car", "wind", "roof", "bird", "sings"]
 ONCE = [" ".join(_DRAW.choices(_WORDS, k=_DRAW.randint(3, 12))) for _ in range(100)]
+ONCE[10] = ONCE[4]  # so that a caption's place among the distinct ones is not its own
 # the same to every model, and not the same text
 TWICE = [*ONCE, *(f"{caption.capitalize()}!" for caption in ONCE)]
 VOCABULARY = Vocabulary.from_captions(ONCE).words
