@@ -79,6 +79,8 @@ def _auxiliary(recipe: Mapping[str, Any], model_name: str) -> Iterator[Misfit]:
     auxiliary = recipe.get("auxiliary_captions")
     if not isinstance(auxiliary, Mapping):
         return
+    if not any(auxiliary.get(use, True) for use in ("augmentation", "interaction", "matching")):
+        yield ("auxiliary_captions",), "all three uses are off: remove this section"
     if model_name in CAPTIONERS or model_name == "ridge":
         yield ("auxiliary_captions",), "is of retrieval models that are trained by steps: remove this section"
     for use in ("interaction", "matching"):

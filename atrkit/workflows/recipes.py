@@ -9,6 +9,7 @@ import yaml
 
 from atrkit.errors import UsageError
 from atrkit.recipe.find import find_recipe, shipped_recipe_folder, shipped_recipe_names
+from atrkit.recipe.load import load_recipe
 
 # five times as fast where libyaml is there; both read the same of what is shown here
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -31,7 +32,7 @@ def find_recipes(wanted: str | None) -> FoundRecipes:
     """All recipes, or the one that is called so, or those whose names begin with `wanted`, or at least hold it.
 
     Raises:
-        UsageError: there is none; lists those there are, the most alike first.
+        UsageError: there is none; lists those there are, the most alike first; or a file that is no recipe.
     """
     folder = shipped_recipe_folder()
     names = shipped_recipe_names(folder)
@@ -78,6 +79,7 @@ def recipe_record(name: str, path: Path) -> dict[str, Any]:
 def _shown(name: str, folder: Path) -> FoundRecipes:
     path = find_recipe(name, [folder])
     own = path.relative_to(folder).with_suffix("").as_posix() if path.is_relative_to(folder) else str(path)
+    load_recipe(path)  # whoever asks for one recipe wants to know that it is one
     record = recipe_record(own, path)
     text = path.read_text(encoding="utf-8", errors="replace")
     return FoundRecipes([{**record, "text": text}], text)

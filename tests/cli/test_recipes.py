@@ -92,3 +92,11 @@ def test_nothing_heavy_is_imported_for_a_list():
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True,
                           cwd=Path(__file__).parents[2])  # fmt: skip
     assert done.stdout == "[]\n"
+
+
+def test_a_file_that_is_no_recipe_is_not_shown_as_one(tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("name,number\na,1\n")
+    assert "a recipe is a mapping" in run(str(recipe), code=2).stderr
+    recipe.write_text((FOLDER / "synthetic/hci.yaml").read_text().replace("epochs:", "epochz:"))
+    assert "training.epochz: unknown key; did you mean 'epochs'?" in run(str(recipe), code=2).stderr

@@ -29,3 +29,10 @@ def test_heads_that_nothing_has_are_not_counted():
 def test_what_is_no_number_is_named_as_such():
     with pytest.raises(UsageError, match="whole number"):
         load_recipe(HCI, ["auxiliary_captions.num_heads=many"])
+
+
+def test_generated_captions_without_a_use_are_refused() -> None:
+    off = [f"auxiliary_captions.{use}=false" for use in ("augmentation", "interaction", "matching")]
+    with pytest.raises(UsageError, match="all three uses are off: remove this section"):
+        load_recipe(HCI, off)
+    load_recipe(HCI, off[:2])
