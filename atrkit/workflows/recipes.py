@@ -9,7 +9,6 @@ import yaml
 
 from atrkit.errors import UsageError
 from atrkit.recipe.find import find_recipe, shipped_recipe_folder, shipped_recipe_names
-from atrkit.recipe.load import load_recipe
 
 # five times as fast where libyaml is there; both read the same of what is shown here
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -79,6 +78,8 @@ def recipe_record(name: str, path: Path) -> dict[str, Any]:
 def _shown(name: str, folder: Path) -> FoundRecipes:
     path = find_recipe(name, [folder])
     own = path.relative_to(folder).with_suffix("").as_posix() if path.is_relative_to(folder) else str(path)
+    from atrkit.recipe.load import load_recipe  # a list does without the schema
+
     load_recipe(path)  # whoever asks for one recipe wants to know that it is one
     record = recipe_record(own, path)
     text = path.read_text(encoding="utf-8", errors="replace")

@@ -70,7 +70,7 @@ def test_a_recipe_of_the_users_is_shown_too(tmp_path):
     mine.write_text("# mine\nsource: ours\nencoder: {name: logmel}\nmodel: {name: ridge}\n")
     assert run(str(mine)).stdout.startswith("# mine\nsource: ours\n")
     mine.write_text("source: [")
-    assert "cannot read the recipe" in run(str(mine), code=2).stderr
+    assert f"{mine}:1" in run(str(mine), code=2).stderr
 
 
 @pytest.mark.parametrize("name", ["synthetic/retreival", "retreival", "", "../pyproject", "x" * 5000])
