@@ -111,7 +111,7 @@ def test_any_run_can_be_scored(workspace):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--run", "plain", "--shard", "1/2"], 2, "--shard and --merge are of captioners and co_attention; scores of a ridge"),
+        (["--run", "plain", "--shard", "1/2"], 2, "--shard and --merge are of captioners and co_attention; scores of"),
         (["--run", "plain", "--merge"], 2, "--shard and --merge are of captioners and co_attention"),
         (["--run", "plain", "--precision", "fp16"], 2, "--precision fp16: only captioners compute in it"),
         (["--run", "words", "--shard", "3/2"], 2, "--shard '3/2': expected I/N with I from 1 to N"),
