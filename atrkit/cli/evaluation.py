@@ -6,6 +6,7 @@ import typer
 
 from atrkit.cli.precision import Precision
 from atrkit.cli.session import Terminal, with_terminal
+from atrkit.errors import EXIT_DONE_WITH_PROBLEMS
 
 if TYPE_CHECKING:
     from atrkit.workflows.evaluate import EvaluateOptions
@@ -102,4 +103,7 @@ def _evaluate_several(terminal: Terminal, named: list[str], options: "EvaluateOp
     from atrkit.workflows.several_runs import evaluate_runs
 
     several = evaluate_runs(terminal.session, named, options)
-    terminal.show(runs_table(several.results, several.summaries, several.remarks), several.record)
+    remarks = [*several.remarks, *(f"{run} is left out: {why}" for run, why in several.left_out.items())]
+    terminal.show(runs_table(several.results, several.summaries, remarks), several.record)
+    if several.left_out:
+        raise typer.Exit(EXIT_DONE_WITH_PROBLEMS)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 _SAID_FIRST = ("encoder", "settings", "variant", "clip_output", "pool_time_s", "pca", "long_audio", "precision")
+_LONGEST_SHOWN = 80  # characters; a sha256 has 64
 
 
 def first_difference(there: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> str | None:
@@ -19,8 +20,14 @@ def first_difference(there: dict[str, Any], asked: dict[str, Any], prefix: str =
             if inner:
                 return inner
         elif old != new:
-            return f"{prefix}{key} is {old} there and {new} now"
+            return f"{prefix}{key} is {_shown(old)} there and {_shown(new)} now"
     return None
+
+
+def _shown(value: Any) -> str:
+    """A value in a message of one line: of long lists and settings the beginning."""
+    text = str(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _as_users_think(key: str) -> tuple[int, str]:

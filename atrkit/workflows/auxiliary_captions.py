@@ -142,7 +142,8 @@ def _open_again(session: Session, captions_from: str, same_as: dict[str, Any]) -
         if not there:
             raise MissingPrerequisiteError(
                 f"the model reads captions of the captioner run {same_as['run']!r}, which is not there any more: bring "
-                f"its folder back, under whatever name, below {workspace.root / 'runs'}; it is found by its model"
+                f"its folder back, under whatever name, below {workspace.root / 'runs'}, where it is found by its "
+                "model; or train this one again with another captioner"
             )
         trained = TrainedRun(there[0], workspace.run_name(there[0]))
     now = made_with(trained)

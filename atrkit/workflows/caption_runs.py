@@ -46,7 +46,9 @@ def require_captioner(session: Session, trained: TrainedRun) -> None:
     """
     if not _is_captioner(trained):
         captioners = ", ".join(each.name for each in _captioner_runs(session))
-        way_out = f"--run takes {captioners}" if captioners else f"train one: atrkit train {_fitting_recipe(session)}"
+        way_out = (
+            f"captioners are {captioners}" if captioners else f"train one: atrkit train {_fitting_recipe(session)}"
+        )
         raise UsageError(f"run {trained.name} is of model {trained.recipe.model.name}, not a captioner: {way_out}")
 
 

@@ -32,8 +32,8 @@ def fuse(session: Session, options: FuseOptions) -> dict[str, Any]:
     Nothing is written into a run's folder but its own scores.
 
     Returns:
-        The JSON object of `atrkit eval --metric recall`, with "runs", "weights", "weights_from", "fitted" and
-        "normalisation".
+        The JSON object of `atrkit eval --metric recall`, with "runs", "weights", "weights_from", "fitted",
+        "normalisation", and in "without_rerank" the runs whose recipes re-rank, which is not done here.
 
     Raises:
         UsageError: no such run or split, runs of different pools, or weights that would be fitted on what is tested.
@@ -46,6 +46,9 @@ def fuse(session: Session, options: FuseOptions) -> dict[str, Any]:
     split = options.split or _common(runs, "test_split", "--split")
     dataset.split(split)
     session.say(f"split: {dataset.name}/{split}")
+    without_rerank = [run.name for run in runs if run.recipe.retrieval.rerank is not None]
+    for run_name in without_rerank:
+        session.say(f"{run_name} re-ranks a shortlist by its recipe: every pair is scored and fused, without the list")
     val = validation_split(runs, dataset, split, options.val) if options.fit_on_val else None
     name = f"fused/{options.name or _name_of(runs, options)}"
     path = session.workspace.root / name / f"{dataset.name}-{split}" / "scores.h5"
@@ -91,6 +94,7 @@ def fuse(session: Session, options: FuseOptions) -> dict[str, Any]:
             "weights_from": FIT_ON_VAL if fitted else "given" if options.weights else "equal",
             "fitted": fitted,
             "normalisation": NORMALISATION,
+            "without_rerank": without_rerank,
             **recall_figures(Scores(path, matrix, None, about), "none"),
             "duplicate_captions": asdict(duplicate_captions(matrix, clips.all_captions)),
             "twin_order": twin_order_of(clips, matrix),
@@ -165,7 +169,11 @@ def _refuse_another(session: Session, path: Path, about: dict[str, Any]) -> None
     except IntegrityError:
         session.say(f"{path} is damaged, or of another version: making it anew")
         return
-    difference = first_difference(_flat(there), _flat(about))
+    of_runs = [" and ".join(run["run"] for run in each["provenance"]["runs"]) for each in (there, about)]
+    if of_runs[0] != of_runs[1]:
+        difference: str | None = f"of {of_runs[0]}, not of {of_runs[1]}"
+    else:
+        difference = first_difference(_flat(there), _flat(about))
     if difference:
         raise IntegrityError(
             f"{path} is another fusion: {difference}; keep both with --name NAME, or replace it with --overwrite"

@@ -41,6 +41,13 @@ def reranked_scores(session: Session, inputs: ScoreInputs, first: FirstStage) ->
         DivergedError: a score is not finite; names the clip.
     """
     clips = inputs.clips
+    if first.trained.folder.resolve() == inputs.trained.folder.resolve():
+        session.say(f"run {first.trained.name} shortlists for itself: that changes nothing")
+    if first.k >= min(len(clips.clips), len(clips.caption_ids)):
+        session.say(
+            f"{len(clips.clips):,} clips and {len(clips.caption_ids):,} captions: with the {first.k:,} best of each, "
+            "all pairs are on the list"
+        )
     started_s = time.perf_counter()
     first_AC = _first_scores(session, inputs, first)
     is_listed_AC = shortlist(first_AC, first.k)

@@ -73,24 +73,32 @@ class RunFolder:
         there = {"recipe": self.recipe().model_dump(mode="json"), "inputs": self.inputs()}
         return first_difference(there, {"recipe": recipe.model_dump(mode="json"), "inputs": inputs})
 
-    def start(self, recipe: Recipe, inputs: dict[str, Any]) -> None:
+    def start(self, recipe: Recipe, inputs: dict[str, Any]) -> str | None:
         """Write down what is about to run, or check that what began here is the same and leave its records alone.
+
+        Returns:
+            In words, what differs from a beginning that came to nothing, and was replaced; None when nothing was.
 
         Raises:
             IntegrityError: another recipe or other data began here; says what differs.
         """
         self._refuse_remains()
         difference = self.difference(recipe, inputs)
-        if difference:
+        if difference and not self._came_to_nothing():
             raise IntegrityError(
                 f"{self.path} holds a run with other settings: {difference}; "
                 "keep both with --name NAME, or replace it with --overwrite"
             )
-        if (self.path / INPUTS_NAME).is_file():
-            return
+        if (self.path / INPUTS_NAME).is_file() and not difference:
+            return None
         write_atomic(self.path / RECIPE_NAME, dump_recipe(recipe).encode())
         write_json_atomic(self.path / ENVIRONMENT_NAME, _environment())
         write_json_atomic(self.path / INPUTS_NAME, inputs)
+        return difference
+
+    def _came_to_nothing(self) -> bool:
+        """A beginning was written down, and no epoch came of it: an input was refused, or the user thought better."""
+        return {path.name for path in self.path.iterdir()} <= {RECIPE_NAME, INPUTS_NAME, ENVIRONMENT_NAME, LOG_NAME}
 
     def _refuse_remains(self) -> None:
         """Results without a record of what made them must not be mixed with new ones, nor overwritten unasked."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from atrkit.errors import UsageError
+from atrkit.errors import IntegrityError, UsageError
 from atrkit.metrics.seeds import mean_and_deviation, over_seeds
 from atrkit.store.differences import first_difference
 from atrkit.workflows.evaluate import EvaluateOptions, evaluate_run
@@ -30,16 +30,19 @@ class SeveralRuns:
         results: the JSON objects of `atrkit eval`, one per run and column scaling.
         summaries: means and deviations, one per group of seeds and column scaling.
         remarks: which runs of one name were not averaged, and why.
+        left_out: names of runs that are damaged, each with what is wrong.
     """
 
     results: list[dict[str, Any]]
     summaries: list[dict[str, Any]]
     remarks: list[str]
+    left_out: dict[str, str]
 
     @property
     def record(self) -> dict[str, Any]:
         """What --json prints."""
-        return {"results": self.results, "summaries": self.summaries, "remarks": self.remarks}
+        shown = {"results": self.results, "summaries": self.summaries, "remarks": self.remarks}
+        return {**shown, "left_out": self.left_out} if self.left_out else shown
 
 
 def evaluate_runs(session: Session, named: Sequence[str], options: EvaluateOptions) -> SeveralRuns:
@@ -53,22 +56,34 @@ def evaluate_runs(session: Session, named: Sequence[str], options: EvaluateOptio
     Raises:
         UsageError: no finished run is meant, another metric than recall, or runs of one training whose figures are of
             different pools or scalings.
+        IntegrityError: all of them are damaged; else those that are are left out, and said.
         MissingPrerequisiteError: there is no finished run, or a dataset or embedding is missing.
     """
     if options.metrics != ("recall",):
         raise UsageError("--runs is of --metric recall alone: evaluate one --run at a time by other metrics")
-    runs = find_runs(session, named)
+    found, runs = find_runs(session, named), list[TrainedRun]()
     results_of_run = []
-    for number, run in enumerate(runs, start=1):
-        session.say(f"run: {run.name} ({number} of {len(runs)})")
-        results_of_run.append(evaluate_run(session, replace(options, run=str(run.folder))))
+    left_out: dict[str, str] = {}
+    for number, run in enumerate(found, start=1):
+        session.say(f"run: {run.name} ({number} of {len(found)})")
+        try:
+            results_of_run.append(evaluate_run(session, replace(options, run=str(run.folder))))
+        except IntegrityError as error:
+            if len(left_out) + 1 == len(found):
+                raise
+            session.say(f"{run.name} is left out: {error}")
+            left_out[run.name] = str(error)
+        else:
+            runs.append(run)
     summaries = []
     for group in _groups(runs):
         if len(group) > 1:
             of_group = [results_of_run[index] for index in group]
             seeds = [_seed(runs[index]) for index in group]
             summaries += [summarise_seeds(list(same), seeds) for same in zip(*of_group, strict=True)]
-    return SeveralRuns([each for results in results_of_run for each in results], summaries, _not_averaged(runs))
+    return SeveralRuns(
+        [each for results in results_of_run for each in results], summaries, _not_averaged(runs), left_out
+    )
 
 
 def find_runs(session: Session, named: Sequence[str]) -> list[TrainedRun]:
@@ -76,7 +91,8 @@ def find_runs(session: Session, named: Sequence[str]) -> list[TrainedRun]:
 
     Args:
         session: unfinished runs that are left out are said.
-        named: looked for below the current folder, the workspace and its runs/, in this order.
+        named: several in one with commas between them, too; looked for below the current folder, the workspace and
+            its runs/, in this order.
 
     Returns:
         Each once, by name and then by seed.
@@ -88,12 +104,14 @@ def find_runs(session: Session, named: Sequence[str]) -> list[TrainedRun]:
     workspace, found = session.workspace, dict[Path, TrainedRun]()
     if not workspace.finished_runs():
         workspace.find_run(None)
-    for pattern in named:
+    # names of runs have no commas; those of folders may
+    patterns = [part for each in named for part in ([each] if _folders(workspace, each) else each.split(","))]
+    for pattern in map(str.strip, patterns):
         folders = _folders(workspace, pattern)
         finished = sorted({marker.parent for folder in folders for marker in folder.glob(f"**/{FINISHED_NAME}")})
         if not finished:
-            names = ", ".join(workspace.run_name(run) for run in workspace.finished_runs())
-            raise UsageError(f"--runs {pattern}: no finished run there; finished runs: {names}")
+            like = workspace.finished_like(pattern)
+            raise UsageError(f"--runs {pattern}: no finished run there; finished runs: {like}")
         begun = {marker.parent for folder in folders for marker in folder.glob(f"**/{INPUTS_NAME}")}
         for folder in sorted(begun - set(finished)):
             session.say(f"{workspace.run_name(folder)} is not finished: left out")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from atrkit.datasets.manifest import Dataset
-from atrkit.errors import UsageError
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, NetworkError, UsageError
 from atrkit.files import single_writer
 from atrkit.models.folder import read_model_folder
 from atrkit.recipe.find import find_recipe, shipped_recipe_folder
@@ -46,6 +46,10 @@ _LEAVES_THE_TARGET = (
     ("model", "text", "vectors"),
     ("auxiliary_captions", "captions_from"),
     ("retrieval", "rerank", "run"),
+)
+_OF_FILES = (
+    *("word_vectors_sha256", "further_words_sha256", "captions_augmented_sha256"),
+    *("text_network_sha256", "text_network_commit"),
 )
 
 
@@ -103,9 +107,9 @@ def train(session: Session, options: TrainOptions) -> list[TrainOutcome]:
     recipe, recipe_name = read_recipe(session, options)
     name = recipe_name if options.name is None else options.name
     _refuse_odd_name(name)
-    word_vectors_input(recipe)  # a missing file is said now, and not after hours of extraction
-    paraphrases_input(session, recipe)
-    text_network_input(recipe)
+    seeds = recipe.seeds if options.seeds is None else options.seeds
+    for seed in seeds:  # a missing file is said now, and not after hours of extraction
+        _files_input(session, recipe, RunFolder(session.workspace.run_folder(name, seed)))
     dataset = session.workspace.load_dataset(recipe.data.dataset)
     if recipe.data.dataset is None:
         session.say(f"dataset: {dataset.name} (the one made last)")
@@ -122,10 +126,32 @@ def train(session: Session, options: TrainOptions) -> list[TrainOutcome]:
     if options.needs_test and splits.test is not None and recipe.retrieval.rerank is not None:
         tested = captioned_clips(session, dataset, splits.test, embeddings)
         require_first_scores(session, dataset, splits.test, tested, recipe.retrieval.rerank, options.may_extract)
-    seeds = recipe.seeds if options.seeds is None else options.seeds
-    return [
-        _train_seed(session, options, recipe, name, seed, dataset, splits, embeddings, finetuning) for seed in seeds
-    ]
+    outcomes = []
+    for seed in seeds:
+        try:
+            outcome = _train_seed(session, options, recipe, name, seed, dataset, splits, embeddings, finetuning)
+        except IntegrityError as error:
+            if len(seeds) == 1 or options.overwrite:
+                raise
+            raise IntegrityError(f"{error} (of this seed alone: --seed {seed} --overwrite)") from error
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _files_input(session: Session, recipe: Recipe, run: RunFolder, further: Sequence[str] = ()) -> dict[str, str]:
+    """What a run records of files that only its training reads; a finished run is not missing them.
+
+    Raises:
+        MissingPrerequisiteError, NetworkError: one is not there, and the run is not finished.
+    """
+    try:
+        of_text = {**word_vectors_input(recipe, further), **text_network_input(recipe)}
+        return {**of_text, **paraphrases_input(session, recipe)}
+    except (MissingPrerequisiteError, NetworkError):
+        if not run.is_finished or run.recipe() != recipe:
+            raise
+        there = run.inputs()
+        return {key: there[key] for key in _OF_FILES if key in there}
 
 
 def _refuse_odd_name(name: str) -> None:
@@ -194,9 +220,7 @@ def _train_seed(
         "splits": {"train": splits.train, "val": splits.val, "test": splits.test},
         "embeddings": embeddings.provenance,
         "seed": seed,
-        **word_vectors_input(recipe, further),
-        **paraphrases_input(session, recipe),
-        **text_network_input(recipe),
+        **_files_input(session, recipe, run, further),
         **captioner_input(session, embeddings),
         **({} if finetuning is None else {"fine_tuned_from": finetuning.record}),
     }
@@ -206,7 +230,8 @@ def _train_seed(
             inputs["keep_best"] = chosen_by.keep_best
         if options.overwrite:
             run.clear()
-        run.start(recipe, inputs)
+        if replaced := run.start(recipe, inputs):
+            session.say(f"{run_name} was begun with other settings and never trained: begun afresh ({replaced})")
         if run.is_finished:
             read_model_folder(folder)  # a finished run whose model is damaged must not pass for finished
             session.say(f"{run_name} is finished already (--overwrite trains it again)")

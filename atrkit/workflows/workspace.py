@@ -1,5 +1,6 @@
 """The workspace: where datasets, embeddings and runs lie, and which one is meant when none is named."""
 
+import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from atrkit.datasets.manifest import DATASET_NAME, Dataset, load_dataset
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 
 FINISHED_NAME = "finished.json"
+_MOST_NAMES = 5  # in a message
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,14 @@ class Workspace:
         below = [run for run in runs if (self.root / "runs" / named) in run.parents]
         if below:
             return below[0]
-        names = ", ".join(self.run_name(run) for run in runs) or "none yet"
-        raise UsageError(f"--run {named}: no finished run there; finished runs: {names}")
+        raise UsageError(f"--run {named}: no finished run there; finished runs: {self.finished_like(named)}")
+
+    def finished_like(self, named: str) -> str:
+        """Names of finished runs for a message: those most like what was typed, and how many more there are."""
+        names = [self.run_name(run) for run in self.finished_runs()]
+        alike = difflib.get_close_matches(named, names, n=_MOST_NAMES, cutoff=0.0)
+        more = f" and {len(names) - len(alike)} more" if len(names) > len(alike) else ""
+        return f"{', '.join(alike) or 'none yet'}{more}"
 
     def run_name(self, folder: Path) -> str:
         """How the run is called in tables: its path below `runs/`."""

@@ -28,6 +28,7 @@ from atrkit.workflows.score_file import RESULTS_NAME, Scores
 from atrkit.workflows.score_models import scoring_device
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import choose_test_split
+from atrkit.workflows.workspace import FINISHED_NAME
 
 if TYPE_CHECKING:
     from atrkit.models.clap_text import ClapTextEncoder
@@ -92,6 +93,7 @@ def evaluate_zero_shot(session: Session, source: str, options: EvaluateOptions) 
     from atrkit.models.clap_text import ClapTextEncoder
 
     _refuse_what_needs_a_run(options)
+    _refuse_a_run(session, source)
     files = find_clap(source, session.say, with_tokenizer=True)
     dataset = session.workspace.load_dataset(options.dataset)
     if options.dataset is None:
@@ -112,6 +114,18 @@ def evaluate_zero_shot(session: Session, source: str, options: EvaluateOptions) 
         else:
             results.append(_perturbation(session, evaluated))
     return results
+
+
+def _refuse_a_run(session: Session, source: str) -> None:
+    if not source.strip():
+        raise UsageError("--model names nothing: give a folder of a transformers ClapModel, or a hub id")
+    for folder in (
+        Path(source).expanduser(),
+        session.workspace.root / source,
+        session.workspace.root / "runs" / source,
+    ):
+        if (folder / FINISHED_NAME).is_file():
+            raise UsageError(f"--model {source}: that is a run of atrkit, which --run takes")
 
 
 def _refuse_what_needs_a_run(options: EvaluateOptions) -> None:

@@ -317,7 +317,7 @@ def test_a_file_named_twice_has_one_caption(made):
 def test_a_run_of_another_kind_is_refused_naming_the_captioners(mine):
     mine.make_run("tags", model="ridge")
     refused = mine.caption("--run", "tags", code=2)
-    assert "run tags/seed-1 is of model ridge, not a captioner: --run takes first/seed-1" in refused.stderr
+    assert "run tags/seed-1 is of model ridge, not a captioner: captioners are first/seed-1" in refused.stderr
     mine.make_run("recurrent", model="gru_captioner")
     assert "--run takes recurrent/seed-1, first/seed-1" in mine.caption("--run", "tags", code=2).stderr
     mine.make_run("newest", model="ridge")

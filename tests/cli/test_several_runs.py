@@ -148,6 +148,98 @@ def test_the_table_of_runs_says_that_figures_are_re_ranked(workspace):
     assert summary["rerank"] == {"run": "plain/seed-1", "k": 3}
 
 
+def paraphrases(path, workspace):
+    rows = [f'"{line["captions"][0]["text"]}","a sound {n}"' for n, line in enumerate(manifest(workspace))]
+    path.write_text("\n".join(["caption,paraphrase", *rows]))
+    return ["--set", f"data.captions_augmented={path}", "--seed", 1]
+
+
+def test_a_beginning_that_came_to_nothing_does_not_keep_its_name(workspace, tmp_path):
+    options = paraphrases(tmp_path / "p.csv", workspace)
+    good = (tmp_path / "p.csv").read_text()
+    (tmp_path / "p.csv").write_text("")
+    assert "p.csv" in train(workspace, *options, name="cured", code=2).stderr
+    (tmp_path / "p.csv").write_text(good)
+    said = " ".join(train(workspace, *options, name="cured").stderr.split())
+    assert "cured/seed-1 was begun with other settings and never trained: begun afresh (inputs.captions_aug" in said
+    # what was trained keeps its name
+    (tmp_path / "p.csv").write_text(good + "\n")
+    message = train(workspace, *options, name="cured", code=5).stderr
+    assert "holds a run with other settings: inputs.captions_augmented_sha256" in message
+
+
+def test_a_finished_run_does_not_miss_a_file_that_only_its_training_reads(workspace, tmp_path):
+    options = paraphrases(tmp_path / "p.csv", workspace)
+    train(workspace, *options, name="fileless")
+    (tmp_path / "p.csv").unlink()
+    assert "fileless/seed-1 is finished already" in train(workspace, *options, name="fileless").stderr
+    assert "no file of paraphrases" in train(workspace, *options, name="fileless_too", code=3).stderr
+    assert (
+        "no file of paraphrases"
+        in train(workspace, *options, "--set", "training.epochs=2", name="fileless", code=3).stderr
+    )
+
+
+@pytest.fixture
+def damaged(workspace):
+    """A copy of both seeds, the second of which has lost bytes."""
+    shutil.copytree(workspace / "runs/dual", workspace / "runs/worn")
+    path = workspace / "runs/worn/seed-2/model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    yield
+    shutil.rmtree(workspace / "runs/worn")
+
+
+def test_a_damaged_seed_is_trained_again_by_itself(workspace, damaged):
+    message = train(workspace, "--seeds", "1,2", name="worn", code=5).stderr
+    assert message.rstrip().endswith("(of this seed alone: --seed 2 --overwrite)")
+    assert "of this seed alone" not in train(workspace, "--seed", "2", name="worn", code=5).stderr
+
+
+def test_a_damaged_run_does_not_cost_the_others_their_table(workspace, damaged):
+    failed = run(workspace, "eval", "--runs", "runs/worn/seed-[12]", "--plain", code=7)
+    assert "worn/seed-1" in failed.stdout and "worn/seed-2 is left out: " in failed.stdout
+    record = as_json(run(workspace, "eval", "--runs", "runs/worn/seed-[12]", "--json", code=7))
+    assert [each["run"] for each in record["results"]] == ["worn/seed-1"] and record["left_out"].keys() == {
+        "worn/seed-2"
+    }
+    run(workspace, "eval", "--runs", "worn/seed-2", code=5)
+
+
+def test_runs_can_be_named_with_commas(workspace):
+    record = as_json(run(workspace, "eval", "--runs", "dual/seed-1, plain", "--json"))
+    assert [each["run"] for each in record["results"]] == ["dual/seed-1", "plain/seed-1"]
+
+
+def test_a_mistyped_name_lists_the_nearest(workspace, damaged):
+    message = run(workspace, "eval", "--run", "worn/seed-3", code=2).stderr
+    listed = message.partition("finished runs: ")[2]
+    assert listed.startswith("worn/seed-") and listed.count(",") == 4 and " more" in listed
+
+
+def test_a_fusion_says_that_it_leaves_a_recipes_shortlist_out(workspace):
+    train(workspace, "--seed", 1, "--set", "retrieval.rerank={run: plain, k: 3}", name="relisted")
+    fused = run(workspace, "fuse", "relisted/seed-1", "plain", "--name", "unlisted", "--json")
+    assert as_json(fused)["without_rerank"] == ["relisted/seed-1"]
+    assert "relisted/seed-1 re-ranks a shortlist by its recipe: every pair is scored and fused" in fused.stderr
+    others = run(workspace, "fuse", "dual/seed-1", "plain", "--name", "unlisted", code=5).stderr
+    assert "is another fusion: of relisted/seed-1 and plain/seed-1, not of dual/seed-1 and plain/seed-1; keep" in others
+
+
+def test_a_list_of_all_pairs_is_called_that(workspace):
+    words = ["eval", "--run", "dual/seed-1", "--rerank", "dual/seed-1", "--rerank-k", 1000]
+    said = run(workspace, *words).stderr
+    assert "run dual/seed-1 shortlists for itself: that changes nothing" in said
+    assert "12 clips and 60 captions: with the 1,000 best of each, all pairs are on the list" in said
+
+
+def test_a_run_is_no_model_of_transformers(workspace):
+    for named in (workspace / "runs/dual/seed-1", "dual/seed-1", "runs/dual/seed-1"):
+        message = run(workspace, "eval", "--model", named, code=2).stderr
+        assert "that is a run of atrkit, which --run takes" in message
+    assert "--model names nothing" in run(workspace, "eval", "--model", "", code=2).stderr
+
+
 def test_word_vectors_are_a_shortcut_of_set(workspace, tmp_path):
     captions = [c["text"] for line in manifest(workspace) for c in line["captions"]]
     words = sorted({word for text in captions for word in text.lower().strip(".").split()})
