@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from atrkit.errors import IntegrityError, MissingPrerequisiteError
+from atrkit.models.distinct import distinct_sequences
 from atrkit.models.embedding_batches import EmbeddingArray, embed_in_batches
 from atrkit.models.padding import padding_mask_BT
 from atrkit.models.ragged import Ragged
@@ -98,6 +99,7 @@ class ClapTextEncoder(nn.Module):
                 batch_size=batch_size,
                 ids=ids,
                 on_progress=on_progress,
+                distinct=distinct_sequences(tokens),
             )
 
 

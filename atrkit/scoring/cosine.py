@@ -1,6 +1,7 @@
 """Cosine similarity of every clip with every caption."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,7 @@ from atrkit.errors import UsageError
 
 Float64Array = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 
 
 def cosine_scores(
@@ -21,8 +23,8 @@ def cosine_scores(
     """Cosine of every audio embedding with every text embedding.
 
     Products are summed in float64 and rounded to float32 once. The last bits of a matrix product depend on where a
-    vector stands in it, so that in float32 a clip scored alone and among others, or a caption and its duplicate, get
-    unequal scores, and ties vanish; after rounding from float64 that happens to about one score in a million.
+    vector stands in it, so that in float32 a clip scored alone and among others gets unequal scores; after rounding
+    from float64 that happens to about one score in a million. Equal text embeddings are multiplied once: they tie.
 
     Args:
         audio_emb_AD: (A, D), any float type.
@@ -85,15 +87,23 @@ def _products(
             f"audio embeddings have shape {audio.shape} and text embeddings {text.shape}: "
             "both must be (items, dimension) with the same dimension"
         )
-    text_DC = prepare(text).T
+    first_U, place_C = _distinct_rows(text)
+    text_DU = prepare(text[first_U]).T
     scores_AC = np.empty((len(audio), len(text)), dtype=np.float32)
     for start in range(0, len(audio), block_clips):
         block = slice(start, start + block_clips)
-        product_BC = prepare(audio[block]) @ text_DC
-        scores_AC[block] = product_BC if bounds is None else np.clip(product_BC, *bounds)
+        product_BU = prepare(audio[block]) @ text_DU
+        scores_AC[block] = (product_BU if bounds is None else np.clip(product_BU, *bounds))[:, place_C]
         if on_progress:
-            on_progress(len(product_BC))
+            on_progress(len(product_BU))
     return scores_AC
+
+
+def _distinct_rows(emb_ND: npt.NDArray[Any]) -> tuple[IntArray, IntArray]:
+    """Positions of rows that differ from all before them, and for each row its place among those."""
+    place_of: dict[bytes, int] = {}
+    place_N = np.array([place_of.setdefault(row.tobytes(), len(place_of)) for row in emb_ND], dtype=np.int64)
+    return np.unique(place_N, return_index=True)[1], place_N
 
 
 def _as_they_are(emb_ND: npt.ArrayLike) -> Float64Array:

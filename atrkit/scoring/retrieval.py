@@ -52,15 +52,11 @@ def score_all_pairs(
             captions = model.prepare_captions(captions)
     match model:
         case DualEncoder():
-            first_U, place_C = distinct_sequences(captions)
-            text_emb_UD = model.embed_captions(captions, ids=caption_ids)[first_U]
-            audio_emb_AD = model.embed_clips(clips.frames[0], ids=clip_ids)
-            return cosine_scores(audio_emb_AD, text_emb_UD, on_progress=on_progress)[:, place_C]
+            text_emb_CD = model.embed_captions(captions, ids=caption_ids)
+            return cosine_scores(model.embed_clips(clips.frames[0], ids=clip_ids), text_emb_CD, on_progress=on_progress)
         case ExpertsRetriever():
-            first_U, place_C = distinct_sequences(captions)
-            text_emb_UE = model.embed_captions(captions, ids=caption_ids)[first_U]
-            audio_emb_AE = model.embed_clips(clips, ids=clip_ids)
-            return dot_scores(audio_emb_AE, text_emb_UE, on_progress=on_progress)[:, place_C]
+            text_emb_CE = model.embed_captions(captions, ids=caption_ids)
+            return dot_scores(model.embed_clips(clips, ids=clip_ids), text_emb_CE, on_progress=on_progress)
         case CoAttentionRetriever():
             return score_all_by_co_attention(
                 model, clips, captions, clip_ids=clip_ids, caption_ids=caption_ids, on_progress=on_progress

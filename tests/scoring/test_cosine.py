@@ -96,3 +96,22 @@ def test_dot_products_keep_the_length_of_vectors(embeddings):
     np.testing.assert_array_equal(dot_scores(2 * audio_AD, text_CD / 4), scores_AC / 2)
     with pytest.raises(UsageError, match="same dimension"):
         dot_scores(audio_AD, text_CD[:, :3])
+
+
+@pytest.mark.parametrize("scores", [cosine_scores, dot_scores])
+@pytest.mark.parametrize("captions", [1, 3, 10, 37])
+def test_equal_embeddings_tie_to_the_bit_wherever_they_stand(scores, captions):
+    """Nearly orthogonal vectors show the last bits of the sums, which depend on a column's place in the product."""
+    draw = np.random.default_rng(captions)
+    half_AD, half_CD = draw.normal(size=(9, 300)), draw.normal(size=(captions, 300))
+    audio_AD = np.concatenate([half_AD, half_AD], axis=1)
+    once_CD = np.concatenate([half_CD, -half_CD], axis=1) + 1e-9 * draw.normal(size=(captions, 600))
+    twice_CD = np.concatenate([once_CD, once_CD[::-1], once_CD[:2]])
+    scores_AC = scores(audio_AD, twice_CD)
+    np.testing.assert_array_equal(scores_AC[:, captions : 2 * captions], scores_AC[:, :captions][:, ::-1])
+    np.testing.assert_array_equal(scores_AC[:, 2 * captions :], scores_AC[:, :2][:, : len(scores_AC.T) - 2 * captions])
+    wanted_AC = audio_AD @ twice_CD.T
+    if scores is cosine_scores:
+        wanted_AC /= np.linalg.norm(audio_AD, axis=1)[:, None] * np.linalg.norm(twice_CD, axis=1)
+    np.testing.assert_allclose(scores_AC, wanted_AC, rtol=0, atol=1e-12)
+    assert len(np.unique(scores_AC)) == 9 * captions
