@@ -96,10 +96,12 @@ def _table(groups: Sequence[_Group]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     results = [result for of_group, _ in groups for result in of_group]
     are_alike = len(set(map(_scores, results))) == 1
+    some_reranked = len({"rerank" in result for result in results}) > 1
     for direction, name in _DIRECTIONS.items():
         table.add_row(name, style="bold")
         for of_group, summary in groups:
             suffix = "" if are_alike else f" ({', '.join(_scores(of_group[0])).removesuffix(', none')})"
+            suffix += " (re-ranked)" if some_reranked and "rerank" in of_group[0] else ""
             if summary is None:
                 table.add_row(f"{_on_lines(of_group[0]['run'])}{suffix}", *_cells(of_group[0][direction]))
             else:

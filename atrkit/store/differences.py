@@ -12,6 +12,8 @@ def first_difference(there: dict[str, Any], asked: dict[str, Any], prefix: str =
 
     >>> first_difference({"encoder": "x", "settings": {"hop": 320}}, {"encoder": "x", "settings": {"hop": 160}})
     'settings.hop is 320 there and 160 now'
+    >>> first_difference({"clips": None}, {"clips": list(range(100))})
+    'clips is None there and [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 2... now'
     """
     for key in sorted(set(there) | set(asked), key=_as_users_think):
         old, new = there.get(key), asked.get(key)

@@ -36,17 +36,11 @@ from atrkit.workflows.rerank import require_first_scores
 from atrkit.workflows.run_folder import RunFolder
 from atrkit.workflows.session import Session
 from atrkit.workflows.splits import Splits, splits_of_recipe
+from atrkit.workflows.target import without_a_target_that_is_not_its_own
 from atrkit.workflows.text_network import text_network_input
 from atrkit.workflows.word_vectors import further_captions, word_vectors_input
 from atrkit.workflows.word_vectors_option import word_vectors_override
 
-# where files and runs lie on this computer: the recipe says which they are
-_LEAVES_THE_TARGET = (
-    ("encoder", "checkpoint"),
-    ("model", "text", "vectors"),
-    ("auxiliary_captions", "captions_from"),
-    ("retrieval", "rerank", "run"),
-)
 _OF_FILES = (
     *("word_vectors_sha256", "further_words_sha256", "captions_augmented_sha256"),
     *("text_network_sha256", "text_network_commit"),
@@ -182,20 +176,7 @@ def read_recipe(session: Session, options: TrainOptions) -> tuple[Recipe, str]:
     session.say(f"recipe: {path}")
     name = path.relative_to(shipped).with_suffix("").as_posix() if path.is_relative_to(shipped) else path.stem
     overrides = [*options.overrides, *word_vectors_override(path, options.overrides, options.word_vectors)]
-    return _without_a_target_that_is_not_its_own(session, load_recipe(path, overrides), overrides), name
-
-
-def _without_a_target_that_is_not_its_own(session: Session, recipe: Recipe, overrides: Sequence[str]) -> Recipe:
-    """A recipe that was changed in what decides its figures does not aim at the paper's row any more."""
-    moved = sorted({".".join(key) for key, _ in parse_overrides(overrides) if _moves_the_target(key)})
-    if recipe.target is None or not moved:
-        return recipe
-    session.say(f"{', '.join(moved)} changed: no published figures will stand beside the measured ones")
-    return recipe.model_copy(update={"target": None})
-
-
-def _moves_the_target(key: Sequence[str]) -> bool:
-    return tuple(key) not in _LEAVES_THE_TARGET and key[0] not in ("source", "target", "seeds")
+    return without_a_target_that_is_not_its_own(session, load_recipe(path, overrides), overrides), name
 
 
 def _train_seed(

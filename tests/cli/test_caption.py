@@ -319,7 +319,7 @@ def test_a_run_of_another_kind_is_refused_naming_the_captioners(mine):
     refused = mine.caption("--run", "tags", code=2)
     assert "run tags/seed-1 is of model ridge, not a captioner: captioners are first/seed-1" in refused.stderr
     mine.make_run("recurrent", model="gru_captioner")
-    assert "--run takes recurrent/seed-1, first/seed-1" in mine.caption("--run", "tags", code=2).stderr
+    assert "captioners are recurrent/seed-1, first/seed-1" in mine.caption("--run", "tags", code=2).stderr
     mine.make_run("newest", model="ridge")
     assert "run: recurrent/seed-1 (the newest finished captioner)" in mine.caption().stderr
     for name in ("first", "recurrent"):

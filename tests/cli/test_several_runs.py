@@ -148,38 +148,6 @@ def test_the_table_of_runs_says_that_figures_are_re_ranked(workspace):
     assert summary["rerank"] == {"run": "plain/seed-1", "k": 3}
 
 
-def paraphrases(path, workspace):
-    rows = [f'"{line["captions"][0]["text"]}","a sound {n}"' for n, line in enumerate(manifest(workspace))]
-    path.write_text("\n".join(["caption,paraphrase", *rows]))
-    return ["--set", f"data.captions_augmented={path}", "--seed", 1]
-
-
-def test_a_beginning_that_came_to_nothing_does_not_keep_its_name(workspace, tmp_path):
-    options = paraphrases(tmp_path / "p.csv", workspace)
-    good = (tmp_path / "p.csv").read_text()
-    (tmp_path / "p.csv").write_text("")
-    assert "p.csv" in train(workspace, *options, name="cured", code=2).stderr
-    (tmp_path / "p.csv").write_text(good)
-    said = " ".join(train(workspace, *options, name="cured").stderr.split())
-    assert "cured/seed-1 was begun with other settings and never trained: begun afresh (inputs.captions_aug" in said
-    # what was trained keeps its name
-    (tmp_path / "p.csv").write_text(good + "\n")
-    message = train(workspace, *options, name="cured", code=5).stderr
-    assert "holds a run with other settings: inputs.captions_augmented_sha256" in message
-
-
-def test_a_finished_run_does_not_miss_a_file_that_only_its_training_reads(workspace, tmp_path):
-    options = paraphrases(tmp_path / "p.csv", workspace)
-    train(workspace, *options, name="fileless")
-    (tmp_path / "p.csv").unlink()
-    assert "fileless/seed-1 is finished already" in train(workspace, *options, name="fileless").stderr
-    assert "no file of paraphrases" in train(workspace, *options, name="fileless_too", code=3).stderr
-    assert (
-        "no file of paraphrases"
-        in train(workspace, *options, "--set", "training.epochs=2", name="fileless", code=3).stderr
-    )
-
-
 @pytest.fixture
 def damaged(workspace):
     """A copy of both seeds, the second of which has lost bytes."""
@@ -231,13 +199,6 @@ def test_a_list_of_all_pairs_is_called_that(workspace):
     said = run(workspace, *words).stderr
     assert "run dual/seed-1 shortlists for itself: that changes nothing" in said
     assert "12 clips and 60 captions: with the 1,000 best of each, all pairs are on the list" in said
-
-
-def test_a_run_is_no_model_of_transformers(workspace):
-    for named in (workspace / "runs/dual/seed-1", "dual/seed-1", "runs/dual/seed-1"):
-        message = run(workspace, "eval", "--model", named, code=2).stderr
-        assert "that is a run of atrkit, which --run takes" in message
-    assert "--model names nothing" in run(workspace, "eval", "--model", "", code=2).stderr
 
 
 def test_word_vectors_are_a_shortcut_of_set(workspace, tmp_path):

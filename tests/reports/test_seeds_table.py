@@ -143,10 +143,11 @@ def test_what_runs_have_in_common_is_said_once_and_else_with_their_names(width):
         "re-ranked: the 100 best of context/first/seed-1, 120.3 clips per caption and 310.2 captions per clip (12.0 % "
         "of all pairs) shortlist recall 91.2 % text to audio, 95.5 % audio to text: R@K up to 100 cannot pass it"
     )
-    assert text.count(reranked) == 1
+    assert text.count(reranked) == 1 and "(re-ranked)" not in text
     assert text.count("trained on 3 of these clips (first stage context/first/seed-1: 3): figures") == 1
     assert summary["rerank"] == {"run": "context/first/seed-1", "k": 100}
     others = [*seeds[:2], result("moee/seed-1", 0.2)]
     text = " ".join(" ".join(lines_of(runs_table(others, []), width)).split())
+    assert text.count("seed-1 (re-ranked)") == 2 and "moee/seed-1 20.0" in text
     of_both = "context/clotho/cnn14_netrvlad/seed-1, context/clotho/cnn14_netrvlad/seed-2: "
     assert text.count(f"{of_both}re-ranked: ") == text.count(f"{of_both}NOTE: trained on 3") == 1

@@ -6,7 +6,8 @@ import pytest
 
 from atrkit.recipe.overrides import parse_overrides
 from atrkit.workflows.session import Session
-from atrkit.workflows.train import TrainOptions, _moves_the_target, read_recipe
+from atrkit.workflows.target import moves_the_target
+from atrkit.workflows.train import TrainOptions, read_recipe
 from atrkit.workflows.workspace import Workspace
 
 
@@ -55,4 +56,4 @@ def test_a_row_that_the_user_names_is_the_users(tmp_path):
     ],
 )
 def test_files_and_runs_that_a_user_brings_do_not_move_the_target_and_switches_do(override, stays):
-    assert _moves_the_target(parse_overrides([override])[0][0]) is not stays
+    assert moves_the_target(parse_overrides([override])[0][0]) is not stays
