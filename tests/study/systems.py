@@ -103,7 +103,7 @@ SYSTEMS = (
         "better",
         _CAPTIONER,
     ),
-    # paper 002, against the same sides, width, batches and epochs without co-attention; stacked and iterated layers would
+    # paper 002, against the same sides, width, batches and epochs without it; two layers or rounds of it would
     # take as long as all the rest
     System(
         "co_attention/without",
