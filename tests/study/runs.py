@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,29 +32,37 @@ class Sizes:
     seeds: tuple[int, ...]
     epochs: int | None
 
-    def run_folder(self, system: System, seed: int) -> Path:
+    def run_folder(self, system: str, seed: int) -> Path:
         """Where a training goes."""
-        return self.folder / "runs" / "study" / system.name / f"seed-{seed}"
+        return self.folder / "runs" / "study" / system / f"seed-{seed}"
+
+    def is_done(self, system: str, seed: int) -> bool:
+        """Whether a system was trained and evaluated."""
+        folder = self.run_folder(system, seed)
+        return (folder / "results.json").is_file() and (folder / "finished.json").is_file()
 
 
-def run_all(systems: Sequence[System], sizes: Sizes, seeds: Iterable[int], *, jobs: int) -> None:
-    """Make the data set, then every missing run; systems that others need come first, in the order of the list."""
+def run_all(systems: Sequence[System], sizes: Sizes, seeds: Sequence[int], *, jobs: int) -> None:
+    """Make the data set, then every missing run, in the order of the list; who needs another run waits for it."""
     if not (sizes.folder / "embeddings/synthetic/logmel.h5").is_file():
         counts = ["--clips", sizes.clips, "--val-clips", sizes.val_clips, "--eval-clips", sizes.eval_clips]
         _atrkit(sizes, "download", "synthetic", *counts)
         _atrkit(sizes, "extract", "--encoder", "logmel")
+    first = min(seeds)
     for seed in seeds:
-        needed = [system for system in systems if any(system.name == other.needs for other in systems)]
-        rest = [system for system in systems if system not in needed]
-        for group in (needed, rest):
-            with ThreadPoolExecutor(jobs) as pool:
-                list(pool.map(lambda system, seed=seed: _train_and_evaluate(system, sizes, seed), group))
+        with ThreadPoolExecutor(jobs) as pool:
+            tasks = [pool.submit(_train_and_evaluate, system, sizes, seed, first) for system in systems]
+            for task in as_completed(tasks):
+                if error := task.exception():
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise error
 
 
-def _train_and_evaluate(system: System, sizes: Sizes, seed: int) -> None:
-    folder = sizes.run_folder(system, seed)
-    if (folder / "results.json").is_file() and (folder / "finished.json").is_file():
+def _train_and_evaluate(system: System, sizes: Sizes, seed: int, first: int) -> None:
+    if sizes.is_done(system.name, seed):
         return
+    while system.needs and not sizes.is_done(system.needs, first):
+        time.sleep(5)
     overrides = [*system.overrides, *([f"training.epochs={sizes.epochs}"] if sizes.epochs else [])]
     settings = [word for override in overrides for word in ("--set", override)]
     start = time.perf_counter()

@@ -76,10 +76,10 @@ def _parts(sizes: Sizes, seeds: Sequence[int]) -> list[tuple[str, list[tuple[str
 
 
 def _row(system: System, scaling: str, sizes: Sizes, seeds: Sequence[int]) -> tuple[str, ...] | None:
-    finished = [seed for seed in seeds if (sizes.run_folder(system, seed) / "results.json").is_file()]
+    finished = [seed for seed in seeds if (sizes.run_folder(system.name, seed) / "results.json").is_file()]
     if not finished:
         return None
-    folders = [sizes.run_folder(system, seed) for seed in finished]
+    folders = [sizes.run_folder(system.name, seed) for seed in finished]
     results = [_result(folder, scaling) for folder in folders]
     shown = [
         [100 * each["text_to_audio"]["R@1"] for each in results],
@@ -93,16 +93,16 @@ def _row(system: System, scaling: str, sizes: Sizes, seeds: Sequence[int]) -> tu
 
 def _against(system: System, sizes: Sizes, seeds: Sequence[int]) -> tuple[str, str, str, str, str]:
     other = next((each for each in SYSTEMS if each.name == system.against), None)
-    both = [seed for seed in seeds if other and (sizes.run_folder(other, seed) / "results.json").is_file()]
+    both = [seed for seed in seeds if other and (sizes.run_folder(other.name, seed) / "results.json").is_file()]
     if other is None or not both:
         return ("", "", "", "", "")
-    own = [_hits(sizes.run_folder(system, seed)) for seed in both]
-    others = [_hits(sizes.run_folder(other, seed)) for seed in both]
+    own = [_hits(sizes.run_folder(system.name, seed)) for seed in both]
+    others = [_hits(sizes.run_folder(other.name, seed)) for seed in both]
     orders = [
         100
         * (
-            _result(sizes.run_folder(system, seed), "none")["twin_order"]["accuracy"]
-            - _result(sizes.run_folder(other, seed), "none")["twin_order"]["accuracy"]
+            _result(sizes.run_folder(system.name, seed), "none")["twin_order"]["accuracy"]
+            - _result(sizes.run_folder(other.name, seed), "none")["twin_order"]["accuracy"]
         )
         for seed in both
     ]
