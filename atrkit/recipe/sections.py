@@ -31,7 +31,7 @@ def misfits_of_sections(recipe: Mapping[str, Any]) -> list[Misfit]:
         Pairs of place and problem.
 
     Example:
-        >>> misfits_of_sections({"model": {"name": "ridge"}, "training": {"epochs": 3}})
+        >>> misfits_of_sections({"encoder": {"name": "mn04"}, "model": {"name": "ridge"}, "training": {"epochs": 3}})
         [(('training',), 'a ridge is solved in closed form and has no training: remove this section')]
     """
     model_name = _at(recipe, "model", "name")
