@@ -46,7 +46,6 @@ for limit_bytes, *words in json.loads(sys.argv[1]):
 """
 
 
-@pytest.mark.faults
 def test_no_command_crashes_on_a_full_disk_and_each_goes_on_afterwards(
     tiny, finished, start_child, run_bytes, store_bytes
 ):

@@ -93,7 +93,6 @@ def test_a_signal_ends_a_download_of_clotho_in_any_step(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.faults)])
-@pytest.mark.faults
 def test_a_signal_ends_a_download_of_audiocaps_and_the_programs_it_started(
     six_clips,
     tools,

@@ -130,9 +130,7 @@ def die_in_child(monkeypatch, changes, number, run):
 
 
 @which_changes
-@pytest.mark.parametrize(
-    "words", [BESIDE_ANOTHER_SUBSET, pytest.param(WITHOUT_ORIGINALS, marks=pytest.mark.faults)], ids=["keep", "drop"]
-)
+@pytest.mark.parametrize("words", [BESIDE_ANOTHER_SUBSET, WITHOUT_ORIGINALS], ids=["keep", "drop"])
 def test_killed_before_any_change_the_same_command_comes_to_the_same_files(
     begun, download, uninterrupted, files_below, monkeypatch, tmp_path, changes, words
 ):
@@ -154,9 +152,7 @@ def test_killed_before_any_change_the_same_command_comes_to_the_same_files(
 
 
 @which_changes
-@pytest.mark.parametrize(
-    "words", [BESIDE_ANOTHER_SUBSET, pytest.param(WITHOUT_ORIGINALS, marks=pytest.mark.faults)], ids=["keep", "drop"]
-)
+@pytest.mark.parametrize("words", [BESIDE_ANOTHER_SUBSET, WITHOUT_ORIGINALS], ids=["keep", "drop"])
 @pytest.mark.parametrize(
     "stays_full", [False, pytest.param(True, marks=pytest.mark.faults)], ids=["once", "stays full"]
 )

@@ -46,7 +46,6 @@ def run_limited(workspace, limits_and_words):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.faults
 def test_no_size_of_disk_crashes_an_extraction_and_each_goes_on(mine, copy_of_mine, atrkit_in, digests):
     """Sizes at which the lock, the plan, a part, the joined file and nothing at all fail."""
     mine(*LOGMEL)

@@ -128,7 +128,6 @@ def test_kills_during_a_merge(nursery, copy_of_mine, undisturbed, digests, cnn10
         print(f"\n{kills} kills of --merge, of the new file there was at the kill: {dict(at_kill)}; all stores equal")
 
 
-@pytest.mark.faults
 def test_decoding_processes_end_with_a_killed_command_also_amid_a_file(nursery, copy_of_mine, cnn10, tmp_path):
     workspace = copy_of_mine()
     reached = tmp_path / "reached"

@@ -68,8 +68,7 @@ def test_a_signal_at_a_known_moment(
     assert digests(workspace) == expected
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.faults
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.faults), 2])
 def test_a_second_ctrl_c_ends_at_once(nursery, copy_of_mine, undisturbed, digests, cnn10, tmp_path, workers):
     """While the first one is being heeded: here forever."""
     words = (*cnn10, "--workers", workers)
