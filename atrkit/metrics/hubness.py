@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from atrkit.metrics.tie_blocks import comparable
-from atrkit.score_matrix import ScoreMatrix
+from atrkit.score_matrix import ScoreRows
 
 
 @dataclass(frozen=True)
@@ -27,37 +26,46 @@ class Hubness:
     candidates: int
 
 
-def text_to_audio_hubness(matrix: ScoreMatrix) -> Hubness:
+def text_to_audio_hubness(matrix: ScoreRows) -> Hubness:
     """Distinct clips that are first for some caption.
 
     Example:
+        >>> from atrkit import ScoreMatrix
         >>> captions = ["rain#1", "dog#1"]
         >>> text_to_audio_hubness(ScoreMatrix([[.9, .9], [.1, .2]], ["rain", "dog"], captions, ["rain", "dog"]))
         Hubness(distinct_at_rank_1=1.0, queries=2, candidates=2)
     """
-    scores_AC = comparable(matrix)
-    best_C = scores_AC.max(axis=0)
-    tied_C = np.zeros(len(best_C), dtype=np.int64)
-    for scores_C in scores_AC:
-        tied_C += scores_C == best_C
-    never_first_A = [np.prod(1.0 - 1.0 / tied_C[scores_C == best_C]) for scores_C in scores_AC]
-    return Hubness(float(np.sum(1.0 - np.array(never_first_A))), len(best_C), len(scores_AC))
+    captions = len(matrix.caption_ids)
+    best_C = np.full(captions, -np.inf)
+    for block in matrix.row_blocks():
+        np.maximum(best_C, block.max(axis=0), out=best_C)
+    tied_C = np.zeros(captions, dtype=np.int64)
+    for block in matrix.row_blocks():
+        for scores_C in block:
+            tied_C += scores_C == best_C
+    never_first = [
+        np.prod(1.0 - 1.0 / tied_C[scores_C == best_C]) for block in matrix.row_blocks() for scores_C in block
+    ]
+    return Hubness(float(np.sum(1.0 - np.array(never_first))), captions, len(never_first))
 
 
-def audio_to_text_hubness(matrix: ScoreMatrix) -> Hubness:
+def audio_to_text_hubness(matrix: ScoreRows) -> Hubness:
     """Distinct captions that are first for some clip; clips without captions are no query.
 
     Source: PROTOCOL.md, "Min-max column scaling"; ties at their expectation are our choice.
 
     Example:
+        >>> from atrkit import ScoreMatrix
         >>> captions = ["rain#1", "dog#1"]
         >>> audio_to_text_hubness(ScoreMatrix([[.9, .1], [.8, .2]], ["rain", "dog"], captions, ["rain", "dog"]))
         Hubness(distinct_at_rank_1=1.0, queries=2, candidates=2)
     """
-    scores_AC = comparable(matrix)
-    queried_clips = np.unique(matrix.clip_index_of_caption_C)
-    never_first_C = np.ones(scores_AC.shape[1])
-    for clip in queried_clips:
-        is_first_C = scores_AC[clip] == scores_AC[clip].max()
-        never_first_C[is_first_C] *= 1.0 - 1.0 / np.count_nonzero(is_first_C)
-    return Hubness(float(np.sum(1.0 - never_first_C)), len(queried_clips), len(never_first_C))
+    is_queried_A = np.zeros(len(matrix.clip_ids), dtype=bool)
+    is_queried_A[matrix.clip_index_of_caption_C] = True
+    never_first_C = np.ones(len(matrix.caption_ids))
+    rows = (scores_C for block in matrix.row_blocks() for scores_C in block)
+    for scores_C, is_queried in zip(rows, is_queried_A, strict=True):
+        if is_queried:
+            is_first_C = scores_C == scores_C.max()
+            never_first_C[is_first_C] *= 1.0 - 1.0 / np.count_nonzero(is_first_C)
+    return Hubness(float(np.sum(1.0 - never_first_C)), int(np.count_nonzero(is_queried_A)), len(never_first_C))

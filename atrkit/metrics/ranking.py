@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from atrkit.errors import UsageError
 from atrkit.metrics.tie_blocks import TieBlocks, audio_to_text_blocks, text_to_audio_blocks
-from atrkit.score_matrix import ScoreMatrix
+from atrkit.score_matrix import ScoreRows
 
 Float64Array = npt.NDArray[np.float64]
 
 MAP_CUTOFF = 10
 
 
-def evaluate(matrix: ScoreMatrix, ks: Sequence[int] = (1, 5, 10)) -> dict[str, dict[str, Any]]:
+def evaluate(matrix: ScoreRows, ks: Sequence[int] = (1, 5, 10)) -> dict[str, dict[str, Any]]:
     """All retrieval figures of a score matrix, in both directions.
 
     Text-to-audio: each caption is a query against the unique clips. Audio-to-text: each clip with captions is a query
@@ -41,6 +41,7 @@ def evaluate(matrix: ScoreMatrix, ks: Sequence[int] = (1, 5, 10)) -> dict[str, d
     Source: PROTOCOL.md; DESIGN.md, section 9.
 
     Example:
+        >>> from atrkit import ScoreMatrix
         >>> scores = [[.9, .2, .4, .7], [.1, .8, .6, .3]]
         >>> captions = ["rain#1", "rain#2", "dog#1", "dog#2"]
         >>> matrix = ScoreMatrix(scores, ["rain", "dog"], captions, ["rain", "rain", "dog", "dog"])

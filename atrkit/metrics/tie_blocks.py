@@ -12,7 +12,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from atrkit.score_matrix import IntArray, ScoreMatrix
+from atrkit.metrics.relevance import RelevantPairs, own_pairs
+from atrkit.score_matrix import IntArray, ScoreRows
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -30,6 +31,7 @@ class TieBlocks:
         queries: number of queries.
         candidates: size of the gallery.
         skipped_queries: items on the query side that have nothing relevant in the gallery, and so are no query.
+        grade_sum: (blocks,) sum of the grades of the relevant candidates in the block; None: all grades are 1.
 
     Source: PROTOCOL.md, "Ties": better is g there, tied t, relevant m, found_before c.
     """
@@ -42,6 +44,7 @@ class TieBlocks:
     queries: int
     candidates: int
     skipped_queries: int = 0
+    grade_sum: IntArray | None = None
 
     @cached_property
     def is_first(self) -> BoolArray:
@@ -80,65 +83,112 @@ class TieBlocks:
         )
 
 
-def text_to_audio_blocks(matrix: ScoreMatrix) -> TieBlocks:
-    """Tie blocks of every caption against all clips: one block per caption, around its own clip.
+def text_to_audio_blocks(scores: ScoreRows, pairs: RelevantPairs | None = None) -> TieBlocks:
+    """Tie blocks of every caption against all clips: one around each relevant clip, equal ones joined.
 
     Clips without a caption stay in the gallery as distractors.
 
+    Args:
+        scores: higher is better; read twice.
+        pairs: what is relevant; None: each caption's own clip. Captions that are in no pair are no query, and are
+            counted in `skipped_queries`.
+
     Example:
+        >>> from atrkit import ScoreMatrix
         >>> matrix = ScoreMatrix([[.9, .1], [.9, .8]], ["rain", "dog"], ["rain#1", "dog#1"], ["rain", "dog"])
         >>> text_to_audio_blocks(matrix).tied.tolist()
         [2, 1]
     """
-    scores_AC = comparable(matrix)
-    captions = len(matrix.caption_ids)
-    own_C = scores_AC[matrix.clip_index_of_caption_C, np.arange(captions)]
-    better_C = np.zeros(captions, dtype=np.int64)
-    tied_C = np.zeros(captions, dtype=np.int64)
-    for scores_C in scores_AC:
-        better_C += scores_C > own_C
-        tied_C += scores_C == own_C
-    return TieBlocks(
-        query=np.arange(captions),
-        better=better_C,
-        tied=tied_C,
-        relevant=np.ones(captions, dtype=np.int64),
-        found_before=np.zeros(captions, dtype=np.int64),
-        queries=captions,
-        candidates=len(matrix.clip_ids),
-    )
+    pairs = own_pairs(scores) if pairs is None else pairs
+    captions, clips = len(scores.caption_ids), len(scores.clip_ids)
+    is_own = len(pairs.caption_P) == captions and bool((pairs.caption_P == np.arange(captions)).all())
+    columns_P = slice(None) if is_own else pairs.caption_P  # a slice copies nothing
+    relevant_P = _scores_of(scores, pairs)
+    better_P = np.zeros(len(relevant_P), dtype=np.int64)
+    tied_P = np.zeros(len(relevant_P), dtype=np.int64)
+    for block in scores.row_blocks():
+        for scores_C in block:
+            scores_P = scores_C[columns_P]
+            better_P += scores_P > relevant_P
+            tied_P += scores_P == relevant_P
+    queries, query_P = np.unique(pairs.caption_P, return_inverse=True)
+    return merge_equal(query_P, better_P, tied_P, len(queries), captions, clips, pairs.grade_P)
 
 
-def audio_to_text_blocks(matrix: ScoreMatrix) -> TieBlocks:
-    """Tie blocks of every clip against all captions: one or more per clip, around its own captions.
+def audio_to_text_blocks(scores: ScoreRows, pairs: RelevantPairs | None = None) -> TieBlocks:
+    """Tie blocks of every clip against all captions: one or more per clip, around the captions relevant to it.
 
-    Clips without a caption have nothing to find: they are no query, and are counted in `skipped_queries`.
+    Args:
+        scores: higher is better; read once.
+        pairs: what is relevant; None: each clip's own captions. Clips that are in no pair have nothing to find: they
+            are no query, and are counted in `skipped_queries`.
 
     Example:
+        >>> from atrkit import ScoreMatrix
         >>> matrix = ScoreMatrix([[.9, .9, .1]], ["rain"], ["rain#1", "rain#2", "rain#3"], ["rain"] * 3)
         >>> blocks = audio_to_text_blocks(matrix)
         >>> blocks.relevant.tolist(), blocks.better.tolist()
         ([2, 1], [0, 2])
     """
-    scores_AC = comparable(matrix)
-    clip_of_caption_C = matrix.clip_index_of_caption_C
-    better_C = np.empty(len(clip_of_caption_C), dtype=np.int64)
-    tied_C = np.empty_like(better_C)
-    for caption, clip in enumerate(clip_of_caption_C):
-        scores_C = scores_AC[clip]
-        own = scores_C[caption]
-        better_C[caption] = np.count_nonzero(scores_C > own)
-        tied_C[caption] = np.count_nonzero(scores_C == own)
-    queried_clips, query_of_caption_C = np.unique(clip_of_caption_C, return_inverse=True)
-    return _merge_equal(query_of_caption_C, better_C, tied_C, len(queried_clips), len(matrix.clip_ids))
+    pairs = own_pairs(scores) if pairs is None else pairs
+    order_P = np.argsort(pairs.clip_P, kind="stable")
+    clip_P, caption_P, grade_P = pairs.clip_P[order_P], pairs.caption_P[order_P], pairs.grade_P[order_P]
+    better_P = np.empty(len(clip_P), dtype=np.int64)
+    tied_P = np.empty_like(better_P)
+    first_row = 0
+    for block in scores.row_blocks():
+        start, stop = np.searchsorted(clip_P, (first_row, first_row + len(block)))
+        for pair in range(start, stop):
+            scores_C = block[clip_P[pair] - first_row]
+            relevant = scores_C[caption_P[pair]]
+            better_P[pair] = np.count_nonzero(scores_C > relevant)
+            tied_P[pair] = np.count_nonzero(scores_C == relevant)
+        first_row += len(block)
+    queries, query_P = np.unique(clip_P, return_inverse=True)
+    captions, clips = len(scores.caption_ids), len(scores.clip_ids)
+    return merge_equal(query_P, better_P, tied_P, len(queries), clips, captions, grade_P)
 
 
-def _merge_equal(
-    query_P: IntArray, better_P: IntArray, tied_P: IntArray, queries: int, possible_queries: int
+def _scores_of(scores: ScoreRows, pairs: RelevantPairs) -> npt.NDArray[np.floating]:
+    """The score of every relevant pair, (P,)."""
+    order_P = np.argsort(pairs.clip_P, kind="stable")
+    clip_P = pairs.clip_P[order_P]
+    found: list[npt.NDArray[np.floating]] = []
+    first_row = 0
+    for block in scores.row_blocks():
+        start, stop = np.searchsorted(clip_P, (first_row, first_row + len(block)))
+        of_block = order_P[start:stop]
+        found.append(block[pairs.clip_P[of_block] - first_row, pairs.caption_P[of_block]])
+        first_row += len(block)
+    in_order = np.concatenate(found)
+    scores_P = np.empty_like(in_order)
+    scores_P[order_P] = in_order
+    return scores_P
+
+
+def merge_equal(
+    query_P: IntArray,
+    better_P: IntArray,
+    tied_P: IntArray,
+    queries: int,
+    possible_queries: int,
+    candidates: int,
+    grade_P: IntArray | None = None,
 ) -> TieBlocks:
-    """Join (query, relevant candidate) pairs that stand in the same block: those with equally many better ones."""
+    """Join (query, relevant candidate) pairs that stand in the same block: those with equally many better ones.
+
+    Args:
+        query_P: (P,) number of the pair's query, from 0 without gaps.
+        better_P: (P,) candidates that score strictly higher than the pair.
+        tied_P: (P,) candidates that score the same, the pair itself included.
+        queries: number of queries.
+        possible_queries: items on the query side; those that are no query are counted as skipped.
+        candidates: size of the gallery.
+        grade_P: (P,) how relevant; None: all the same.
+    """
+    grade_P = np.ones(len(query_P), dtype=np.int64) if grade_P is None else grade_P
     order_P = np.lexsort((better_P, query_P))
-    query_P, better_P, tied_P = query_P[order_P], better_P[order_P], tied_P[order_P]
+    query_P, better_P, tied_P, grade_P = query_P[order_P], better_P[order_P], tied_P[order_P], grade_P[order_P]
     starts_block_P = np.ones(len(query_P), dtype=bool)
     starts_block_P[1:] = (np.diff(query_P) != 0) | (np.diff(better_P) != 0)
     starts = np.flatnonzero(starts_block_P)
@@ -151,21 +201,7 @@ def _merge_equal(
         relevant=np.diff(np.append(starts, len(query_P))),
         found_before=starts - first_of_query,
         queries=queries,
-        candidates=len(query_P),
+        candidates=candidates,
         skipped_queries=possible_queries - queries,
+        grade_sum=np.add.reduceat(grade_P, starts) if len(starts) else grade_P,
     )
-
-
-def comparable(matrix: ScoreMatrix) -> npt.NDArray[np.floating]:
-    """The scores in a type that numpy compares fast, and as it would in float64.
-
-    float16 and float32 convert to float64 exactly, so comparing them as float32 gives the same ranks without
-    another copy in memory; only what is wider than float64 is rounded.
-    """
-    match matrix.scores_AC.dtype.itemsize:
-        case 4 | 8:
-            return matrix.scores_AC
-        case 2:
-            return matrix.scores_AC.astype(np.float32)
-        case _:
-            return matrix.scores_AC.astype(np.float64)
