@@ -1,5 +1,7 @@
 """`atrkit eval`: what a finished run is worth."""
 
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +12,13 @@ from atrkit.errors import EXIT_DONE_WITH_PROBLEMS
 
 if TYPE_CHECKING:
     from atrkit.workflows.evaluate import EvaluateOptions
+
+
+class Dedup(StrEnum):
+    """What is done with captions that several clips share."""
+
+    none = "none"
+    text = "text"
 
 
 @with_terminal
@@ -55,6 +64,44 @@ def evaluate(
         Precision | None, typer.Option(help="In which a captioner scores (default: fp32, for figures to publish).")
     ] = None,
     beam_size: Annotated[int | None, typer.Option(min=1, help="Of --metric caption (default: the recipe's).")] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Scores made elsewhere, instead of a run: .h5, .npz, .npy, CSV, TREC run, challenge submission.",
+        ),
+    ] = None,
+    embeddings: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="CLIPS CAPTIONS", help="Two files of embeddings made elsewhere: their cosines are scored."
+        ),
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Whose caption is whose, for --scores and --embeddings: a table of captions."),
+    ] = None,
+    qrels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME", help="Judge by these: several relevant or graded clips per caption (text to audio)."
+        ),
+    ] = None,
+    min_grade: Annotated[
+        int | None, typer.Option(min=1, help="Of --qrels: the grade from which a clip counts as relevant.")
+    ] = None,
+    dedup: Annotated[
+        Dedup, typer.Option(help="text: captions with the same words are relevant to each other's clips.")
+    ] = Dedup.none,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(help="Beside ours, as other code computes it: wavcaps, laion, dcase23, mteb, koepke, all."),
+    ] = None,
+    k: Annotated[str, typer.Option("-k", help="Cut-offs of recall.")] = "1,5,10",
+    ci: Annotated[bool, typer.Option("--ci", help="95 % intervals (bootstrap over clips, 10,000 resamples).")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also print the fraction of relevant items found, and mAP@16.")
+    ] = False,
     ties: Annotated[
         bool, typer.Option("--ties", help="Also print what tied scores could make at best and at worst.")
     ] = False,
@@ -67,13 +114,14 @@ def evaluate(
     from atrkit.reports.evaluation_tables import evaluation_tables
     from atrkit.workflows.evaluate import EvaluateOptions, evaluate_run, parse_metrics, parse_scalings
     from atrkit.workflows.first_stage import RerankChoice
+    from atrkit.workflows.retrieval_figures import FigureOptions, parse_cutoffs, parse_protocols
 
     if run is not None and runs:
         raise UsageError("--run is one run, --runs are several: say one of the two")
     if model is not None and (run is not None or runs):
         raise UsageError("--model is a model that was not trained here, --run and --runs are runs: say one of them")
-    if runs and ties:
-        raise UsageError("--ties is of one run's table: leave it out, or take --run")
+    if runs and (ties or full):
+        raise UsageError(f"--{'ties' if ties else 'full'} is of one run's table: leave it out, or take --run")
     options = EvaluateOptions(
         run,
         dataset,
@@ -83,19 +131,33 @@ def evaluate(
         precision=None if precision is None else precision.value,
         calibration_clips=calib_clips,
         rerank=RerankChoice(rerank, rerank_k),
+        figures=FigureOptions(
+            ks=parse_cutoffs(k),
+            dedup=dedup.value,
+            qrels=qrels,
+            min_grade=min_grade,
+            protocols=parse_protocols(protocol or []),
+            ci=ci,
+        ),
         decoding={} if beam_size is None else {"beam_size": beam_size},
         may_extract=not no_extract,
     )
     if runs:
         _evaluate_several(terminal, runs, options)
         return
-    if model is not None:
+    if scores is not None or embeddings is not None:
+        from atrkit.workflows.evaluate_foreign import ForeignSource, evaluate_foreign
+
+        results = evaluate_foreign(terminal.session, ForeignSource(scores, embeddings, truth), options)
+    elif model is not None:
         from atrkit.workflows.zero_shot import evaluate_zero_shot
 
         results = evaluate_zero_shot(terminal.session, model, options)
     else:
         results = evaluate_run(terminal.session, options)
-    terminal.show(evaluation_tables(results, show_tie_bounds=ties), results[0] if len(results) == 1 else results)
+    terminal.show(
+        evaluation_tables(results, show_tie_bounds=ties, show_full=full), results[0] if len(results) == 1 else results
+    )
 
 
 def _evaluate_several(terminal: Terminal, named: list[str], options: "EvaluateOptions") -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from atrkit.errors import UsageError
-from atrkit.score_matrix import ScoreMatrix
+from atrkit.score_matrix import ScoreRows
 from atrkit.text.normalise import normalise_caption
 
 
@@ -28,7 +28,7 @@ class DuplicateCaptions:
     ceiling_text_to_audio_R1: float
 
 
-def duplicate_captions(matrix: ScoreMatrix, caption_texts: Sequence[str]) -> DuplicateCaptions:
+def duplicate_captions(matrix: ScoreRows, caption_texts: Sequence[str]) -> DuplicateCaptions:
     """Count captions whose normalised text also belongs to another clip, and the ceiling on T2A R@1.
 
     The same words get the same scores, so the best a system can do is to put first, for each text, the clip that has
@@ -44,6 +44,7 @@ def duplicate_captions(matrix: ScoreMatrix, caption_texts: Sequence[str]) -> Dup
     Source: PROTOCOL.md, "Pools".
 
     Example:
+        >>> from atrkit import ScoreMatrix
         >>> matrix = ScoreMatrix([[.9, .1], [.2, .3]], ["a", "b"], ["a#1", "b#1"], ["a", "b"])
         >>> duplicate_captions(matrix, ["A dog barks.", "a dog barks"])
         DuplicateCaptions(captions=2, of=2, ceiling_text_to_audio_R1=0.5)

@@ -18,6 +18,7 @@ from atrkit.score_matrix import ScoreRows
 Float64Array = npt.NDArray[np.float64]
 
 MAP_CUTOFF = 10
+MAP_CUTOFF_DCASE = 16  # of the challenge of 2025
 
 
 def evaluate(matrix: ScoreRows, ks: Sequence[int] = (1, 5, 10)) -> dict[str, dict[str, Any]]:
@@ -32,7 +33,7 @@ def evaluate(matrix: ScoreRows, ks: Sequence[int] = (1, 5, 10)) -> dict[str, dic
 
     Returns:
         Entries "text_to_audio" and "audio_to_text", each with R@k for every k, mAP@10 (fractions in [0, 1]), MedR, MnR
-        (ranks, 1-based), queries, candidates, chance_ before the name of every figure, tied_queries (queries whose
+        (ranks, 1-based), queries, candidates, chance_ before the names of these, mAP@16, fractional_R@k, tied_queries (queries whose
         figures depend on the order of equal scores) and skipped_queries (clips without captions).
 
     Raises:
@@ -53,15 +54,18 @@ def evaluate(matrix: ScoreRows, ks: Sequence[int] = (1, 5, 10)) -> dict[str, dic
     if wrong:
         raise UsageError(f"cut-off {wrong[0]!r} of R@k is no positive whole number")
     return {
-        "text_to_audio": _evaluate_direction(text_to_audio_blocks(matrix), ks),
-        "audio_to_text": _evaluate_direction(audio_to_text_blocks(matrix), ks),
+        "text_to_audio": direction_figures(text_to_audio_blocks(matrix), ks),
+        "audio_to_text": direction_figures(audio_to_text_blocks(matrix), ks),
     }
 
 
-def _evaluate_direction(blocks: TieBlocks, ks: Sequence[int]) -> dict[str, Any]:
+def direction_figures(blocks: TieBlocks, ks: Sequence[int] = (1, 5, 10)) -> dict[str, Any]:
+    """One of the two entries of `evaluate`."""
     chance = {f"chance_{name}": value for name, value in figures_of(blocks.chance(), ks).items()}
     return {
         **figures_of(blocks, ks),
+        f"mAP@{MAP_CUTOFF_DCASE}": map_at_k(blocks, MAP_CUTOFF_DCASE),
+        **{f"fractional_R@{k}": fractional_recall_at_k(blocks, k) for k in ks},
         "queries": blocks.queries,
         "candidates": blocks.candidates,
         **chance,

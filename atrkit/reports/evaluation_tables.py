@@ -12,19 +12,22 @@ from atrkit.reports.recall_notes import trained_on_note
 from atrkit.reports.recall_table import recall_table, scalings_table
 
 
-def evaluation_tables(results: Sequence[Mapping[str, Any]], *, show_tie_bounds: bool = False) -> RenderableType:
+def evaluation_tables(
+    results: Sequence[Mapping[str, Any]], *, show_tie_bounds: bool = False, show_full: bool = False
+) -> RenderableType:
     """Recall first, one table for all column scalings; then the other results in their order.
 
     Args:
         results: JSON objects of `atrkit eval`, each with its "metric".
         show_tie_bounds: of recall, see `recall_table`; each scaling then has a table of its own.
+        show_full: of recall, likewise.
     """
     recalls = [result for result in results if result["metric"] == "recall"]
     tables: list[RenderableType] = []
-    if len(recalls) > 1 and not show_tie_bounds:  # they differ in the column scaling alone
+    if len(recalls) > 1 and not (show_tie_bounds or show_full):  # they differ in the column scaling alone
         tables.append(scalings_table(recalls))
     else:
-        tables += [recall_table([result], show_tie_bounds=show_tie_bounds) for result in recalls]
+        tables += [recall_table([each], show_tie_bounds=show_tie_bounds, show_full=show_full) for each in recalls]
     tables += [_table(result) for result in results if result["metric"] != "recall"]
     return Group(*(part for table in tables for part in (table, Text())))
 

@@ -1,9 +1,11 @@
 """The lines below a recall table: order, hubs, ties, duplicates, and whatever else must be known to believe it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from atrkit.reports.progress import as_minutes
+
+_DIRECTIONS = {"text_to_audio": "text-to-audio", "audio_to_text": "audio-to-text"}
 
 
 def notes_of(result: Mapping[str, Any]) -> Iterator[str]:
@@ -11,9 +13,9 @@ def notes_of(result: Mapping[str, Any]) -> Iterator[str]:
     yield from rerank_note(result.get("rerank"))
     yield from _twin_order(result.get("twin_order"))
     yield from _hubness(result.get("hubness"))
-    yield from _ties(result["text_to_audio"], result["audio_to_text"])
+    yield from _ties([(name, result[name]) for name in _DIRECTIONS if result.get(name)])
     yield from _duplicates(result.get("duplicate_captions"))
-    yield from _clips_without_caption(result["audio_to_text"])
+    yield from _clips_without_caption(result.get("audio_to_text") or {})
     yield from target_note(result.get("target"))
     yield from trained_on_note(result)
 
@@ -41,12 +43,12 @@ def _hubness(hubness: Mapping[str, Any] | None) -> Iterator[str]:
         )
 
 
-def _ties(to_audio: Mapping[str, Any], to_text: Mapping[str, Any]) -> Iterator[str]:
-    if to_audio["tied_queries"] or to_text["tied_queries"]:
-        yield (
-            f"ties: {to_audio['tied_queries']:,} of {to_audio['queries']:,} text-to-audio, "
-            f"{to_text['tied_queries']:,} of {to_text['queries']:,} audio-to-text queries (at expectation)"
+def _ties(directions: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
+    if any(figures["tied_queries"] for _, figures in directions):
+        counts = ", ".join(
+            f"{figures['tied_queries']:,} of {figures['queries']:,} {_DIRECTIONS[name]}" for name, figures in directions
         )
+        yield f"ties: {counts} queries (at expectation)"
 
 
 def _duplicates(duplicates: Mapping[str, Any] | None) -> Iterator[str]:

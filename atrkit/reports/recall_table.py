@@ -18,7 +18,9 @@ _DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text
 _RANK_COLUMNS = ("MedR", "MnR")
 
 
-def recall_table(results: Sequence[Mapping[str, Any]], *, show_tie_bounds: bool = False) -> RenderableType:
+def recall_table(
+    results: Sequence[Mapping[str, Any]], *, show_tie_bounds: bool = False, show_full: bool = False
+) -> RenderableType:
     """One table for each result, with what else was found below it.
 
     Args:
@@ -26,6 +28,7 @@ def recall_table(results: Sequence[Mapping[str, Any]], *, show_tie_bounds: bool 
             "hubness", "duplicate_captions" and "clips_trained_on" are shown when they are there, and so is
             "audio_to_text_raw": what unscaled losses give where columns are scaled.
         show_tie_bounds: rows for ties that all fall out well, or badly.
+        show_full: the fractions of relevant items found, and mAP@16.
 
     Returns:
         Something that a rich console prints.
@@ -34,7 +37,12 @@ def recall_table(results: Sequence[Mapping[str, Any]], *, show_tie_bounds: bool 
     for result in results:
         if parts:
             parts.append(Text())
-        parts += [_title(result), _table(result, show_tie_bounds), Text(), *(Text(note) for note in notes_of(result))]
+        parts += [
+            _title(result),
+            _table(result, show_tie_bounds, show_full),
+            Text(),
+            *(Text(note) for note in notes_of(result)),
+        ]
     return Group(*parts)
 
 
@@ -83,12 +91,16 @@ def _title(result: Mapping[str, Any], *, several: bool = False) -> Text:
     return title.append(f"{size}; scores: {scoring}; R@k, mAP in %", style="not bold")
 
 
-def _table(result: Mapping[str, Any], show_tie_bounds: bool) -> Table:
+def _table(result: Mapping[str, Any], show_tie_bounds: bool, show_full: bool) -> Table:
     columns = _columns_of(result["text_to_audio"])
     table = empty_figures_table(columns)
     for direction, name in _DIRECTIONS.items():
-        figures = result[direction]
+        figures = result.get(direction)
+        if figures is None:  # lists of the best clips, and judgements of clips, say nothing about audio to text
+            continue
         table.add_row(name, *(as_measured(figures, column) for column in columns), style="bold")
+        if show_full:
+            table.add_row("  fraction found", *(_fraction_found(figures, column) for column in columns))
         raw = result.get(f"{direction}_raw")
         if raw:
             table.add_row("  unscaled", *(as_measured(raw, column) for column in columns))
@@ -100,6 +112,12 @@ def _table(result: Mapping[str, Any], show_tie_bounds: bool) -> Table:
             table.add_row(label, *(as_published(published, column) for column in columns))
         table.add_section()
     return table
+
+
+def _fraction_found(figures: Mapping[str, Any], column: str) -> str:
+    if column.startswith("R@"):
+        return as_measured(figures, f"fractional_{column}")
+    return f"@16 {as_measured(figures, 'mAP@16')}" if column.startswith("mAP@") else ""
 
 
 def empty_figures_table(columns: Sequence[str]) -> Table:

@@ -9,6 +9,7 @@ from atrkit.datasets.manifest import Dataset
 from atrkit.errors import UsageError
 from atrkit.recipe.schema import ColumnScaling
 from atrkit.workflows.first_stage import AS_THE_RECIPE_SAYS, RerankChoice
+from atrkit.workflows.retrieval_figures import DEFAULT_FIGURES, FigureOptions
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import TrainedRun, choose_split, clips_trained_on, open_run
 
@@ -29,6 +30,7 @@ class EvaluateOptions:
         precision: in which a captioner scores; None: fp32.
         calibration_clips: training clips that minmax-calib and pmi compare with; None: the recipe's number.
         rerank: what is said of re-ranking beside the recipe, for recall.
+        figures: what is computed of scores, for recall.
         decoding: what is to differ from the recipe's decoding, for caption.
         may_extract: make missing embeddings.
     """
@@ -41,6 +43,7 @@ class EvaluateOptions:
     precision: Precision | None = None
     calibration_clips: int | None = None
     rerank: RerankChoice = AS_THE_RECIPE_SAYS
+    figures: FigureOptions = DEFAULT_FIGURES
     decoding: dict[str, Any] = field(default_factory=dict)
     may_extract: bool = True
 
@@ -50,6 +53,7 @@ class EvaluateOptions:
             "--scaling": (self.scalings, ("recall",)),
             "--calib-clips": (self.calibration_clips, ("recall",)),
             "--rerank": (self.rerank, ("recall",)),
+            **{option: (value, ("recall",)) for option, value in self.figures.differing().items()},
             "--precision": (self.precision, ("recall", "perturbation")),
             "--beam-size": (self.decoding, ("caption",)),
         }

@@ -1,22 +1,19 @@
 """`atrkit eval --metric recall`: scores of every pair, and what they retrieve, for each column scaling."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from atrkit.files import single_writer, write_json_atomic
-from atrkit.metrics.duplicates import duplicate_captions
-from atrkit.metrics.hubness import audio_to_text_hubness, text_to_audio_hubness
-from atrkit.metrics.ranking import evaluate as ranking_figures
-from atrkit.metrics.ranking import tie_bounds
-from atrkit.metrics.tie_blocks import audio_to_text_blocks, text_to_audio_blocks
 from atrkit.metrics.twin_order import TwinOrder, twin_order
 from atrkit.recipe.schema import ColumnScaling
 from atrkit.score_matrix import ScoreMatrix
 from atrkit.scoring.scaling import audio_to_text_matrix
 from atrkit.workflows.captioned import CaptionedClips
 from atrkit.workflows.evaluate import Evaluated, EvaluateOptions
+from atrkit.workflows.retrieval_figures import DEFAULT_FIGURES, FigureOptions, retrieval_figures
 from atrkit.workflows.score import RESULTS_NAME, Scores, make_scores, score_inputs
 from atrkit.workflows.score_calibration import least_calibration, require_calibration
 from atrkit.workflows.session import Session
@@ -56,8 +53,7 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
                 "column_scaling": scaling,
                 "pool_id": scores.matrix.pool_id,
                 **({"rerank": scores.about["rerank"]} if inputs.first_stage else {}),
-                **recall_figures(scores, scaling),
-                "duplicate_captions": asdict(duplicate_captions(scores.matrix, clips.all_captions)),
+                **recall_figures(scores, scaling, clips.all_captions, options.figures),
                 "twin_order": twin_order_of(clips, scores.matrix),
                 "target": evaluated.target,
                 **evaluated.trained_on(None if inputs.first_stage is None else inputs.first_stage.trained),
@@ -68,30 +64,17 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
     return results
 
 
-def recall_figures(scores: Scores, scaling: ColumnScaling) -> dict[str, Any]:
-    """Both directions and their hubs; where columns are scaled, audio-to-text without scaling as well.
-
-    Scaling a column does not change the order of clips in it: text-to-audio is ranked by the raw scores.
-    """
-    raw = scores.matrix
-    figures = {"text_to_audio": _direction(raw, "text_to_audio"), "audio_to_text": _direction(raw, "audio_to_text")}
-    hubs = {"text_to_audio": text_to_audio_hubness(raw), "audio_to_text": audio_to_text_hubness(raw)}
-    if scaling != "none":
-        scaled = audio_to_text_matrix(raw, scaling, None if scores.calibration is None else scores.calibration.loss_KC)
-        figures |= {"audio_to_text": _direction(scaled, "audio_to_text"), "audio_to_text_raw": figures["audio_to_text"]}
-        hubs |= {"audio_to_text": audio_to_text_hubness(scaled), "audio_to_text_raw": hubs["audio_to_text"]}
-    used = scores.calibration if least_calibration((scaling,)) else None
-    calibration = {} if used is None else {"calibration_clips": len(used.clip_ids)}
-    return {**figures, "hubness": {name: asdict(hubness) for name, hubness in hubs.items()}, **calibration}
-
-
-def _direction(matrix: ScoreMatrix, direction: str) -> dict[str, Any]:
-    """Figures of one direction, with those that ties could make at best and at worst where there are any."""
-    figures: dict[str, Any] = ranking_figures(matrix)[direction]
-    if figures["tied_queries"]:
-        blocks_of = {"text_to_audio": text_to_audio_blocks, "audio_to_text": audio_to_text_blocks}[direction]
-        figures["tie_bounds"] = tie_bounds(blocks_of(matrix))
-    return figures
+def recall_figures(
+    scores: Scores, scaling: ColumnScaling, caption_texts: Sequence[str], options: FigureOptions = DEFAULT_FIGURES
+) -> dict[str, Any]:
+    """Figures of a score file under a column scaling."""
+    raw, calibration = scores.matrix, scores.calibration
+    scaled = audio_to_text_matrix(raw, scaling, None if calibration is None else calibration.loss_KC)
+    figures = retrieval_figures(
+        raw, None if scaling == "none" else scaled, caption_texts=caption_texts, options=options
+    )
+    used = calibration if least_calibration((scaling,)) else None
+    return {**figures, **({} if used is None else {"calibration_clips": len(used.clip_ids)})}
 
 
 def twin_order_of(clips: CaptionedClips, matrix: ScoreMatrix) -> dict[str, Any] | None:

@@ -8,7 +8,6 @@ from typing import Any
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import IntegrityError, UsageError
 from atrkit.files import single_writer, write_json_atomic
-from atrkit.metrics.duplicates import duplicate_captions
 from atrkit.scoring.fusion import fuse_scores
 from atrkit.scoring.fusion_weights import CHOSEN_BY, fit_weights, mixtures
 from atrkit.store.differences import first_difference
@@ -95,8 +94,7 @@ def fuse(session: Session, options: FuseOptions) -> dict[str, Any]:
             "fitted": fitted,
             "normalisation": NORMALISATION,
             "without_rerank": without_rerank,
-            **recall_figures(Scores(path, matrix, None, about), "none"),
-            "duplicate_captions": asdict(duplicate_captions(matrix, clips.all_captions)),
+            **recall_figures(Scores(path, matrix, None, about), "none", clips.all_captions),
             "twin_order": twin_order_of(clips, matrix),
             "target": None,
             **clips_trained_on(dataset, split, runs),

@@ -1,7 +1,7 @@
 """`atrkit eval --model`: what a CLAP model retrieves that was never trained here."""
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,6 @@ from atrkit.datasets.manifest import Dataset
 from atrkit.encoders.clap_files import ClapFiles, find_clap, read_text_weights
 from atrkit.errors import UsageError
 from atrkit.files import single_writer, write_json_atomic
-from atrkit.metrics.duplicates import duplicate_captions
 from atrkit.recipe.schema import ColumnScaling
 from atrkit.score_matrix import ScoreMatrix
 from atrkit.scoring.cosine import cosine_scores, cosines_of_pairs
@@ -24,6 +23,7 @@ from atrkit.workflows.evaluate_recall import recall_figures, twin_order_of
 from atrkit.workflows.first_stage import AS_THE_RECIPE_SAYS
 from atrkit.workflows.paired_scores import COSINE_TOLERANCE
 from atrkit.workflows.perturbation import PERTURBED_CAPTIONS_NAME, perturbation_result
+from atrkit.workflows.retrieval_figures import FigureOptions
 from atrkit.workflows.score_file import RESULTS_NAME, Scores
 from atrkit.workflows.score_models import scoring_device
 from atrkit.workflows.session import Session
@@ -110,7 +110,7 @@ def evaluate_zero_shot(session: Session, source: str, options: EvaluateOptions) 
     results: list[dict[str, Any]] = []
     for metric in options.metrics:
         if metric == "recall":
-            results += _recall(session, evaluated, options.scalings or ("none",))
+            results += _recall(session, evaluated, options.scalings or ("none",), options.figures)
         else:
             results.append(_perturbation(session, evaluated))
     return results
@@ -150,7 +150,9 @@ def _name_of(source: str, files: ClapFiles) -> str:
     return f"{plain}-{files.sha256[:8]}"
 
 
-def _recall(session: Session, evaluated: ZeroShot, scalings: tuple[ColumnScaling, ...]) -> list[dict[str, Any]]:
+def _recall(
+    session: Session, evaluated: ZeroShot, scalings: tuple[ColumnScaling, ...], options: FigureOptions
+) -> list[dict[str, Any]]:
     path = evaluated.folder / SCORES_NAME
     with single_writer(path):
         (evaluated.folder / RESULTS_NAME).unlink(missing_ok=True)  # not beside scores that are others
@@ -165,8 +167,7 @@ def _recall(session: Session, evaluated: ZeroShot, scalings: tuple[ColumnScaling
                 "precision": "fp32",
                 "column_scaling": scaling,
                 "pool_id": scores.matrix.pool_id,
-                **recall_figures(scores, scaling),
-                "duplicate_captions": asdict(duplicate_captions(scores.matrix, evaluated.clips.all_captions)),
+                **recall_figures(scores, scaling, evaluated.clips.all_captions, options),
                 "twin_order": twin_order_of(evaluated.clips, scores.matrix),
                 "target": None,
                 "clips_trained_on": None,

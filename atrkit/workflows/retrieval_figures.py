@@ -1,0 +1,138 @@
+"""Every figure of a score matrix, whoever made it: both directions, hubs, ties, duplicates, judgements.
+
+`eval` of a run, of a model as it is and of somebody else's scores all come here, so that the same scores give the
+same figures.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from atrkit.errors import UsageError
+from atrkit.metrics.duplicates import duplicate_captions
+from atrkit.metrics.hubness import audio_to_text_hubness, text_to_audio_hubness
+from atrkit.metrics.ranking import direction_figures, tie_bounds
+from atrkit.metrics.relevance import same_text_pairs
+from atrkit.metrics.tie_blocks import TieBlocks, audio_to_text_blocks, text_to_audio_blocks
+from atrkit.score_matrix import ScoreRows
+
+Dedup = Literal["none", "text"]
+PROTOCOLS = ("wavcaps", "laion", "dcase23", "mteb", "koepke")
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """What is to be computed of scores, and by which ground truth.
+
+    Args:
+        ks: cut-offs of recall.
+        dedup: "text": captions with the same normalised words are relevant to each other's clips.
+        qrels: file of judgements, or the name of one beside the manifest; None: each caption's own clip.
+        min_grade: from which grade a judged clip counts as relevant; None: the least that the judgements call so.
+        protocols: named ways of other code bases, computed beside ours.
+        ci: 95 % intervals.
+    """
+
+    ks: tuple[int, ...] = (1, 5, 10)
+    dedup: Dedup = "none"
+    qrels: str | None = None
+    min_grade: int | None = None
+    protocols: tuple[str, ...] = ()
+    ci: bool = False
+
+    def differing(self) -> dict[str, bool]:
+        """Which of the options were said, by the name that users know."""
+        names = {"ks": "-k", "dedup": "--dedup", "qrels": "--qrels", "min_grade": "--min-grade"}
+        names |= {"protocols": "--protocol", "ci": "--ci"}
+        return {option: getattr(self, name) != getattr(DEFAULT_FIGURES, name) for name, option in names.items()}
+
+
+DEFAULT_FIGURES = FigureOptions()
+
+
+def retrieval_figures(
+    raw: ScoreRows,
+    scaled: ScoreRows | None = None,
+    *,
+    caption_texts: Sequence[str] | None,
+    options: FigureOptions = DEFAULT_FIGURES,
+) -> dict[str, Any]:
+    """What results hold of a score matrix.
+
+    Scaling a column does not change the order of clips in it: text-to-audio is ranked by the raw scores.
+
+    Args:
+        raw: as they were made, higher is better.
+        scaled: what audio-to-text ranks by where columns are scaled; None: the raw scores.
+        caption_texts: in the order of the captions; None: not known.
+        options: what is asked.
+
+    Returns:
+        "text_to_audio" and "audio_to_text" ("audio_to_text_raw" where columns are scaled), "hubness", and
+        "duplicate_captions" where texts are known.
+
+    Raises:
+        UsageError: the captions' texts are needed and not known.
+    """
+    pairs = None if options.dedup == "none" else same_text_pairs(raw, _required(caption_texts))
+    to_text = raw if scaled is None else scaled
+    figures: dict[str, Any] = {
+        "text_to_audio": _direction(text_to_audio_blocks(raw, pairs), options),
+        "audio_to_text": _direction(audio_to_text_blocks(to_text, pairs), options),
+    }
+    hubs = {"text_to_audio": text_to_audio_hubness(raw)}
+    hubs["audio_to_text"] = audio_to_text_hubness(to_text)
+    if scaled is not None:
+        figures["audio_to_text_raw"] = _direction(audio_to_text_blocks(raw, pairs), options)
+        hubs["audio_to_text_raw"] = audio_to_text_hubness(raw)
+    if options.dedup != "none":
+        figures["dedup"] = options.dedup
+    figures["hubness"] = {name: asdict(hubness) for name, hubness in hubs.items()}
+    if caption_texts is not None:
+        figures["duplicate_captions"] = asdict(duplicate_captions(raw, caption_texts))
+    return figures
+
+
+def _direction(blocks: TieBlocks, options: FigureOptions) -> dict[str, Any]:
+    """Figures of one direction, with those that ties could make at best and at worst where there are any."""
+    figures = direction_figures(blocks, options.ks)
+    return {**figures, "tie_bounds": tie_bounds(blocks, options.ks)} if figures["tied_queries"] else figures
+
+
+def _required(caption_texts: Sequence[str] | None) -> Sequence[str]:
+    if caption_texts is None:
+        raise UsageError("--dedup text compares the words of captions, and these scores come without: name --truth")
+    return caption_texts
+
+
+def parse_cutoffs(wanted: str) -> tuple[int, ...]:
+    """Cut-offs of recall, each once, the lowest first.
+
+    Raises:
+        UsageError: one of them is no positive whole number.
+
+    Example:
+        >>> parse_cutoffs("10,1,5")
+        (1, 5, 10)
+    """
+    words = [word.strip() for word in wanted.split(",")]
+    if not all(word.isdecimal() and int(word) for word in words):
+        raise UsageError(f"-k {wanted}: cut-offs are positive whole numbers with commas between them, as 1,5,10")
+    return tuple(sorted({int(word) for word in words}))
+
+
+def parse_protocols(wanted: Sequence[str]) -> tuple[str, ...]:
+    """Protocols by name, each once; `a,b` counts as two, `all` as every one.
+
+    Raises:
+        UsageError: lists those there are.
+
+    Example:
+        >>> parse_protocols(["laion,mteb", "laion"])
+        ('laion', 'mteb')
+    """
+    names = [name.strip() for words in wanted for name in words.split(",")]
+    for name in names:
+        if name not in (*PROTOCOLS, "all"):
+            raise UsageError(f"--protocol {name!r}: there are {', '.join(PROTOCOLS)} and all")
+    return PROTOCOLS if "all" in names else tuple(dict.fromkeys(names))
