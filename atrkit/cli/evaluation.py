@@ -73,9 +73,7 @@ def evaluate(
     ] = None,
     embeddings: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(
-            metavar="CLIPS CAPTIONS", help="Two files of embeddings made elsewhere: their cosines are scored."
-        ),
+        typer.Option(metavar="CLIPS CAPTIONS", help="Embeddings made elsewhere: their cosines are scored."),
     ] = None,
     truth: Annotated[
         Path | None,

@@ -33,8 +33,9 @@ def evaluate(matrix: ScoreRows, ks: Sequence[int] = (1, 5, 10)) -> dict[str, dic
 
     Returns:
         Entries "text_to_audio" and "audio_to_text", each with R@k for every k, mAP@10 (fractions in [0, 1]), MedR, MnR
-        (ranks, 1-based), queries, candidates, chance_ before the names of these, mAP@16, fractional_R@k, tied_queries (queries whose
-        figures depend on the order of equal scores) and skipped_queries (clips without captions).
+        (ranks, 1-based), queries, candidates, chance_ before the names of these figures, mAP@16, fractional_R@k,
+        tied_queries (queries whose figures depend on the order of equal scores) and skipped_queries (clips without
+        captions).
 
     Raises:
         UsageError: a k that is no positive integer.

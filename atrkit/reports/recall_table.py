@@ -16,6 +16,7 @@ from atrkit.reports.style import RULED
 
 _DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 _RANK_COLUMNS = ("MedR", "MnR")
+_MAP_COLUMN = "mAP@10"
 
 
 def recall_table(
@@ -131,7 +132,7 @@ def empty_figures_table(columns: Sequence[str]) -> Table:
 
 def _columns_of(figures: Mapping[str, Any]) -> list[str]:
     recalls = sorted((name for name in figures if name.startswith("R@")), key=lambda name: int(name[2:]))
-    return [*recalls, *(name for name in figures if name.startswith("mAP@")), *_RANK_COLUMNS]
+    return [*recalls, _MAP_COLUMN, *_RANK_COLUMNS]
 
 
 def as_measured(figures: Mapping[str, Any], name: str) -> str:
