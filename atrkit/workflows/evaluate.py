@@ -120,7 +120,7 @@ def evaluate_run(session: Session, options: EvaluateOptions) -> list[dict[str, A
             case "recall":
                 from atrkit.workflows.evaluate_recall import evaluate_recall
 
-                results += evaluate_recall(session, evaluated, options)
+                results += evaluate_recall(session, evaluated, options).results
             case "caption":
                 from atrkit.workflows.evaluate_captions import evaluate_written_captions
 

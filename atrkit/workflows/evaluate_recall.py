@@ -1,7 +1,7 @@
 """`atrkit eval --metric recall`: scores of every pair, and what they retrieve, for each column scaling."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,23 @@ from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import clips_as_trained
 
 
-def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOptions) -> list[dict[str, Any]]:
-    """Score every clip of the split with every caption, and compute every figure from the file of scores.
+@dataclass(frozen=True)
+class RecallEvaluation:
+    """What an evaluation found, and what it was computed from.
 
-    Returns:
-        The JSON object of DESIGN.md section 9, and what else was found, for each column scaling.
+    Args:
+        results: the JSON object of DESIGN.md section 9, and what else was found, for each column scaling.
+        scores: of every clip with every caption.
+        clips: that were scored.
     """
+
+    results: list[dict[str, Any]]
+    scores: Scores
+    clips: CaptionedClips
+
+
+def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOptions) -> RecallEvaluation:
+    """Score every clip of the split with every caption, and compute every figure from the file of scores."""
     trained = evaluated.trained
     scalings = options.scalings or (trained.recipe.retrieval.column_scaling,)
     require_calibration(scalings, options.calibration_clips)
@@ -61,7 +72,7 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
             for scaling in scalings
         ]
         write_json_atomic(evaluated.folder / RESULTS_NAME, results[0] if len(results) == 1 else results)
-    return results
+    return RecallEvaluation(results, scores, clips)
 
 
 def recall_figures(

@@ -76,23 +76,24 @@ def evaluate_runs(session: Session, named: Sequence[str], options: EvaluateOptio
         else:
             runs.append(run)
     summaries = []
-    for group in _groups(runs):
+    for group in groups_of_seeds(runs):
         if len(group) > 1:
             of_group = [results_of_run[index] for index in group]
-            seeds = [_seed(runs[index]) for index in group]
+            seeds = [seed_of(runs[index]) for index in group]
             summaries += [summarise_seeds(list(same), seeds) for same in zip(*of_group, strict=True)]
     return SeveralRuns(
-        [each for results in results_of_run for each in results], summaries, _not_averaged(runs), left_out
+        [each for results in results_of_run for each in results], summaries, not_averaged(runs), left_out
     )
 
 
-def find_runs(session: Session, named: Sequence[str]) -> list[TrainedRun]:
+def find_runs(session: Session, named: Sequence[str], *, said_as: str = "--runs ") -> list[TrainedRun]:
     """Finished runs by folder, name or pattern; what lies below a folder that is named counts, too.
 
     Args:
         session: unfinished runs that are left out are said.
         named: several in one with commas between them, too; looked for below the current folder, the workspace and
             its runs/, in this order.
+        said_as: what stands before a name on the command line, for messages.
 
     Returns:
         Each once, by name and then by seed.
@@ -111,7 +112,7 @@ def find_runs(session: Session, named: Sequence[str]) -> list[TrainedRun]:
         finished = sorted({marker.parent for folder in folders for marker in folder.glob(f"**/{FINISHED_NAME}")})
         if not finished:
             like = workspace.finished_like(pattern)
-            raise UsageError(f"--runs {pattern}: no finished run there; finished runs: {like}")
+            raise UsageError(f"{said_as}{pattern}: no finished run there; finished runs: {like}")
         begun = {marker.parent for folder in folders for marker in folder.glob(f"**/{INPUTS_NAME}")}
         for folder in sorted(begun - set(finished)):
             session.say(f"{workspace.run_name(folder)} is not finished: left out")
@@ -133,7 +134,8 @@ def _by_number(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _seed(run: TrainedRun) -> int | None:
+def seed_of(run: TrainedRun) -> int | None:
+    """What its training's randomness began with."""
     seed = run.inputs.get("seed")
     return seed if isinstance(seed, int) else None
 
@@ -147,7 +149,7 @@ def _all_but_the_seed(run: TrainedRun) -> dict[str, Any]:
     return {"recipe": recipe, "inputs": inputs}
 
 
-def _groups(runs: Sequence[TrainedRun]) -> list[list[int]]:
+def groups_of_seeds(runs: Sequence[TrainedRun]) -> list[list[int]]:
     """Positions of runs that differ in their seed alone; a seed that comes twice is one training, counted once."""
     groups: list[list[int]] = []
     decided = [_all_but_the_seed(run) for run in runs]
@@ -155,12 +157,12 @@ def _groups(runs: Sequence[TrainedRun]) -> list[list[int]]:
         group = next((group for group in groups if decided[group[0]] == decided[index]), None)
         if group is None:
             groups.append([index])
-        elif _seed(runs[index]) not in {_seed(runs[other]) for other in group}:
+        elif seed_of(runs[index]) not in {seed_of(runs[other]) for other in group}:
             group.append(index)
     return groups
 
 
-def _not_averaged(runs: Sequence[TrainedRun]) -> list[str]:
+def not_averaged(runs: Sequence[TrainedRun]) -> list[str]:
     """Runs in one folder that a reader would take for seeds of one training, and are not."""
     remarks = []
     first_of_folder: dict[Path, TrainedRun] = {}
