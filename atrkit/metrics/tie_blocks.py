@@ -55,7 +55,7 @@ class TieBlocks:
     @cached_property
     def relevant_of_query(self) -> IntArray:
         """(queries,) relevant candidates of each query, |R|."""
-        return np.bincount(self.query, weights=self.relevant, minlength=self.queries).astype(np.int64)
+        return self._sum_of_query(self.relevant)
 
     @property
     def tied_queries(self) -> int:
@@ -80,7 +80,48 @@ class TieBlocks:
             tied=np.full(self.queries, self.candidates),
             relevant=self.relevant_of_query,
             found_before=nothing,
+            grade_sum=None if self.grade_sum is None else self._sum_of_query(self.grade_sum),
         )
+
+    def _sum_of_query(self, of_block: IntArray) -> IntArray:
+        return np.bincount(self.query, weights=of_block, minlength=self.queries).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class PairRanks:
+    """Where each relevant pair stands in its query's ranking, in the order of the pairs.
+
+    Most figures need no more than `blocks`; what depends on single pairs (their grades, their order) is found here.
+
+    Args:
+        query_P: (P,) number of the pair's query, from 0 without gaps.
+        better_P: (P,) candidates that score strictly higher than the pair.
+        tied_P: (P,) candidates that score the same, the pair itself included.
+        grade_P: (P,) how relevant.
+        queries: number of queries.
+        possible_queries: items on the query side, with or without something relevant.
+        candidates: size of the gallery.
+    """
+
+    query_P: IntArray
+    better_P: IntArray
+    tied_P: IntArray
+    grade_P: IntArray
+    queries: int
+    possible_queries: int
+    candidates: int
+
+    def select(self, is_kept_P: BoolArray) -> "PairRanks":
+        """Those pairs alone; queries that lose all of theirs are none any more."""
+        queries, query_P = np.unique(self.query_P[is_kept_P], return_inverse=True)
+        kept = {name: getattr(self, name)[is_kept_P] for name in ("better_P", "tied_P", "grade_P")}
+        return replace(self, query_P=query_P, queries=len(queries), **kept)
+
+    @cached_property
+    def blocks(self) -> TieBlocks:
+        """Pairs of one query with equal scores, joined."""
+        pairs = self.query_P, self.better_P, self.tied_P
+        return merge_equal(*pairs, self.queries, self.possible_queries, self.candidates, self.grade_P)
 
 
 def text_to_audio_blocks(scores: ScoreRows, pairs: RelevantPairs | None = None) -> TieBlocks:
@@ -99,20 +140,7 @@ def text_to_audio_blocks(scores: ScoreRows, pairs: RelevantPairs | None = None) 
         >>> text_to_audio_blocks(matrix).tied.tolist()
         [2, 1]
     """
-    pairs = own_pairs(scores) if pairs is None else pairs
-    captions, clips = len(scores.caption_ids), len(scores.clip_ids)
-    is_own = len(pairs.caption_P) == captions and bool((pairs.caption_P == np.arange(captions)).all())
-    columns_P = slice(None) if is_own else pairs.caption_P  # a slice copies nothing
-    relevant_P = _scores_of(scores, pairs)
-    better_P = np.zeros(len(relevant_P), dtype=np.int64)
-    tied_P = np.zeros(len(relevant_P), dtype=np.int64)
-    for block in scores.row_blocks():
-        for scores_C in block:
-            scores_P = scores_C[columns_P]
-            better_P += scores_P > relevant_P
-            tied_P += scores_P == relevant_P
-    queries, query_P = np.unique(pairs.caption_P, return_inverse=True)
-    return merge_equal(query_P, better_P, tied_P, len(queries), captions, clips, pairs.grade_P)
+    return text_to_audio_ranks(scores, pairs).blocks
 
 
 def audio_to_text_blocks(scores: ScoreRows, pairs: RelevantPairs | None = None) -> TieBlocks:
@@ -130,6 +158,32 @@ def audio_to_text_blocks(scores: ScoreRows, pairs: RelevantPairs | None = None) 
         >>> blocks.relevant.tolist(), blocks.better.tolist()
         ([2, 1], [0, 2])
     """
+    return audio_to_text_ranks(scores, pairs).blocks
+
+
+def text_to_audio_ranks(scores: ScoreRows, pairs: RelevantPairs | None = None) -> PairRanks:
+    """The relevant clips of every caption among all clips; arguments as of `text_to_audio_blocks`."""
+    pairs = own_pairs(scores) if pairs is None else pairs
+    captions, clips = len(scores.caption_ids), len(scores.clip_ids)
+    is_own = len(pairs.caption_P) == captions and bool((pairs.caption_P == np.arange(captions)).all())
+    columns_P = slice(None) if is_own else pairs.caption_P  # a slice copies nothing
+    relevant_P = _scores_of(scores, pairs)
+    better_P = np.zeros(len(relevant_P), dtype=np.int64)
+    tied_P = np.zeros(len(relevant_P), dtype=np.int64)
+    for block in scores.row_blocks():
+        for scores_C in block:
+            scores_P = scores_C[columns_P]
+            better_P += scores_P > relevant_P
+            tied_P += scores_P == relevant_P
+    queries, query_P = np.unique(pairs.caption_P, return_inverse=True)
+    return PairRanks(query_P, better_P, tied_P, pairs.grade_P, len(queries), captions, clips)
+
+
+def audio_to_text_ranks(scores: ScoreRows, pairs: RelevantPairs | None = None) -> PairRanks:
+    """The relevant captions of every clip among all captions; pairs are sorted by clip, and stay in order within.
+
+    Arguments as of `audio_to_text_blocks`.
+    """
     pairs = own_pairs(scores) if pairs is None else pairs
     order_P = np.argsort(pairs.clip_P, kind="stable")
     clip_P, caption_P, grade_P = pairs.clip_P[order_P], pairs.caption_P[order_P], pairs.grade_P[order_P]
@@ -145,8 +199,7 @@ def audio_to_text_blocks(scores: ScoreRows, pairs: RelevantPairs | None = None) 
             tied_P[pair] = np.count_nonzero(scores_C == relevant)
         first_row += len(block)
     queries, query_P = np.unique(clip_P, return_inverse=True)
-    captions, clips = len(scores.caption_ids), len(scores.clip_ids)
-    return merge_equal(query_P, better_P, tied_P, len(queries), clips, captions, grade_P)
+    return PairRanks(query_P, better_P, tied_P, grade_P, len(queries), len(scores.clip_ids), len(scores.caption_ids))
 
 
 def _scores_of(scores: ScoreRows, pairs: RelevantPairs) -> npt.NDArray[np.floating]:
