@@ -34,9 +34,19 @@ class QueryValues:
 
 
 def text_to_audio_values(
-    scores: ScoreRows, pairs: RelevantPairs | None = None, ks: Sequence[int] = (1, 5, 10)
+    scores: ScoreRows,
+    pairs: RelevantPairs | None = None,
+    ks: Sequence[int] = (1, 5, 10),
+    *,
+    blocks: TieBlocks | None = None,
 ) -> QueryValues:
     """Every caption that has something relevant; it moves with the clip it was written for.
+
+    Args:
+        scores: of every pair.
+        pairs: what is relevant; None: each caption's own clip.
+        ks: cut-offs of recall.
+        blocks: of these scores and pairs, where they are at hand: the scores are not read again.
 
     Example:
         >>> from atrkit import ScoreMatrix
@@ -45,7 +55,7 @@ def text_to_audio_values(
         [1.0, 1.0]
     """
     pairs = own_pairs(scores) if pairs is None else pairs
-    blocks = text_to_audio_blocks(scores, pairs)
+    blocks = text_to_audio_blocks(scores, pairs) if blocks is None else blocks
     captions = np.unique(pairs.caption_P)
     ids = tuple(scores.caption_ids[caption] for caption in captions)
     clip_Q = scores.clip_index_of_caption_C[captions]
@@ -53,9 +63,13 @@ def text_to_audio_values(
 
 
 def audio_to_text_values(
-    scores: ScoreRows, pairs: RelevantPairs | None = None, ks: Sequence[int] = (1, 5, 10)
+    scores: ScoreRows,
+    pairs: RelevantPairs | None = None,
+    ks: Sequence[int] = (1, 5, 10),
+    *,
+    blocks: TieBlocks | None = None,
 ) -> QueryValues:
-    """Every clip that has captions.
+    """Every clip that has captions; the arguments are those of `text_to_audio_values`.
 
     Example:
         >>> from atrkit import ScoreMatrix
@@ -64,7 +78,7 @@ def audio_to_text_values(
         [1.0, 1.0]
     """
     pairs = own_pairs(scores) if pairs is None else pairs
-    blocks = audio_to_text_blocks(scores, pairs)
+    blocks = audio_to_text_blocks(scores, pairs) if blocks is None else blocks
     clip_Q = np.unique(pairs.clip_P)
     ids = tuple(scores.clip_ids[clip] for clip in clip_Q)
     return QueryValues(ids, clip_Q, scores.clip_ids, _values(blocks, ks), first_ranks(blocks))
