@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from atrkit.errors import UsageError
 from atrkit.metrics.duplicates import duplicate_captions
 from atrkit.metrics.hubness import audio_to_text_hubness, text_to_audio_hubness
+from atrkit.metrics.query_values import QueryValues, audio_to_text_values, text_to_audio_values
 from atrkit.metrics.ranking import direction_figures, tie_bounds
-from atrkit.metrics.relevance import same_text_pairs
+from atrkit.metrics.relevance import RelevantPairs, same_text_pairs
+from atrkit.metrics.significance import figure_intervals
 from atrkit.metrics.tie_blocks import TieBlocks, audio_to_text_blocks, text_to_audio_blocks
 from atrkit.score_matrix import ScoreRows
 
@@ -77,13 +81,13 @@ def retrieval_figures(
     pairs = None if options.dedup == "none" else same_text_pairs(raw, _required(caption_texts))
     to_text = raw if scaled is None else scaled
     figures: dict[str, Any] = {
-        "text_to_audio": _direction(text_to_audio_blocks(raw, pairs), options),
-        "audio_to_text": _direction(audio_to_text_blocks(to_text, pairs), options),
+        "text_to_audio": _text_to_audio(raw, pairs, options),
+        "audio_to_text": _audio_to_text(to_text, pairs, options),
     }
     hubs = {"text_to_audio": text_to_audio_hubness(raw)}
     hubs["audio_to_text"] = audio_to_text_hubness(to_text)
     if scaled is not None:
-        figures["audio_to_text_raw"] = _direction(audio_to_text_blocks(raw, pairs), options)
+        figures["audio_to_text_raw"] = _audio_to_text(raw, pairs, options)
         hubs["audio_to_text_raw"] = audio_to_text_hubness(raw)
     if options.dedup != "none":
         figures["dedup"] = options.dedup
@@ -91,6 +95,26 @@ def retrieval_figures(
     if caption_texts is not None:
         figures["duplicate_captions"] = asdict(duplicate_captions(raw, caption_texts))
     return figures
+
+
+def _text_to_audio(scores: ScoreRows, pairs: RelevantPairs | None, options: FigureOptions) -> dict[str, Any]:
+    blocks = text_to_audio_blocks(scores, pairs)
+    values = text_to_audio_values(scores, pairs, options.ks, blocks=blocks) if options.ci else None
+    return {**_direction(blocks, options), **intervals_of(values)}
+
+
+def _audio_to_text(scores: ScoreRows, pairs: RelevantPairs | None, options: FigureOptions) -> dict[str, Any]:
+    blocks = audio_to_text_blocks(scores, pairs)
+    values = audio_to_text_values(scores, pairs, options.ks, blocks=blocks) if options.ci else None
+    return {**_direction(blocks, options), **intervals_of(values)}
+
+
+def intervals_of(values: QueryValues | None) -> dict[str, dict[str, list[float]]]:
+    """Entry "ci" of a direction: 95 % interval of each figure, the same whoever computes it; empty without values."""
+    if values is None:
+        return {}
+    intervals = figure_intervals(values, np.random.default_rng(0))
+    return {"ci": {name: list(interval) for name, interval in intervals.items()}}
 
 
 def _direction(blocks: TieBlocks, options: FigureOptions) -> dict[str, Any]:
