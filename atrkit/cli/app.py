@@ -13,6 +13,7 @@ from atrkit.cli import (
     doctor,
     download,
     evaluation,
+    exporting,
     extraction,
     fusing,
     info,
@@ -51,6 +52,7 @@ app.command("recipes")(recipes.recipes)
 app.command("train")(training.train)
 app.command("score")(scoring.score)
 app.command("eval")(evaluation.evaluate)
+app.command("export")(exporting.export)
 app.command("fuse")(fusing.fuse)
 app.command("caption")(captioning.caption)
 app.command("doctor")(doctor.doctor)
