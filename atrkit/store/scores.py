@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteError, UsageError
-from atrkit.score_matrix import ScoreMatrix
-from atrkit.store.hdf5_file import DamagedFileError, open_hdf5, write_hdf5
+from atrkit.score_matrix import BlockedScores, ScoreMatrix
+from atrkit.store.array_rows import ArrayInFile
+from atrkit.store.hdf5_file import DamagedFileError, SealedFile, open_hdf5, write_hdf5
 
 SCORES_FORMAT = "atrkit scores 1"
 SCORES_NAME = "scores.h5"
@@ -72,6 +74,15 @@ class StoredScores:
     """All that a score file holds; see `save_scores`."""
 
     matrix: ScoreMatrix
+    about: dict[str, Any]
+    calibration: Calibration | None
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRows:
+    """What a score file holds whose scores may have stayed in it."""
+
+    scores: ScoreMatrix | BlockedScores
     about: dict[str, Any]
     calibration: Calibration | None
 
@@ -189,29 +200,67 @@ def load_stored_scores(path: str | os.PathLike[str]) -> StoredScores:
         MissingPrerequisiteError: there is no such file (exit code 3).
         IntegrityError: as for `load_scores` (exit code 5).
     """
+    with _open_scores(Path(path)) as sealed:
+        file = sealed.hdf5
+        matrix = ScoreMatrix(file["scores"][()], *_ids_of(file))
+        return StoredScores(matrix, read_about(file), _calibration_of(file))
+
+
+def load_score_rows(path: str | os.PathLike[str], largest_in_memory_bytes: int) -> StoredRows:
+    """Read a score file of any size: a large matrix stays in it and is read in blocks, as often as figures need it.
+
+    Every byte is checked once, before the first block. The file stays open, so that a new one in its place changes
+    nothing.
+
+    Args:
+        path: the file.
+        largest_in_memory_bytes: a matrix of more bytes is read in blocks.
+
+    Raises:
+        MissingPrerequisiteError: there is no such file (exit code 3).
+        IntegrityError: as for `load_scores` (exit code 5).
+    """
     path = Path(path)
+    with _open_scores(path) as sealed:
+        file = sealed.hdf5
+        dataset = file["scores"]
+        scores: ScoreMatrix | BlockedScores
+        if dataset.nbytes > largest_in_memory_bytes:
+            scores = BlockedScores(_rows_in(sealed, path).read_rows, *_ids_of(file))
+        else:
+            scores = ScoreMatrix(dataset[()], *_ids_of(file))
+        return StoredRows(scores, read_about(file), _calibration_of(file))
+
+
+def _rows_in(sealed: SealedFile, path: Path) -> ArrayInFile:
+    dataset = sealed.hdf5["scores"]
+    again = os.fdopen(os.dup(sealed.raw.fileno()), "rb")  # outlives the check, and is the file that was checked
+    return ArrayInFile(again, dataset.id.get_offset(), dataset.shape, dataset.dtype, str(path))
+
+
+@contextmanager
+def _open_scores(path: Path) -> Iterator[SealedFile]:
+    """Open a score file after every byte of it was checked; what else is wrong in the block is damage, too."""
     if not path.is_file():
         raise MissingPrerequisiteError(f"no scores at {path}; run: atrkit eval")
     try:
         with open_hdf5(path) as sealed:
-            file = sealed.hdf5
-            matrix = ScoreMatrix(
-                file["scores"][()],
-                _read_texts(file, "clip_ids"),
-                _read_texts(file, "caption_ids"),
-                _read_texts(file, "clip_of_caption"),
-            )
-            calibration = (
-                Calibration(file["calibration_losses"][()], _read_texts(file, "calibration_clip_ids"))
-                if "calibration_losses" in file
-                else None
-            )
-            return StoredScores(matrix, read_about(file), calibration)
+            yield sealed
     except DamagedFileError as error:
         raise IntegrityError(f"{path} is damaged, or not written by atrkit ({error}); {_REBUILD}") from error
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise IntegrityError(f"{path} is no score file of this version ({reason}); {_REBUILD}") from error
+
+
+def _ids_of(file: h5py.File) -> tuple[list[str], list[str], list[str]]:
+    return _read_texts(file, "clip_ids"), _read_texts(file, "caption_ids"), _read_texts(file, "clip_of_caption")
+
+
+def _calibration_of(file: h5py.File) -> Calibration | None:
+    if "calibration_losses" not in file:
+        return None
+    return Calibration(file["calibration_losses"][()], _read_texts(file, "calibration_clip_ids"))
 
 
 def read_about(file: h5py.File) -> dict[str, Any]:
