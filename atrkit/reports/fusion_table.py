@@ -6,7 +6,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from atrkit.reports.recall_table import as_percent, recall_table
+from atrkit.reports.figure_cells import as_percent
+from atrkit.reports.recall_table import recall_table
 
 
 def fusion_table(result: Mapping[str, Any], *, show_tie_bounds: bool = False) -> RenderableType:

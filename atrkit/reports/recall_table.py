@@ -11,11 +11,22 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from atrkit.reports.figure_cells import RANKS, as_measured, as_percent, as_published
+from atrkit.reports.interval_rows import difference_cells, interval_notes, interval_rows
 from atrkit.reports.recall_notes import notes_of
 from atrkit.reports.style import RULED
 
+__all__ = [
+    "as_measured",
+    "as_percent",
+    "as_published",
+    "empty_figures_table",
+    "published_figures",
+    "recall_table",
+    "scalings_table",
+]
+
 _DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
-_RANK_COLUMNS = ("MedR", "MnR")
 _MAP_COLUMN = "mAP@10"
 
 
@@ -42,7 +53,7 @@ def recall_table(
             _title(result),
             _table(result, show_tie_bounds, show_full),
             Text(),
-            *(Text(note) for note in notes_of(result)),
+            *(Text(note) for note in (*interval_notes([result]), *notes_of(result))),
         ]
     return Group(*parts)
 
@@ -63,6 +74,7 @@ def scalings_table(results: Sequence[Mapping[str, Any]]) -> RenderableType:
     table.add_column("distinct", justify="right", no_wrap=True)
     to_audio = first["text_to_audio"]
     table.add_row("text to audio", *(as_measured(to_audio, column) for column in columns), "", style="bold")
+    _add_intervals(table, to_audio, columns)
     table.add_row("  chance", *(as_measured(to_audio, f"chance_{column}") for column in columns), "", style="dim")
     table.add_section()
     table.add_row("audio to text", style="bold")
@@ -71,6 +83,7 @@ def scalings_table(results: Sequence[Mapping[str, Any]]) -> RenderableType:
         distinct = f"{hubness['distinct_at_rank_1']:,.1f}"
         name = "unscaled" if result["column_scaling"] == "none" else result["column_scaling"]
         table.add_row(f"  {name}", *(as_measured(figures, column) for column in columns), distinct)
+        _add_intervals(table, figures, columns, indent="    ")
     chance = first["audio_to_text"]
     table.add_row("  chance", *(as_measured(chance, f"chance_{column}") for column in columns), "", style="dim")
     clips = results[0]["hubness"]["audio_to_text"]["queries"]
@@ -78,7 +91,8 @@ def scalings_table(results: Sequence[Mapping[str, Any]]) -> RenderableType:
     calibrated = next((result["calibration_clips"] for result in results if result.get("calibration_clips")), None)
     if calibrated:
         about_distinct += f"; minmax-calib and pmi compare with {calibrated:,} training clips"
-    notes = map(Text, notes_of({**first, "hubness": None}))
+    without_differences = [{**result, "target_difference": None} for result in results]  # which have no row here
+    notes = map(Text, (*interval_notes(without_differences), *notes_of({**first, "hubness": None})))
     return Group(_title(first, several=True), table, Text(), Text(about_distinct), *notes)
 
 
@@ -100,19 +114,29 @@ def _table(result: Mapping[str, Any], show_tie_bounds: bool, show_full: bool) ->
         if figures is None:  # lists of the best clips, and judgements of clips, say nothing about audio to text
             continue
         table.add_row(name, *(as_measured(figures, column) for column in columns), style="bold")
+        _add_intervals(table, figures, columns)
         if show_full:
             table.add_row("  fraction found", *(_fraction_found(figures, column) for column in columns))
         raw = result.get(f"{direction}_raw")
         if raw:
             table.add_row("  unscaled", *(as_measured(raw, column) for column in columns))
+            _add_intervals(table, raw, columns, indent="    ")
         table.add_row("  chance", *(as_measured(figures, f"chance_{column}") for column in columns), style="dim")
         bounds = figures.get("tie_bounds", {}) if show_tie_bounds else {}
         for bound, bounded in bounds.items():
             table.add_row(f"  {bound}", *(as_measured(bounded, column) for column in columns))
-        for label, published in published_figures(result, direction):
+        for key, label, published in _published_rows(result, direction):
             table.add_row(label, *(as_published(published, column) for column in columns))
+            differences = (result.get("target_difference") or {}).get(key)
+            if differences:
+                table.add_row("  difference", *difference_cells(differences, columns))
         table.add_section()
     return table
+
+
+def _add_intervals(table: Table, figures: Mapping[str, Any], columns: Sequence[str], indent: str = "  ") -> None:
+    for label, cells in interval_rows(figures, columns, indent):
+        table.add_row(label, *cells)
 
 
 def _fraction_found(figures: Mapping[str, Any], column: str) -> str:
@@ -132,37 +156,20 @@ def empty_figures_table(columns: Sequence[str]) -> Table:
 
 def _columns_of(figures: Mapping[str, Any]) -> list[str]:
     recalls = sorted((name for name in figures if name.startswith("R@")), key=lambda name: int(name[2:]))
-    return [*recalls, _MAP_COLUMN, *_RANK_COLUMNS]
-
-
-def as_measured(figures: Mapping[str, Any], name: str) -> str:
-    """One figure of a direction as it stands in a cell; nothing where there is none."""
-    value = figures.get(name)
-    if value is None:
-        return ""
-    return f"{value:,.1f}" if name.endswith(_RANK_COLUMNS) else as_percent(value)
+    return [*recalls, _MAP_COLUMN, *RANKS]
 
 
 def published_figures(result: Mapping[str, Any], direction: str) -> Iterator[tuple[str, Mapping[str, float]]]:
     """Rows of the paper, those of unscaled losses beside unscaled losses."""
+    for _, label, published in _published_rows(result, direction):
+        yield label, published
+
+
+def _published_rows(result: Mapping[str, Any], direction: str) -> Iterator[tuple[str, str, Mapping[str, float]]]:
     target = result.get("target") or {}
     values = target.get("values") or {}
     is_scaled = f"{direction}_raw" in result
     if values.get(direction) and (is_scaled or f"{direction}_raw" not in values):
-        yield f"  paper {target['paper']}", values[direction]
+        yield direction, f"  paper {target['paper']}", values[direction]
     if values.get(f"{direction}_raw"):
-        yield "  paper, unscaled", values[f"{direction}_raw"]
-
-
-def as_published(published: Mapping[str, float], column: str) -> str:
-    """One figure of a paper, which is printed in per cent there."""
-    return f"{published[column]:,.1f}" if column in published else ""
-
-
-def as_percent(fraction: float) -> str:
-    """A fraction in per cent with one decimal; what is more than nothing never reads as nothing.
-
-    >>> as_percent(0.4231), as_percent(0.0), as_percent(0.0002)
-    ('42.3', '0.0', '<0.1')
-    """
-    return "<0.1" if 0 < fraction < 0.0005 else f"{100 * fraction:.1f}"
+        yield f"{direction}_raw", "  paper, unscaled", values[f"{direction}_raw"]

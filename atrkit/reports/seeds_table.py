@@ -8,13 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from atrkit.reports.counting import counted
+from atrkit.reports.figure_cells import as_measured, as_published, is_rank
+from atrkit.reports.interval_rows import interval_notes, interval_rows
 from atrkit.reports.recall_notes import rerank_note, target_note, trained_on_note
-from atrkit.reports.recall_table import (
-    as_measured,
-    as_percent,
-    as_published,
-    published_figures,
-)
+from atrkit.reports.recall_table import published_figures
 from atrkit.reports.style import RULED
 
 _COLUMNS = ("R@1", "R@5", "R@10", "mAP@10", "MedR")
@@ -61,9 +58,8 @@ def mean_and_deviation_text(figure: Mapping[str, float | None], name: str) -> st
     """
     mean, deviation = figure["mean"], figure["deviation"]
     assert mean is not None
-    is_rank = name in ("MedR", "MnR")
-    shown = f"{mean:,.1f}" if is_rank else as_percent(mean)
-    return shown if deviation is None else f"{shown} ± {deviation if is_rank else 100 * deviation:,.1f}"
+    shown = as_measured({name: mean}, name)
+    return shown if deviation is None else f"{shown} ± {deviation if is_rank(name) else 100 * deviation:,.1f}"
 
 
 def _pool(result: Result) -> tuple[Any, ...]:
@@ -104,6 +100,7 @@ def _table(groups: Sequence[_Group]) -> Table:
             suffix += " (re-ranked)" if some_reranked and "rerank" in of_group[0] else ""
             if summary is None:
                 table.add_row(f"{_on_lines(of_group[0]['run'])}{suffix}", *_cells(of_group[0][direction]))
+                _add_intervals(table, of_group[0][direction])
             else:
                 if len(groups) > 1:
                     table.add_row(_on_lines(_folder_of(of_group)) + suffix)
@@ -132,11 +129,17 @@ def _add_seeds(table: Table, results: Sequence[Result], summary: Result, directi
     for result, seed in zip(results, summary["seeds"], strict=True):
         label = f"seed {seed}" if is_one_folder and seed is not None else _on_lines(result["run"])
         table.add_row(f"  {label}", *_cells(result[direction]))
+        _add_intervals(table, result[direction], indent="    ")
     means = (mean_and_deviation_text(summary[direction][column], column) for column in _COLUMNS)
     table.add_row(f"  mean, n = {summary['n']}", *means, style="bold")
     raw = summary.get(f"{direction}_raw")
     if raw:
         table.add_row("    unscaled", *(mean_and_deviation_text(raw[column], column) for column in _COLUMNS))
+
+
+def _add_intervals(table: Table, figures: Mapping[str, Any], indent: str = "  ") -> None:
+    for label, cells in interval_rows(figures, _COLUMNS, indent):
+        table.add_row(label, *cells, style="dim")
 
 
 def _grouped(results: Sequence[Result], summaries: Sequence[Result]) -> Iterator[_Group]:
@@ -167,6 +170,7 @@ def _notes(results: Sequence[Result], summaries: Sequence[Result]) -> Iterator[s
             shown = mean_and_deviation_text(accuracy, "accuracy")
             where = "" if len(summaries) == 1 else f" of {summary['runs'][0].rpartition('/')[0]}"
             yield f"twin order{where} {shown} %, n = {summary['n']} (chance 50.0 %)"
+    yield from interval_notes([{**result, "target_difference": None} for result in results])
     yield from _named(results, _rerank_note)
     for result in results:
         yield from target_note(result.get("target"))
