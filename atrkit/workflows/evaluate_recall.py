@@ -1,7 +1,7 @@
 """`atrkit eval --metric recall`: scores of every pair, and what they retrieve, for each column scaling."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from atrkit.workflows.retrieval_figures import DEFAULT_FIGURES, FigureOptions, r
 from atrkit.workflows.score import RESULTS_NAME, Scores, make_scores, score_inputs
 from atrkit.workflows.score_calibration import least_calibration, require_calibration
 from atrkit.workflows.session import Session
+from atrkit.workflows.target import target_difference
 from atrkit.workflows.trained_run import clips_as_trained
 
 
@@ -53,6 +54,8 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
         rerank=options.rerank,
         may_extract=options.may_extract,
     )
+    target = _published(session, evaluated, options.figures)
+    figures = replace(options.figures, ci=options.figures.ci or bool(target and target["values"]))
     with single_writer(inputs.path):
         scores = make_scores(session, inputs)
         results = [
@@ -64,15 +67,26 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
                 "column_scaling": scaling,
                 "pool_id": scores.matrix.pool_id,
                 **({"rerank": scores.about["rerank"]} if inputs.first_stage else {}),
-                **recall_figures(scores, scaling, clips.all_captions, options.figures),
+                **recall_figures(scores, scaling, clips.all_captions, figures),
                 "twin_order": twin_order_of(clips, scores.matrix),
-                "target": evaluated.target,
+                "target": target,
                 **evaluated.trained_on(None if inputs.first_stage is None else inputs.first_stage.trained),
             }
             for scaling in scalings
         ]
+        for result in results:
+            result["target_difference"] = target_difference(result, target)
         write_json_atomic(evaluated.folder / RESULTS_NAME, results[0] if len(results) == 1 else results)
     return RecallEvaluation(results, scores, clips)
+
+
+def _published(session: Session, evaluated: Evaluated, options: FigureOptions) -> dict[str, Any] | None:
+    """The published row; none beside figures by another ground truth."""
+    other = "--qrels" if options.qrels is not None else "--dedup" if options.dedup != "none" else None
+    if evaluated.target is not None and other is not None:
+        session.say(f"{other}: the published figures count each caption's own clip alone, and are not shown beside")
+        return None
+    return evaluated.target
 
 
 def recall_figures(

@@ -1,6 +1,7 @@
-"""When the published row that a recipe aims at may stand beside what was measured."""
+"""When the published row that a recipe aims at may stand beside what was measured, and how far apart they are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from atrkit.recipe.overrides import parse_overrides
 from atrkit.recipe.schema import Recipe
@@ -27,3 +28,64 @@ def without_a_target_that_is_not_its_own(session: Session, recipe: Recipe, overr
 def moves_the_target(key: Sequence[str]) -> bool:
     """Whether figures are others when this key is: everything, but the seed, and where things lie."""
     return tuple(key) not in _LEAVES_THE_TARGET and key[0] not in ("source", "target", "seeds")
+
+
+_PUBLISHED_AS_THEY_ARE = ("MedR", "MnR")  # ranks; everything else is published in per cent
+
+
+def target_difference(
+    results: Mapping[str, Any], target: Mapping[str, Any] | None
+) -> dict[str, dict[str, dict[str, Any]]] | None:
+    """How far measured figures are from the published ones.
+
+    A paper has one number, of its own training and its own pool; whether it lies inside the interval of ours says
+    whether drawing other clips could explain the distance.
+
+    Args:
+        results: directions with their figures; "ci" in them where intervals were computed.
+        target: of the recipe, with "values" in per cent.
+
+    Returns:
+        Direction -> figure -> "published" and "difference" (measured - published), fractions, or ranks as they are,
+        and "inside_ci", None without an interval. What is published of unscaled losses ("audio_to_text_raw") is
+        compared with these, also where they are all there is; what is published of scaled columns, only with such. None
+        without published figures.
+
+    Example:
+        >>> found = target_difference({"text_to_audio": {"R@1": 0.16, "ci": {"R@1": [0.15, 0.17]}}},
+        ...                           {"values": {"text_to_audio": {"R@1": 15.5}}})
+        >>> found["text_to_audio"]["R@1"]["inside_ci"], round(found["text_to_audio"]["R@1"]["difference"], 4)
+        (True, 0.005)
+    """
+    values = (target or {}).get("values")
+    if not values:
+        return None
+    differences = {}
+    for direction, published in values.items():
+        measured = _as_published(results, direction, values)
+        if measured:
+            differences[direction] = {
+                name: _difference(name, figure, measured) for name, figure in published.items() if name in measured
+            }
+    return differences
+
+
+def _as_published(results: Mapping[str, Any], direction: str, published: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The measured direction that a published one is to be compared with."""
+    measured: Mapping[str, Any] | None
+    if direction.endswith("_raw"):
+        measured = results.get(direction, results.get(direction.removesuffix("_raw")))
+    else:
+        is_scaled = f"{direction}_raw" in results
+        measured = results.get(direction) if is_scaled or f"{direction}_raw" not in published else None
+    return measured
+
+
+def _difference(name: str, published: float, measured: Mapping[str, Any]) -> dict[str, Any]:
+    value = published if name in _PUBLISHED_AS_THEY_ARE else published / 100
+    low, high = measured.get("ci", {}).get(name, (None, None))
+    return {
+        "published": value,
+        "difference": measured[name] - value,
+        "inside_ci": None if low is None else bool(low <= value <= high),
+    }
