@@ -1,0 +1,401 @@
+"""The files of an index, and how they are read.
+
+An index is a folder `index/<name>/` of a workspace:
+
+- `index.json`: what it is of (`source`), of which model (`model`, with its `identity`), `window_s`, `dim`, the
+  `segments` (`number`, `rows`, `clips`, `offset` of the vectors in the file, `sha256` that the file is sealed with),
+  which file lists the sounds (`files`: `name`, `sha256`), `counts`, `faiss` (None, or what was built for approximate
+  search), and `sha256`, of all of this. It is written last: what it does not name is not part of the index.
+- `files-<hash>.jsonl`: one line for each file that can be found, in order of root and path; the fields are those of
+  `IndexedFile`, `root` as a number. A new list has a new name, so that index.json and its list always agree.
+- `problems.jsonl`: what was skipped, repaired or padded.
+- `journal`: which files were read from end to end before.
+- `segments/NNN.h5`: embedding stores (`store.embeddings`). A "clip" of theirs is the content of a file, named by its
+  sha256, and its "frames" are the vectors of its windows, of norm 1. So files with the same bytes share rows, a renamed
+  file keeps them, and rows that no file has any more are dead until the segment is compacted.
+
+Files that changed make a new segment; a segment is never touched again.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, ResourceError, UsageError
+from atrkit.files import write_atomic, write_json_atomic
+from atrkit.search.windows import window_times
+
+INDEX_FORMAT = "atrkit index 1"
+INDEX_NAME = "index.json"
+PROBLEMS_NAME = "problems.jsonl"
+JOURNAL_NAME = "journal"
+SEGMENTS_FOLDER = "segments"
+
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedFile:
+    """A file that can be found.
+
+    Args:
+        id: stable for its path: nothing is served by path, only by this.
+        path: below its root, with `/`; of a dataset's clip also absolute.
+        root: the folder, absolute.
+        size_bytes: with `mtime_ns` says whether it changed since.
+        mtime_ns: modification time.
+        sha256: of its bytes.
+        sample_rate_hz: of the file.
+        duration_s: its length.
+        captions: where there are any.
+        segment: number of the segment that holds its vectors.
+        row: of its first window in the segment.
+        windows: how many it has.
+        copies: ids of the other files with the same bytes. Their windows are found as those of the first of them.
+    """
+
+    id: str
+    path: str
+    root: str
+    size_bytes: int
+    mtime_ns: int
+    sha256: str
+    sample_rate_hz: int
+    duration_s: float
+    captions: tuple[str, ...]
+    segment: int
+    row: int
+    windows: int
+    copies: tuple[str, ...] = ()
+
+    @property
+    def full_path(self) -> Path:
+        """Where it lies."""
+        return Path(self.root, self.path)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A file of vectors.
+
+    Args:
+        number: of the file.
+        rows: vectors in it.
+        clips: contents of files that they belong to.
+        offset: of the first vector in the file, in bytes.
+        sha256: that the file is sealed with.
+    """
+
+    number: int
+    rows: int
+    clips: int
+    offset: int
+    sha256: str
+
+    def path(self, folder: Path) -> Path:
+        """The file, in an index's folder."""
+        return segment_path(folder, self.number)
+
+
+@dataclass(frozen=True, eq=False)
+class SearchIndex:
+    """An index, opened for search. Windows are counted through all segments, W of them.
+
+    Args:
+        name: of the index.
+        folder: its folder.
+        about: what index.json says.
+        files: all that can be found, in order of root and path.
+        vectors: for each segment (W_s, D) float32, rows of norm 1, mapped from the disk.
+        file_of_window_W: index into `files`, -1 where no file has the window any more.
+        start_s_W: where each window begins in its file; 0 for dead ones.
+        end_s_W: where it ends.
+    """
+
+    name: str
+    folder: Path
+    about: dict[str, Any]
+    files: tuple[IndexedFile, ...]
+    vectors: tuple[Float32Array, ...]
+    file_of_window_W: npt.NDArray[np.int64]
+    start_s_W: npt.NDArray[np.float64]
+    end_s_W: npt.NDArray[np.float64]
+
+    @cached_property
+    def is_alive_W(self) -> npt.NDArray[np.bool_]:
+        """Whether a file still has the window."""
+        return self.file_of_window_W >= 0
+
+    @cached_property
+    def file_of_id(self) -> dict[str, IndexedFile]:
+        """Files by id."""
+        return {file.id: file for file in self.files}
+
+    @cached_property
+    def vectors_sha256(self) -> str:
+        """Of all vectors, whatever file they belong to: what an approximate index is built from."""
+        return hashlib.sha256("".join(segment["sha256"] for segment in self.about["segments"]).encode()).hexdigest()
+
+    @property
+    def dim(self) -> int:
+        """D, width of a vector."""
+        return int(self.about["dim"])
+
+    def windows_of(self, file: IndexedFile) -> slice:
+        """The windows of a file, among all of the index."""
+        first = 0
+        for segment in self.about["segments"]:
+            if segment["number"] == file.segment:
+                return slice(first + file.row, first + file.row + file.windows)
+            first += segment["rows"]
+        raise ValueError(f"{file.path} is of segment {file.segment}, which is not part of this index")
+
+
+def segment_path(folder: Path, number: int) -> Path:
+    """File of a segment."""
+    return folder / SEGMENTS_FOLDER / f"{number:03d}.h5"
+
+
+def file_id(path: str, root: int) -> str:
+    """What a path is called where it must not be said: half of a hash, the same from run to run.
+
+    Args:
+        path: below the root.
+        root: its number among the roots of the index; two of them may hold the same path.
+
+    >>> file_id("rain/tin roof.wav", 0)
+    '5f1dd9f4e1581dd3'
+    """
+    return hashlib.sha256((path if root == 0 else f"{root}\0{path}").encode()).hexdigest()[:16]
+
+
+def index_names(root: Path) -> list[str]:
+    """Indices that are there, the one made or updated last first.
+
+    Args:
+        root: the folder `index/` of a workspace.
+    """
+    markers = root.glob(f"*/{INDEX_NAME}")
+    return [path.parent.name for path in sorted(markers, key=lambda path: (-path.stat().st_mtime_ns, str(path)))]
+
+
+def find_index(root: Path, named: str | None) -> Path:
+    """The folder of the index of that name, or of the newest one.
+
+    Raises:
+        MissingPrerequisiteError: there is no index; says the command that makes one.
+        UsageError: none has that name; lists those there are.
+    """
+    names = index_names(root)
+    if not names:
+        raise MissingPrerequisiteError(f"no index in {root}; make one: atrkit index FOLDER_OF_SOUNDS")
+    if named is not None and named not in names:
+        raise UsageError(f"there is no index {named!r}; there are: {', '.join(names)}")
+    return root / (named or names[0])
+
+
+def load_index(folder: Path, *, is_checked: bool = True) -> SearchIndex:
+    """Open an index for search; nothing is written, and another process may update it meanwhile.
+
+    Args:
+        folder: of the index.
+        is_checked: read every vector once to see that none was altered on the disk. Otherwise only their place and
+            number is checked, which takes no time.
+
+    Raises:
+        MissingPrerequisiteError: there is no index.
+        IntegrityError: a file of it is missing or damaged; names it and the command that makes the index again.
+    """
+    while True:
+        about = read_about(folder)
+        try:
+            return _load(folder, about, is_checked=is_checked)
+        except IntegrityError:
+            if read_about(folder) == about:  # else it was updated meanwhile, and what it named before is gone
+                raise
+
+
+def _load(folder: Path, about: dict[str, Any], *, is_checked: bool) -> SearchIndex:
+    files = read_files(folder, about)
+    segments = [Segment(**record) for record in about["segments"]]
+    vectors = tuple(_map_vectors(folder, segment, about["dim"], is_checked=is_checked) for segment in segments)
+    return SearchIndex(folder.name, folder, about, files, vectors, *_windows(segments, files))
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """What index.json says.
+
+    Raises:
+        MissingPrerequisiteError: there is no index.
+        IntegrityError: it is not what was written.
+    """
+    path = folder / INDEX_NAME
+    try:
+        about: dict[str, Any] = json.loads(path.read_bytes())
+        if about["sha256"] != _seal(about) or about["format"] != INDEX_FORMAT:
+            raise _damaged_about(path, "it is not what atrkit wrote")
+    except FileNotFoundError:
+        raise MissingPrerequisiteError(
+            f"no index {folder.name!r} in {folder.parent}; make it: atrkit index FOLDER_OF_SOUNDS --name {folder.name}"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged_about(path, f"{type(error).__name__}: {error}") from error
+    except OSError as error:
+        raise ResourceError(f"cannot read {path}: {error.strerror or error}") from error
+    return about
+
+
+def read_files(folder: Path, about: Mapping[str, Any]) -> tuple[IndexedFile, ...]:
+    """The files that can be found.
+
+    Raises:
+        IntegrityError: the list is missing or damaged.
+    """
+    path = folder / about["files"]["name"]
+    data = read_bytes(path)
+    if hashlib.sha256(data).hexdigest() != about["files"]["sha256"]:
+        raise damaged(path, "its sha256 is not the one it was written with")
+    roots = roots_of(folder, about)
+    # not splitlines(): captions may hold U+2028 and its kin, which JSON leaves as they are
+    records = [json.loads(line) for line in data.decode().split("\n") if line]
+    for record in records:
+        record["root"] = roots[record["root"]]
+        record["captions"], record["copies"] = tuple(record["captions"]), tuple(record["copies"])
+    return tuple(IndexedFile(**record) for record in records)
+
+
+def roots_of(folder: Path, about: Mapping[str, Any]) -> list[str]:
+    """The folders that an index is of; a dataset's lies in the index's workspace, which may be moved."""
+    source = about["source"]
+    if "dataset" in source:
+        return [str(folder.absolute().parents[1] / "data" / source["dataset"])]
+    return list(source["folders"])
+
+
+def write_index(folder: Path, about: Mapping[str, Any], files: Sequence[IndexedFile]) -> dict[str, Any]:
+    """Make a list of files and segments the index; the old one is valid until index.json is replaced.
+
+    Args:
+        folder: of the index.
+        about: `source`, `model`, `window_s`, `dim`, `segments` (of `Segment` as JSON), `counts` and `faiss`.
+        files: in order of root and path; `copies` is set here.
+
+    Returns:
+        What index.json says now.
+
+    Raises:
+        ResourceError: the disk is full or cannot be written; the old index stays.
+    """
+    number_of_root = {root: number for number, root in enumerate(roots_of(folder, about))}
+    ids_of: dict[str, list[str]] = {}
+    for file in files:
+        ids_of.setdefault(file.sha256, []).append(file.id)
+    lines = []
+    for file in files:
+        copies = [other for other in ids_of[file.sha256] if other != file.id]
+        record = dataclasses.asdict(file) | {"root": number_of_root[file.root], "copies": copies}
+        lines.append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+    data = "".join(lines).encode()
+    sha256 = hashlib.sha256(data).hexdigest()
+    name = f"files-{sha256[:12]}.jsonl"
+    write_atomic(folder / name, data)
+    return _write_about(folder, {**about, "files": {"name": name, "sha256": sha256}})
+
+
+def set_faiss(folder: Path, record: Mapping[str, Any] | None) -> None:
+    """Note in index.json what was built for approximate search; the caller holds `single_writer(folder)`."""
+    _write_about(folder, {**read_about(folder), "faiss": record})
+
+
+def _write_about(folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    content = {"format": INDEX_FORMAT, "name": folder.name, **about}
+    content["sha256"] = _seal(content)
+    write_json_atomic(folder / INDEX_NAME, content)
+    return content
+
+
+def _seal(about: Mapping[str, Any]) -> str:
+    """Sha256 of what index.json says, but for the name: who renames the folder need not care."""
+    sealed = {key: value for key, value in about.items() if key not in ("name", "sha256")}
+    return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
+
+
+def _map_vectors(folder: Path, segment: Segment, dim: int, *, is_checked: bool) -> Float32Array:
+    path = segment.path(folder)
+    if is_checked:
+        check_segment(folder, segment)
+    try:
+        if path.stat().st_size < segment.offset + 4 * segment.rows * dim:
+            raise damaged(path, "it is cut off")
+        return np.memmap(path, np.float32, "r", segment.offset, (segment.rows, dim))
+    except OSError as error:
+        raise damaged(path, f"it cannot be read: {error.strerror or error}") from error
+
+
+def check_segment(folder: Path, segment: Segment) -> None:
+    """Read every byte of a segment.
+
+    Raises:
+        IntegrityError: it is missing, or not what was written.
+    """
+    from atrkit.store.hdf5_file import DamagedFileError, open_hdf5
+
+    path = segment.path(folder)
+    try:
+        with open_hdf5(path) as sealed:
+            if sealed.sha256 != segment.sha256:
+                raise DamagedFileError("it is of another index")
+    except (DamagedFileError, FileNotFoundError) as error:
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else str(error)
+        raise damaged(path, reason) from error
+
+
+def _windows(
+    segments: Sequence[Segment], files: Sequence[IndexedFile]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """For each window its file, and where in it it lies; of files with the same bytes the first."""
+    ends = np.cumsum([segment.rows for segment in segments], dtype=np.int64)
+    first_of = {segment.number: int(end) - segment.rows for segment, end in zip(segments, ends, strict=True)}
+    total = int(ends[-1]) if len(ends) else 0
+    file_of_window_W = np.full(total, -1, np.int64)
+    start_s_W, end_s_W = np.zeros(total), np.zeros(total)
+    windows_A = np.array([file.windows for file in files], np.int64)
+    first_A = np.array([first_of[file.segment] + file.row for file in files], np.int64)
+    starts_s, ends_s = window_times([file.duration_s for file in files], windows_A)
+    within = np.arange(len(starts_s)) - np.repeat(np.cumsum(windows_A) - windows_A, windows_A)
+    place = np.repeat(first_A, windows_A) + within
+    # backwards, so that the first of several files with one content is written last
+    file_of_window_W[place[::-1]] = np.repeat(np.arange(len(files)), windows_A)[::-1]
+    start_s_W[place], end_s_W[place] = starts_s, ends_s
+    return file_of_window_W, start_s_W, end_s_W
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file of an index.
+
+    Raises:
+        IntegrityError: it is missing.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise damaged(path, f"it cannot be read: {error.strerror or error}") from error
+
+
+def damaged(path: Path, why: str) -> IntegrityError:
+    """A file of an index is not what it should be, and index.json still says of what and by which model it was made."""
+    folder = path.parent.parent if path.parent.name == SEGMENTS_FOLDER else path.parent
+    return IntegrityError(f"{path} is damaged ({why}); make it again: atrkit index --name {folder.name} --overwrite")
+
+
+def _damaged_about(path: Path, why: str) -> IntegrityError:
+    again = f"atrkit index FOLDER_OF_SOUNDS --name {path.parent.name} --overwrite, with the model it was made with"
+    return IntegrityError(f"{path} is damaged ({why}); make the index again: {again}")
