@@ -21,7 +21,7 @@ class RelevantPairs:
     Args:
         caption_P: (P,) columns of the score matrix.
         clip_P: (P,) rows.
-        grade_P: (P,) how relevant, at least 1.
+        grade_P: (P,) how relevant; 0 only where what was judged not relevant is meant to be in.
 
     Example:
         >>> from atrkit import ScoreMatrix
@@ -82,14 +82,14 @@ class JudgedPairs:
         unknown_captions: judged captions that are no column.
         unknown_clips: judged pairs, of captions that are one, whose clip is no row.
         without_relevant: judged captions that are a column and have no relevant clip among the rows.
-        judged: pairs of a row and a column that were judged, whatever the grade.
+        all_judged: pairs of a row and a column that were judged, whatever the grade, also 0.
     """
 
     pairs: RelevantPairs
     unknown_captions: int
     unknown_clips: int
     without_relevant: int
-    judged: int
+    all_judged: RelevantPairs
 
 
 def judged_pairs(scores: ScoreRows, grades: Mapping[str, Mapping[str, int]], least_grade: int = 1) -> JudgedPairs:
@@ -114,23 +114,23 @@ def judged_pairs(scores: ScoreRows, grades: Mapping[str, Mapping[str, int]], lea
     column_of = {caption_id: column for column, caption_id in enumerate(scores.caption_ids)}
     row_of = {clip_id: row for row, clip_id in enumerate(scores.clip_ids)}
     found: list[tuple[int, int, int]] = []
-    unknown_clips = judged = without_relevant = 0
+    unknown_clips = without_relevant = 0
     for caption_id, graded in grades.items():
         if caption_id not in column_of:
             continue
-        known = {clip_id: grade for clip_id, grade in graded.items() if clip_id in row_of}
+        known = [(column_of[caption_id], row_of[c], grade) for c, grade in graded.items() if c in row_of]
         unknown_clips += len(graded) - len(known)
-        judged += len(known)
-        relevant = [(column_of[caption_id], row_of[c], grade) for c, grade in known.items() if grade >= least_grade]
-        without_relevant += not relevant
-        found += relevant
-    if not found:
+        without_relevant += not any(grade >= least_grade for _, _, grade in known)
+        found += known
+    relevant = [triple for triple in found if triple[2] >= least_grade]
+    if not relevant:
         raise UsageError(
             f"none of the {len(grades)} judged captions has a relevant clip (grade {least_grade} or more) among these "
             "scores: are the ids those of this dataset and split?"
         )
     unknown_captions = sum(caption_id not in column_of for caption_id in grades)
-    return JudgedPairs(_pairs(sorted(found)), unknown_captions, unknown_clips, without_relevant, judged)
+    all_judged = _pairs(sorted(found))
+    return JudgedPairs(_pairs(sorted(relevant)), unknown_captions, unknown_clips, without_relevant, all_judged)
 
 
 def _pairs(triples: Sequence[tuple[int, int, int]]) -> RelevantPairs:

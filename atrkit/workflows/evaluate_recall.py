@@ -13,6 +13,7 @@ from atrkit.score_matrix import ScoreMatrix
 from atrkit.scoring.scaling import audio_to_text_matrix
 from atrkit.workflows.captioned import CaptionedClips
 from atrkit.workflows.evaluate import Evaluated, EvaluateOptions
+from atrkit.workflows.judgements import Judgements, judgements_for
 from atrkit.workflows.retrieval_figures import DEFAULT_FIGURES, FigureOptions, retrieval_figures
 from atrkit.workflows.score import RESULTS_NAME, Scores, make_scores, score_inputs
 from atrkit.workflows.score_calibration import least_calibration, require_calibration
@@ -41,6 +42,7 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
     trained = evaluated.trained
     scalings = options.scalings or (trained.recipe.retrieval.column_scaling,)
     require_calibration(scalings, options.calibration_clips)
+    judgements = judgements_for(session, options.figures.qrels, evaluated.dataset, evaluated.split)
     clips = clips_as_trained(session, trained, evaluated.dataset, evaluated.split, may_extract=options.may_extract)
     inputs = score_inputs(
         session,
@@ -67,7 +69,7 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
                 "column_scaling": scaling,
                 "pool_id": scores.matrix.pool_id,
                 **({"rerank": scores.about["rerank"]} if inputs.first_stage else {}),
-                **recall_figures(scores, scaling, clips.all_captions, figures),
+                **recall_figures(scores, scaling, clips.all_captions, figures, judgements),
                 "twin_order": twin_order_of(clips, scores.matrix),
                 "target": target,
                 **evaluated.trained_on(None if inputs.first_stage is None else inputs.first_stage.trained),
@@ -90,13 +92,21 @@ def _published(session: Session, evaluated: Evaluated, options: FigureOptions) -
 
 
 def recall_figures(
-    scores: Scores, scaling: ColumnScaling, caption_texts: Sequence[str], options: FigureOptions = DEFAULT_FIGURES
+    scores: Scores,
+    scaling: ColumnScaling,
+    caption_texts: Sequence[str],
+    options: FigureOptions = DEFAULT_FIGURES,
+    judgements: Judgements | None = None,
 ) -> dict[str, Any]:
     """Figures of a score file under a column scaling."""
     raw, calibration = scores.matrix, scores.calibration
     scaled = audio_to_text_matrix(raw, scaling, None if calibration is None else calibration.loss_KC)
     figures = retrieval_figures(
-        raw, None if scaling == "none" else scaled, caption_texts=caption_texts, options=options
+        raw,
+        None if scaling == "none" else scaled,
+        caption_texts=caption_texts,
+        options=options,
+        judgements=judgements,
     )
     used = calibration if least_calibration((scaling,)) else None
     return {**figures, **({} if used is None else {"calibration_clips": len(used.clip_ids)})}

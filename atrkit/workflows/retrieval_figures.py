@@ -12,16 +12,24 @@ import numpy as np
 
 from atrkit.errors import UsageError
 from atrkit.metrics.duplicates import duplicate_captions
-from atrkit.metrics.hubness import audio_to_text_hubness, text_to_audio_hubness
+from atrkit.metrics.hubness import Hubness, audio_to_text_hubness, text_to_audio_hubness
+from atrkit.metrics.protocols import PROTOCOLS, ProtocolName, protocol_figures
 from atrkit.metrics.query_values import QueryValues, audio_to_text_values, text_to_audio_values
 from atrkit.metrics.ranking import direction_figures, tie_bounds
-from atrkit.metrics.relevance import RelevantPairs, same_text_pairs
+from atrkit.metrics.relevance import RelevantPairs, judged_pairs, same_text_pairs
 from atrkit.metrics.significance import figure_intervals
-from atrkit.metrics.tie_blocks import TieBlocks, audio_to_text_blocks, text_to_audio_blocks
+from atrkit.metrics.tie_blocks import (
+    TieBlocks,
+    audio_to_text_blocks,
+    audio_to_text_ranks,
+    text_to_audio_blocks,
+    text_to_audio_ranks,
+)
 from atrkit.score_matrix import ScoreRows
+from atrkit.workflows.judged_figures import graded_figures, graded_tie_bounds, relevance_record
+from atrkit.workflows.judgements import Judgements
 
 Dedup = Literal["none", "text"]
-PROTOCOLS = ("wavcaps", "laion", "dcase23", "mteb", "koepke")
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,18 @@ class FigureOptions:
     dedup: Dedup = "none"
     qrels: str | None = None
     min_grade: int | None = None
-    protocols: tuple[str, ...] = ()
+    protocols: tuple[ProtocolName, ...] = ()
     ci: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse ground truths that contradict each other."""
+        if self.min_grade is not None and self.qrels is None:
+            raise UsageError("--min-grade is of --qrels: name the judgements, or leave it out")
+        if self.qrels is not None and self.dedup != "none":
+            raise UsageError("--qrels says what is relevant, and so does --dedup text: say one of the two")
+        if self.protocols and (self.qrels is not None or self.dedup != "none"):
+            other = "--qrels" if self.qrels is not None else "--dedup text"
+            raise UsageError(f"--protocol: other code bases know each caption's own clip alone; leave out {other}")
 
     def differing(self) -> dict[str, bool]:
         """Which of the options were said, by the name that users know."""
@@ -60,6 +78,7 @@ def retrieval_figures(
     *,
     caption_texts: Sequence[str] | None,
     options: FigureOptions = DEFAULT_FIGURES,
+    judgements: Judgements | None = None,
 ) -> dict[str, Any]:
     """What results hold of a score matrix.
 
@@ -70,31 +89,56 @@ def retrieval_figures(
         scaled: what audio-to-text ranks by where columns are scaled; None: the raw scores.
         caption_texts: in the order of the captions; None: not known.
         options: what is asked.
+        judgements: that `options.qrels` names; they are of clips for captions, so "audio_to_text" is None with them.
 
     Returns:
-        "text_to_audio" and "audio_to_text" ("audio_to_text_raw" where columns are scaled), "hubness", and
-        "duplicate_captions" where texts are known.
+        "text_to_audio" and "audio_to_text" ("audio_to_text_raw" where columns are scaled), "hubness",
+        "duplicate_captions" where texts are known, "protocols" where asked for, "relevance" with judgements.
 
     Raises:
-        UsageError: the captions' texts are needed and not known.
+        UsageError: the captions' texts are needed and not known, or no judged caption has a relevant clip here.
     """
+    assert (judgements is None) == (options.qrels is None)
+    hubness = {"hubness": {name: asdict(hubness) for name, hubness in _hubness(raw, scaled).items()}}
+    if judgements is not None:
+        return {**_by_judgements(raw, judgements, options), **hubness}
     pairs = None if options.dedup == "none" else same_text_pairs(raw, _required(caption_texts))
     to_text = raw if scaled is None else scaled
     figures: dict[str, Any] = {
         "text_to_audio": _text_to_audio(raw, pairs, options),
         "audio_to_text": _audio_to_text(to_text, pairs, options),
     }
-    hubs = {"text_to_audio": text_to_audio_hubness(raw)}
-    hubs["audio_to_text"] = audio_to_text_hubness(to_text)
     if scaled is not None:
         figures["audio_to_text_raw"] = _audio_to_text(raw, pairs, options)
-        hubs["audio_to_text_raw"] = audio_to_text_hubness(raw)
     if options.dedup != "none":
         figures["dedup"] = options.dedup
-    figures["hubness"] = {name: asdict(hubness) for name, hubness in hubs.items()}
+    figures |= hubness
     if caption_texts is not None:
         figures["duplicate_captions"] = asdict(duplicate_captions(raw, caption_texts))
+    if options.protocols:
+        ranks = text_to_audio_ranks(raw), audio_to_text_ranks(to_text)
+        figures["protocols"] = [asdict(protocol_figures(protocol, *ranks)) for protocol in options.protocols]
     return figures
+
+
+def _hubness(raw: ScoreRows, scaled: ScoreRows | None) -> dict[str, Hubness]:
+    hubs = {"text_to_audio": text_to_audio_hubness(raw), "audio_to_text": audio_to_text_hubness(scaled or raw)}
+    return hubs if scaled is None else {**hubs, "audio_to_text_raw": audio_to_text_hubness(raw)}
+
+
+def _by_judgements(raw: ScoreRows, judgements: Judgements, options: FigureOptions) -> dict[str, Any]:
+    """Text to audio over the judged captions."""
+    least_grade = options.min_grade or judgements.least_grade
+    judged = judged_pairs(raw, judgements.grades, least_grade)
+    ranks = text_to_audio_ranks(raw, judged.all_judged)
+    figures = _text_to_audio(raw, judged.pairs, options)
+    if judgements.is_graded:
+        figures |= graded_figures(ranks, options.ks)
+        bounds = graded_tie_bounds(ranks, options.ks)
+        for name, bound in figures.get("tie_bounds", {}).items():
+            bound.update(bounds[name])
+    record = relevance_record(judged, judgements, least_grade, ranks)
+    return {"text_to_audio": figures, "audio_to_text": None, "relevance": record}
 
 
 def _text_to_audio(scores: ScoreRows, pairs: RelevantPairs | None, options: FigureOptions) -> dict[str, Any]:
@@ -145,18 +189,18 @@ def parse_cutoffs(wanted: str) -> tuple[int, ...]:
     return tuple(sorted({int(word) for word in words}))
 
 
-def parse_protocols(wanted: Sequence[str]) -> tuple[str, ...]:
-    """Protocols by name, each once; `a,b` counts as two, `all` as every one.
+def parse_protocols(wanted: Sequence[str]) -> tuple[ProtocolName, ...]:
+    """Protocols by name, each once and in our order; `a,b` counts as two, `all` as every one.
 
     Raises:
         UsageError: lists those there are.
 
     Example:
-        >>> parse_protocols(["laion,mteb", "laion"])
+        >>> parse_protocols(["mteb,laion", "laion"])
         ('laion', 'mteb')
     """
     names = [name.strip() for words in wanted for name in words.split(",")]
     for name in names:
         if name not in (*PROTOCOLS, "all"):
             raise UsageError(f"--protocol {name!r}: there are {', '.join(PROTOCOLS)} and all")
-    return PROTOCOLS if "all" in names else tuple(dict.fromkeys(names))
+    return tuple(protocol for protocol in PROTOCOLS if protocol in names or "all" in names)

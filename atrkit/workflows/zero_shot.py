@@ -21,6 +21,7 @@ from atrkit.workflows.evaluate_perturbations import RESULTS_NAME as PERTURBATION
 from atrkit.workflows.evaluate_perturbations import SEED
 from atrkit.workflows.evaluate_recall import recall_figures, twin_order_of
 from atrkit.workflows.first_stage import AS_THE_RECIPE_SAYS
+from atrkit.workflows.judgements import judgements_for
 from atrkit.workflows.paired_scores import COSINE_TOLERANCE
 from atrkit.workflows.perturbation import PERTURBED_CAPTIONS_NAME, perturbation_result
 from atrkit.workflows.retrieval_figures import FigureOptions
@@ -154,6 +155,7 @@ def _recall(
     session: Session, evaluated: ZeroShot, scalings: tuple[ColumnScaling, ...], options: FigureOptions
 ) -> list[dict[str, Any]]:
     path = evaluated.folder / SCORES_NAME
+    judgements = judgements_for(session, options.qrels, evaluated.dataset, evaluated.split)
     with single_writer(path):
         (evaluated.folder / RESULTS_NAME).unlink(missing_ok=True)  # not beside scores that are others
         save_scores(path, _matrix(session, evaluated), _about(evaluated))
@@ -167,7 +169,7 @@ def _recall(
                 "precision": "fp32",
                 "column_scaling": scaling,
                 "pool_id": scores.matrix.pool_id,
-                **recall_figures(scores, scaling, evaluated.clips.all_captions, options),
+                **recall_figures(scores, scaling, evaluated.clips.all_captions, options, judgements),
                 "twin_order": twin_order_of(evaluated.clips, scores.matrix),
                 "target": None,
                 "clips_trained_on": None,

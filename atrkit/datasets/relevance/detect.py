@@ -11,13 +11,14 @@ from atrkit.errors import UsageError
 _DCASE_FILES = ("metadata_eval.csv", "resources/metadata_eval.csv")
 
 
-def detect_and_read(path: Path, dataset: Dataset) -> Relevance:
+def detect_and_read(path: Path, dataset: Dataset, option: str = "--relevance") -> Relevance:
     """Read whichever annotation lies there, and express it in the dataset's ids.
 
     Args:
         path: the CSV file of DCASE 2025, the folder of the graded relevances of 2023, or a checkout of either's
             repository.
         dataset: Clotho.
+        option: that named the path, for the error.
 
     Raises:
         UsageError: it is neither, or not as published (exit code 2).
@@ -31,6 +32,6 @@ def detect_and_read(path: Path, dataset: Dataset) -> Relevance:
         if (path / name).is_file():
             return read_dcase2025(path / name, dataset)
     raise UsageError(
-        f"--relevance {path}: neither the file of DCASE 2025 (metadata_eval.csv) nor the folder of the graded "
+        f"{option} {path}: neither the file of DCASE 2025 (metadata_eval.csv) nor the folder of the graded "
         f"relevances of 2023 (with {RATINGS_FOLDER})"
     )

@@ -1,0 +1,142 @@
+"""`--qrels`: finds what people judged relevant, in a file or beside the manifest."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from atrkit.datasets.manifest import Dataset
+from atrkit.datasets.relevance import KeptQrels, Qrels, detect_and_read, kept_qrels, load_qrels
+from atrkit.datasets.relevance.qrels import HEADER, parse_qrels
+from atrkit.errors import IntegrityError, UsageError
+from atrkit.exchange.trec_qrels import is_trec_qrels, read_trec_qrels
+from atrkit.workflows.session import Session
+
+_Judged = TypeVar("_Judged", Qrels, KeptQrels)
+
+
+@dataclass(frozen=True, eq=False)
+class Judgements:
+    """What is relevant to which caption, in the ids of a dataset.
+
+    Args:
+        name: of the annotation, or of the file.
+        grades: caption id -> clip id -> grade; 0: judged, and not relevant.
+        notes: what was left out when it was read, counted, for people.
+    """
+
+    name: str
+    grades: Mapping[str, Mapping[str, int]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def highest_grade(self) -> int:
+        """The highest that occurs."""
+        return max((grade for graded in self.grades.values() for grade in graded.values()), default=0)
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether some relevant clips are more so than others."""
+        return len({grade for graded in self.grades.values() for grade in graded.values() if grade > 0}) > 1
+
+    @property
+    def least_grade(self) -> int:
+        """From which grade a clip counts as relevant where nobody says so.
+
+        Our choice: every one above 0 in judgements that know relevant and not relevant, half of the highest that
+        occurs in graded ones.
+
+        Example:
+            >>> Judgements("ours", {"rain#1": {"rain": 100, "dog": 30}}).least_grade
+            50
+            >>> Judgements("ours", {"rain#1": {"rain": 1, "dog": 0}}).least_grade
+            1
+        """
+        return -(-self.highest_grade // 2) if self.is_graded else 1
+
+
+def judgements_for(
+    session: Session, named: str | None, dataset: Dataset | None, split: str | None
+) -> Judgements | None:
+    """What `find_judgements` finds, said with what was left out; None where none are asked for."""
+    if named is None:
+        return None
+    found = find_judgements(named, dataset, split)
+    session.say(f"judgements: {found.name}, {len(found.grades):,} captions")
+    for note in found.notes:
+        session.say(f"  {note}")
+    return found
+
+
+def find_judgements(named: str, dataset: Dataset | None, split: str | None) -> Judgements:
+    """The judgements that are meant, for the split that is evaluated.
+
+    Args:
+        named: a file (tab-separated as beside a manifest, TREC qrels, or the annotation of DCASE 2025 as published), a
+            folder (the graded relevances of 2023), or the name of judgements beside the manifest.
+        dataset: whose captions are the queries; None where scores come without one: only files that have its ids.
+        split: of it.
+
+    Raises:
+        UsageError: there is no such file or name, it is in no form that is known, or it has nothing on this split.
+        IntegrityError: what was kept beside the manifest has changed, or a file is damaged.
+    """
+    path = Path(named)
+    if path.is_file():
+        return _from_file(path, dataset, split)
+    if path.is_dir():
+        return _published(path, dataset, split)
+    if dataset is None:
+        raise UsageError(f"--qrels {named}: no such file; the name of judgements that were kept needs --dataset")
+    return _kept(named, dataset, split)
+
+
+def _from_file(path: Path, dataset: Dataset | None, split: str | None) -> Judgements:
+    with path.open("rb") as file:
+        first_line = file.readline().decode("utf-8-sig", errors="replace")
+    if first_line.rstrip("\r\n") == "\t".join(HEADER):
+        return Judgements(path.name, load_qrels(path).grades)
+    if is_trec_qrels(first_line):
+        return Judgements(path.name, read_trec_qrels(path))
+    return _published(path, dataset, split)
+
+
+def _published(path: Path, dataset: Dataset | None, split: str | None) -> Judgements:
+    """An annotation as its authors published it: texts and file names, which only a dataset turns into ids."""
+    if dataset is None:
+        raise UsageError(
+            f"--qrels {path}: neither tab-separated with the header {', '.join(HEADER)} nor TREC qrels; "
+            "an annotation as published needs --dataset, to find its captions"
+        )
+    read = detect_and_read(path, dataset, option="--qrels")
+    found = _of_split(read.qrels, split)
+    if found is None:
+        there_are = ", ".join(qrels.split for qrels in read.qrels)
+        raise UsageError(f"--qrels {path} judges {there_are} of {dataset.name}, not {split}: choose another --split")
+    left_out = [f"{count:,} times left out: {reason}" for reason, count in read.problem_counts.items()]
+    return Judgements(read.name, found.grades, (*left_out, *read.notes))
+
+
+def _kept(name: str, dataset: Dataset, split: str | None) -> Judgements:
+    kept = kept_qrels(dataset.folder)
+    found = _of_split([each for each in kept if each.name == name], split)
+    if found is None:
+        there_are = ", ".join(f"{each.name} ({each.split})" for each in kept) or "none"
+        raise UsageError(
+            f"--qrels {name}: no such file, and no judgements of that name of {dataset.name}/{split}; there are: "
+            f"{there_are}; --relevance of the command that makes the dataset keeps some"
+        )
+    try:
+        data = found.path.read_bytes()
+    except OSError as error:
+        raise IntegrityError(f"{found.path}: {error.strerror}; keep the judgements again with --relevance") from None
+    if hashlib.sha256(data).hexdigest() != found.sha256:
+        raise IntegrityError(f"{found.path} has changed since it was written; keep it again with --relevance")
+    return Judgements(name, parse_qrels(found.path, data).grades)
+
+
+def _of_split(judged: Sequence[_Judged], split: str | None) -> _Judged | None:
+    """The one of that split; where no split is known, the only one there is."""
+    of_split = [each for each in judged if split is None or each.split == split]
+    return of_split[0] if len(of_split) == 1 else None
