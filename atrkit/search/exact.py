@@ -37,7 +37,7 @@ class _Best:
         """Keep the k best of these and the others; of equal scores the first window."""
         scores_N = np.concatenate([self.scores_N, scores_N])
         windows_N = np.concatenate([self.windows_N, windows_N])
-        order_N = np.lexsort([windows_N, -scores_N])[:k]
+        order_N = np.lexsort((windows_N, -scores_N))[:k]
         self.scores_N, self.windows_N = scores_N[order_N], windows_N[order_N]
 
 
@@ -142,7 +142,7 @@ def _checked(
     queries_QD = np.atleast_2d(np.ascontiguousarray(query_QD, dtype=np.float32))
     for segment in vectors:
         if segment.ndim != 2 or segment.shape[1] != queries_QD.shape[1]:
-            raise UsageError(f"queries have {queries_QD.shape[1]} dimensions, vectors of the index {segment.shape[1:]}")
+            raise UsageError(f"queries have {queries_QD.shape[1]} dimensions, vectors of the index {segment.shape[-1]}")
     if not np.isfinite(queries_QD).all():
         broken = int(np.flatnonzero(~np.isfinite(queries_QD).all(axis=1))[0])
         raise DivergedError(f"the embedding of query {broken + 1} is not finite: the model cannot be used for it")
