@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, assert_never, get_args
 
-from atrkit.datasets.relevance import kept_qrels, load_qrels
 from atrkit.errors import UsageError
 from atrkit.exchange.queries import Direction, Grades, grades_by_clip, in_the_gallery, own_grades, query_scores
 from atrkit.exchange.write_ranks import write_ranks
@@ -13,6 +12,7 @@ from atrkit.exchange.write_submission import write_submission
 from atrkit.exchange.write_trec import write_trec_qrels, write_trec_run
 from atrkit.recipe.schema import ColumnScaling
 from atrkit.workflows.export_source import ExportSource, scores_of_file, scores_of_run
+from atrkit.workflows.judgements import judgements_for
 from atrkit.workflows.session import Session
 
 Format = Literal["trec", "qrels", "ranks", "submission"]
@@ -121,12 +121,12 @@ class _Exporter:
     """Writes the files of one command, and gathers what there is to say of them."""
 
     def __init__(self, session: Session, source: ExportSource, options: ExportOptions) -> None:
-        self.session = session
         self.source = source
         self.options = options
         self.notes: list[str] = []
         self.folder = options.out or source.folder
-        self.grades = self._judged() if options.qrels is not None else own_grades(source.raw)
+        self.judgements = judgements_for(session, options.qrels, source.dataset, source.split)
+        self.grades = self._judged()
 
     def write(self, wanted: Format) -> list[Written]:
         match wanted:
@@ -166,8 +166,9 @@ class _Exporter:
     def _ranks(self, path: Path, direction: Direction) -> int:
         source, is_to_audio = self.source, direction == "text-to-audio"
         queries = query_scores(source.raw if is_to_audio else source.to_text, direction)
+        least_grade = 1 if self.judgements is None else self.judgements.least_grade
         relevant = {
-            query: {candidate: grade for candidate, grade in graded.items() if grade}
+            query: {candidate: grade for candidate, grade in graded.items() if grade >= least_grade}
             for query, graded in (self.grades if is_to_audio else grades_by_clip(self.grades)).items()
         }
         own = dict(zip(source.raw.caption_ids, source.raw.clip_of_caption, strict=True)) if is_to_audio else {}
@@ -198,29 +199,19 @@ class _Exporter:
 
     def _judged(self) -> Grades:
         """Judgements as far as these scores have their captions and clips."""
-        raw = self.source.raw
-        all_grades = _load_judgements(self.source, str(self.options.qrels))
-        known = in_the_gallery(all_grades, raw.caption_ids, raw.clip_ids)
-        stated, kept = (sum(map(len, grades.values())) for grades in (all_grades, known))
+        raw, judgements = self.source.raw, self.judgements
+        if judgements is None:
+            return own_grades(raw)
+        known = in_the_gallery(judgements.grades, raw.caption_ids, raw.clip_ids)
+        stated, kept = (sum(map(len, grades.values())) for grades in (judgements.grades, known))
         if not kept:
             raise UsageError(f"--qrels {self.options.qrels}: none of its {stated:,} judgements is of these scores")
         if kept < stated:
             self.notes.append(f"{stated - kept:,} of {stated:,} judgements are of other captions or clips: left out")
+        if judgements.is_graded:
+            least = judgements.least_grade
+            self.notes.append(f"relevant from grade {least} of {judgements.highest_grade}; trec_eval -l {least} agrees")
         return known
-
-
-def _load_judgements(source: ExportSource, named: str) -> Grades:
-    """Judgements by name beside the manifest, or from a file of ours."""
-    kept = [] if source.dataset is None else list(kept_qrels(source.dataset.folder))
-    for each in kept:
-        if (each.name, each.split) == (named, source.split):
-            return load_qrels(each.path).grades
-    if Path(named).is_file():
-        return load_qrels(Path(named)).grades
-    there_are = ", ".join(each.name for each in kept if each.split == source.split) or "none"
-    raise UsageError(
-        f"--qrels {named}: no such file, and no judgements of this split by that name; there are: {there_are}"
-    )
 
 
 def parse_formats(wanted: Sequence[str]) -> tuple[Format, ...]:
