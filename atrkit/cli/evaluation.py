@@ -118,8 +118,9 @@ def evaluate(
         raise UsageError("--run is one run, --runs are several: say one of the two")
     if model is not None and (run is not None or runs):
         raise UsageError("--model is a model that was not trained here, --run and --runs are runs: say one of them")
-    if runs and (ties or full):
-        raise UsageError(f"--{'ties' if ties else 'full'} is of one run's table: leave it out, or take --run")
+    if runs and (ties or full or protocol):
+        option = "ties" if ties else "full" if full else "protocol"
+        raise UsageError(f"--{option} is of one run's table: leave it out, or take --run")
     options = EvaluateOptions(
         run,
         dataset,

@@ -24,7 +24,10 @@ def evaluation_tables(
     """
     recalls = [result for result in results if result["metric"] == "recall"]
     tables: list[RenderableType] = []
-    if len(recalls) > 1 and not (show_tie_bounds or show_full):  # they differ in the column scaling alone
+    if recalls and recalls[0]["audio_to_text"] is None:
+        recalls = recalls[:1]  # scaling columns does not change text to audio
+    one_each = show_tie_bounds or show_full or any(result.get("protocols") for result in recalls)
+    if len(recalls) > 1 and not one_each:  # they differ in the column scaling alone
         tables.append(scalings_table(recalls))
     else:
         tables += [recall_table([each], show_tie_bounds=show_tie_bounds, show_full=show_full) for each in recalls]

@@ -14,7 +14,8 @@ def notes_of(result: Mapping[str, Any]) -> Iterator[str]:
     yield from _twin_order(result.get("twin_order"))
     yield from _hubness(result.get("hubness"))
     yield from _ties([(name, result[name]) for name in _DIRECTIONS if result.get(name)])
-    yield from _duplicates(result.get("duplicate_captions"))
+    yield from _relevance(result.get("relevance"), result["text_to_audio"])
+    yield from _duplicates(result.get("duplicate_captions"), result.get("dedup"))
     yield from _clips_without_caption(result.get("audio_to_text") or {})
     yield from target_note(result.get("target"))
     yield from trained_on_note(result)
@@ -51,12 +52,32 @@ def _ties(directions: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
         yield f"ties: {counts} queries (at expectation)"
 
 
-def _duplicates(duplicates: Mapping[str, Any] | None) -> Iterator[str]:
+def _relevance(relevance: Mapping[str, Any] | None, to_audio: Mapping[str, Any]) -> Iterator[str]:
+    """Whose judgements these figures go by, and what they do not cover."""
+    if not relevance:
+        return
+    least, highest = relevance["least_grade"], relevance["highest_grade"]
+    half = ", half of the highest" if relevance["graded"] and least == (highest + 1) // 2 else ""
+    yield (
+        f"relevant by {relevance['name']}: {relevance['relevant']:,} clips to {relevance['queries']:,} captions"
+        + (f" (grade {least} of {highest}{half}, or more)" if relevance["graded"] else "")
+    )
+    if "nDCG_queries" in to_audio:
+        yield f"  nDCG@10 over {to_audio['nDCG_queries']:,} captions, by all grades above 0"
+    yield f"  not judged: {100 * relevance['unjudged_in_top_10']:.1f} % of the top 10; it counts as not relevant"
+    if relevance["queries_without_relevant"]:
+        yield f"  {relevance['queries_without_relevant']:,} judged captions have no relevant clip here: no query"
+    if relevance["unknown_queries"]:
+        yield f"  {relevance['unknown_queries']:,} judged captions are not among these captions"
+    if relevance["judgements_of_unknown_clips"]:
+        yield f"  {relevance['judgements_of_unknown_clips']:,} judgements are of clips that are not among these"
+
+
+def _duplicates(duplicates: Mapping[str, Any] | None, dedup: str | None) -> Iterator[str]:
     if duplicates and duplicates["captions"]:
-        yield (
-            f"captions shared by clips: {duplicates['captions']:,} of {duplicates['of']:,}; "
-            f"text-to-audio R@1 cannot pass {100 * duplicates['ceiling_text_to_audio_R1']:.1f} %"
-        )
+        shared = f"captions shared by clips: {duplicates['captions']:,} of {duplicates['of']:,}; "
+        ceiling = f"text-to-audio R@1 cannot pass {100 * duplicates['ceiling_text_to_audio_R1']:.1f} %"
+        yield shared + ("relevant to each other's clips (--dedup text)" if dedup == "text" else ceiling)
 
 
 def _clips_without_caption(to_text: Mapping[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from atrkit.reports.figure_cells import RANKS, as_measured, as_percent, as_published
 from atrkit.reports.interval_rows import difference_cells, interval_notes, interval_rows
+from atrkit.reports.protocol_table import protocol_table
 from atrkit.reports.recall_notes import notes_of
 from atrkit.reports.style import RULED
 
@@ -28,6 +29,7 @@ __all__ = [
 
 _DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 _MAP_COLUMN = "mAP@10"
+_NDCG_COLUMN = "nDCG@10"  # where judgements are graded
 
 
 def recall_table(
@@ -40,7 +42,7 @@ def recall_table(
             "hubness", "duplicate_captions" and "clips_trained_on" are shown when they are there, and so is
             "audio_to_text_raw": what unscaled losses give where columns are scaled.
         show_tie_bounds: rows for ties that all fall out well, or badly.
-        show_full: the fractions of relevant items found, and mAP@16.
+        show_full: the fractions of relevant items found, mAP@16, and nDCG at every cut-off.
 
     Returns:
         Something that a rich console prints.
@@ -55,6 +57,8 @@ def recall_table(
             Text(),
             *(Text(note) for note in (*interval_notes([result]), *notes_of(result))),
         ]
+        if result.get("protocols"):
+            parts += [Text(), protocol_table(result)]
     return Group(*parts)
 
 
@@ -116,7 +120,8 @@ def _table(result: Mapping[str, Any], show_tie_bounds: bool, show_full: bool) ->
         table.add_row(name, *(as_measured(figures, column) for column in columns), style="bold")
         _add_intervals(table, figures, columns)
         if show_full:
-            table.add_row("  fraction found", *(_fraction_found(figures, column) for column in columns))
+            for label, names in _full_rows(figures, columns).items():
+                table.add_row(f"  {label}", *(as_measured(figures, names.get(column, "")) for column in columns))
         raw = result.get(f"{direction}_raw")
         if raw:
             table.add_row("  unscaled", *(as_measured(raw, column) for column in columns))
@@ -139,10 +144,14 @@ def _add_intervals(table: Table, figures: Mapping[str, Any], columns: Sequence[s
         table.add_row(label, *cells)
 
 
-def _fraction_found(figures: Mapping[str, Any], column: str) -> str:
-    if column.startswith("R@"):
-        return as_measured(figures, f"fractional_{column}")
-    return f"@16 {as_measured(figures, 'mAP@16')}" if column.startswith("mAP@") else ""
+def _full_rows(figures: Mapping[str, Any], columns: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Label -> column -> the figure that stands in it."""
+    recalls = [column for column in columns if column.startswith("R@")]
+    rows = {"fraction found": {column: f"fractional_{column}" for column in recalls}}
+    rows["mAP@16"] = {_MAP_COLUMN: "mAP@16"}
+    if _NDCG_COLUMN in figures:
+        rows["nDCG@k"] = {column: f"nDCG@{column[2:]}" for column in recalls}
+    return rows
 
 
 def empty_figures_table(columns: Sequence[str]) -> Table:
@@ -156,7 +165,7 @@ def empty_figures_table(columns: Sequence[str]) -> Table:
 
 def _columns_of(figures: Mapping[str, Any]) -> list[str]:
     recalls = sorted((name for name in figures if name.startswith("R@")), key=lambda name: int(name[2:]))
-    return [*recalls, _MAP_COLUMN, *RANKS]
+    return [*recalls, _MAP_COLUMN, *([_NDCG_COLUMN] if _NDCG_COLUMN in figures else []), *RANKS]
 
 
 def published_figures(result: Mapping[str, Any], direction: str) -> Iterator[tuple[str, Mapping[str, float]]]:

@@ -5,7 +5,7 @@ same figures.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -114,7 +114,10 @@ def retrieval_figures(
         figures["dedup"] = options.dedup
     figures |= hubness
     if caption_texts is not None:
-        figures["duplicate_captions"] = asdict(duplicate_captions(raw, caption_texts))
+        duplicates = duplicate_captions(raw, caption_texts)
+        if options.dedup == "text":
+            duplicates = replace(duplicates, ceiling_text_to_audio_R1=1.0)
+        figures["duplicate_captions"] = asdict(duplicates)
     if options.protocols:
         ranks = text_to_audio_ranks(raw), audio_to_text_ranks(to_text)
         figures["protocols"] = [asdict(protocol_figures(protocol, *ranks)) for protocol in options.protocols]

@@ -196,7 +196,9 @@ def summarise_seeds(results: Sequence[Mapping[str, Any]], seeds: Sequence[int | 
                 raise UsageError(
                     f"no mean over {first['run']} and {other['run']}: {key} is {first.get(key)} and {other.get(key)}"
                 )
-    directions = [*DIRECTIONS, *(["audio_to_text_raw"] if "audio_to_text_raw" in first else [])]
+    directions = [direction for direction in (*DIRECTIONS, "audio_to_text_raw") if first.get(direction) is not None]
+    recalls = [name for name in first["text_to_audio"] if name.startswith("R@")]
+    figures = (*recalls, *(name for name in FIGURES if not name.startswith("R@")))
     twins = [result.get("twin_order") for result in results]
     return {
         "runs": [result["run"] for result in results],
@@ -205,7 +207,7 @@ def summarise_seeds(results: Sequence[Mapping[str, Any]], seeds: Sequence[int | 
         "deviation": "sample (n - 1)",
         **{key: first[key] for key in _SAME if key in first},
         **({"rerank": {key: first["rerank"][key] for key in ("run", "k")}} if "rerank" in first else {}),
-        **{direction: over_seeds([result[direction] for result in results], FIGURES) for direction in directions},
+        **{direction: over_seeds([result[direction] for result in results], figures) for direction in directions},
         "twin_order_accuracy": mean_and_deviation([twin["accuracy"] for twin in twins if twin]) if all(twins) else None,
         "target": first.get("target"),
     }
