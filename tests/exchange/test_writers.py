@@ -234,6 +234,14 @@ def test_a_submission_lists_the_ten_best_by_score_then_file_name(request, kind, 
     assert (done.rows, done.tied, done.same_text) == (len(rows), tied, 0)
 
 
+def test_a_tie_of_the_last_listed_clip_with_one_that_is_cut_off_is_counted(tmp_path):
+    clips = [f"{number:02}.wav" for number in range(12)]
+    scores_A = [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, -1]
+    matrix = ScoreMatrix(np.array([scores_A], dtype=np.float32).T, clips, ["rain"], [clips[0]])
+    queries, names = query_scores(matrix, "text-to-audio"), dict(zip(clips, clips, strict=True))
+    assert write_submission(tmp_path / "s.csv", queries, {"rain": "rain"}, names).tied == 1
+
+
 def test_recall_of_a_submission_is_that_of_the_scores(distinct, tmp_path):
     names, texts = names_of(distinct), dict(zip(distinct.caption_ids, distinct.caption_ids, strict=True))
     write_submission(tmp_path / "s.csv", query_scores(distinct, "text-to-audio"), texts, names)
