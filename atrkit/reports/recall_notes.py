@@ -14,6 +14,7 @@ def notes_of(result: Mapping[str, Any]) -> Iterator[str]:
     yield from _twin_order(result.get("twin_order"))
     yield from _hubness(result.get("hubness"))
     yield from _ties([(name, result[name]) for name in _DIRECTIONS if result.get(name)])
+    yield from ground_truth_note(result)
     yield from _relevance(result.get("relevance"), result["text_to_audio"])
     yield from _duplicates(result.get("duplicate_captions"), result.get("dedup"))
     yield from _clips_without_caption(result.get("audio_to_text") or {})
@@ -52,16 +53,24 @@ def _ties(directions: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
         yield f"ties: {counts} queries (at expectation)"
 
 
+def ground_truth_note(result: Mapping[str, Any]) -> Iterator[str]:
+    """What counts as relevant, where it is not each caption's own clip alone."""
+    relevance = result.get("relevance")
+    if relevance:
+        least, highest = relevance["least_grade"], relevance["highest_grade"]
+        half = ", half of the highest" if relevance["graded"] and least == (highest + 1) // 2 else ""
+        yield (
+            f"relevant by {relevance['name']}: {relevance['relevant']:,} clips to {relevance['queries']:,} captions"
+            + (f" (grade {least} of {highest}{half}, or more)" if relevance["graded"] else "")
+        )
+    if result.get("dedup") == "text":
+        yield "captions with the same words are relevant to each other's clips (--dedup text)"
+
+
 def _relevance(relevance: Mapping[str, Any] | None, to_audio: Mapping[str, Any]) -> Iterator[str]:
-    """Whose judgements these figures go by, and what they do not cover."""
+    """What judgements do not cover."""
     if not relevance:
         return
-    least, highest = relevance["least_grade"], relevance["highest_grade"]
-    half = ", half of the highest" if relevance["graded"] and least == (highest + 1) // 2 else ""
-    yield (
-        f"relevant by {relevance['name']}: {relevance['relevant']:,} clips to {relevance['queries']:,} captions"
-        + (f" (grade {least} of {highest}{half}, or more)" if relevance["graded"] else "")
-    )
     if "nDCG_queries" in to_audio:
         yield f"  nDCG@10 over {to_audio['nDCG_queries']:,} captions, by all grades above 0"
     yield f"  not judged: {100 * relevance['unjudged_in_top_10']:.1f} % of the top 10; it counts as not relevant"
@@ -75,9 +84,9 @@ def _relevance(relevance: Mapping[str, Any] | None, to_audio: Mapping[str, Any])
 
 def _duplicates(duplicates: Mapping[str, Any] | None, dedup: str | None) -> Iterator[str]:
     if duplicates and duplicates["captions"]:
-        shared = f"captions shared by clips: {duplicates['captions']:,} of {duplicates['of']:,}; "
+        shared = f"captions shared by clips: {duplicates['captions']:,} of {duplicates['of']:,}"
         ceiling = f"text-to-audio R@1 cannot pass {100 * duplicates['ceiling_text_to_audio_R1']:.1f} %"
-        yield shared + ("relevant to each other's clips (--dedup text)" if dedup == "text" else ceiling)
+        yield shared if dedup == "text" else f"{shared}; {ceiling}"
 
 
 def _clips_without_caption(to_text: Mapping[str, Any]) -> Iterator[str]:

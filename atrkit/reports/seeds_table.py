@@ -10,11 +10,10 @@ from rich.text import Text
 from atrkit.reports.counting import counted
 from atrkit.reports.figure_cells import as_measured, as_published, is_rank
 from atrkit.reports.interval_rows import interval_notes, interval_rows
-from atrkit.reports.recall_notes import rerank_note, target_note, trained_on_note
+from atrkit.reports.recall_notes import ground_truth_note, rerank_note, target_note, trained_on_note
 from atrkit.reports.recall_table import published_figures
 from atrkit.reports.style import RULED
 
-_COLUMNS = ("R@1", "R@5", "R@10", "mAP@10", "MedR")
 _DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 _OF_POOL = ("dataset", "split", "pool_id")
 _OF_SCORES = ("scoring", "column_scaling")
@@ -88,29 +87,36 @@ def _title(results: Sequence[Result], groups: Sequence[_Group]) -> Text:
 def _table(groups: Sequence[_Group]) -> Table:
     table = Table(box=RULED, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1), header_style="")
     table.add_column("", overflow="fold", min_width=len(_DIRECTIONS["text_to_audio"]))
-    for column in _COLUMNS:
-        table.add_column(column, justify="right", no_wrap=True)
     results = [result for of_group, _ in groups for result in of_group]
+    columns = _columns_of(results[0]["text_to_audio"])
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
     are_alike = len(set(map(_scores, results))) == 1
     some_reranked = len({"rerank" in result for result in results}) > 1
     for direction, name in _DIRECTIONS.items():
+        if results[0][direction] is None:  # judgements of clips say nothing about audio to text
+            continue
         table.add_row(name, style="bold")
         for of_group, summary in groups:
             suffix = "" if are_alike else f" ({', '.join(_scores(of_group[0])).removesuffix(', none')})"
             suffix += " (re-ranked)" if some_reranked and "rerank" in of_group[0] else ""
             if summary is None:
-                table.add_row(f"{_on_lines(of_group[0]['run'])}{suffix}", *_cells(of_group[0][direction]))
-                _add_intervals(table, of_group[0][direction])
+                table.add_row(f"{_on_lines(of_group[0]['run'])}{suffix}", *_cells(of_group[0][direction], columns))
+                _add_intervals(table, of_group[0][direction], columns)
             else:
                 if len(groups) > 1:
                     table.add_row(_on_lines(_folder_of(of_group)) + suffix)
-                _add_seeds(table, of_group, summary, direction)
+                _add_seeds(table, of_group, summary, direction, columns)
             for label, published in published_figures(of_group[0], direction):
-                table.add_row(label, *(as_published(published, column) for column in _COLUMNS))
+                table.add_row(label, *(as_published(published, column) for column in columns))
         chance = results[0][direction]
-        table.add_row("chance", *(as_measured(chance, f"chance_{column}") for column in _COLUMNS), style="dim")
+        table.add_row("chance", *(as_measured(chance, f"chance_{column}") for column in columns), style="dim")
         table.add_section()
     return table
+
+
+def _columns_of(figures: Mapping[str, Any]) -> list[str]:
+    return [*(name for name in figures if name.startswith("R@")), "mAP@10", "MedR"]
 
 
 def _folder_of(results: Sequence[Result]) -> str:
@@ -123,22 +129,24 @@ def _on_lines(name: str) -> str:
     return name if len(name) <= _LONG_NAME else "/\n  ".join(name.rsplit("/", 1))
 
 
-def _add_seeds(table: Table, results: Sequence[Result], summary: Result, direction: str) -> None:
+def _add_seeds(
+    table: Table, results: Sequence[Result], summary: Result, direction: str, columns: Sequence[str]
+) -> None:
     """A row per seed, and their mean in bold."""
     is_one_folder = len({result["run"].rpartition("/")[0] for result in results}) == 1
     for result, seed in zip(results, summary["seeds"], strict=True):
         label = f"seed {seed}" if is_one_folder and seed is not None else _on_lines(result["run"])
-        table.add_row(f"  {label}", *_cells(result[direction]))
-        _add_intervals(table, result[direction], indent="    ")
-    means = (mean_and_deviation_text(summary[direction][column], column) for column in _COLUMNS)
+        table.add_row(f"  {label}", *_cells(result[direction], columns))
+        _add_intervals(table, result[direction], columns, indent="    ")
+    means = (mean_and_deviation_text(summary[direction][column], column) for column in columns)
     table.add_row(f"  mean, n = {summary['n']}", *means, style="bold")
     raw = summary.get(f"{direction}_raw")
     if raw:
-        table.add_row("    unscaled", *(mean_and_deviation_text(raw[column], column) for column in _COLUMNS))
+        table.add_row("    unscaled", *(mean_and_deviation_text(raw[column], column) for column in columns))
 
 
-def _add_intervals(table: Table, figures: Mapping[str, Any], indent: str = "  ") -> None:
-    for label, cells in interval_rows(figures, _COLUMNS, indent):
+def _add_intervals(table: Table, figures: Mapping[str, Any], columns: Sequence[str], indent: str = "  ") -> None:
+    for label, cells in interval_rows(figures, columns, indent):
         table.add_row(label, *cells, style="dim")
 
 
@@ -155,8 +163,8 @@ def _grouped(results: Sequence[Result], summaries: Sequence[Result]) -> Iterator
             yield [each for each in results if summary_of.get((each["run"], *_scores(each))) is summary], summary
 
 
-def _cells(figures: Mapping[str, Any]) -> list[str]:
-    return [as_measured(figures, column) for column in _COLUMNS]
+def _cells(figures: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    return [as_measured(figures, column) for column in columns]
 
 
 def _notes(results: Sequence[Result], summaries: Sequence[Result]) -> Iterator[str]:
@@ -171,6 +179,7 @@ def _notes(results: Sequence[Result], summaries: Sequence[Result]) -> Iterator[s
             where = "" if len(summaries) == 1 else f" of {summary['runs'][0].rpartition('/')[0]}"
             yield f"twin order{where} {shown} %, n = {summary['n']} (chance 50.0 %)"
     yield from interval_notes([{**result, "target_difference": None} for result in results])
+    yield from _named(results, ground_truth_note)
     yield from _named(results, _rerank_note)
     for result in results:
         yield from target_note(result.get("target"))
