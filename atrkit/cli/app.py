@@ -19,6 +19,7 @@ from atrkit.cli import (
     info,
     metrics,
     recipes,
+    reporting,
     scoring,
     training,
 )
@@ -52,6 +53,7 @@ app.command("recipes")(recipes.recipes)
 app.command("train")(training.train)
 app.command("score")(scoring.score)
 app.command("eval")(evaluation.evaluate)
+app.command("report")(reporting.report)
 app.command("export")(exporting.export)
 app.command("fuse")(fusing.fuse)
 app.command("caption")(captioning.caption)

@@ -35,7 +35,7 @@ def perturbation_table(result: Mapping[str, Any]) -> RenderableType:
         Something that a rich console prints.
     """
     tests = result["perturbation"]["tests"]
-    return Group(_title(result), _table(tests, result.get("target")), Text(), *map(Text, _remarks(tests)))
+    return Group(_title(result), _table(tests, result.get("target")), Text(), *map(Text, remarks_of(tests)))
 
 
 def _title(result: Mapping[str, Any]) -> Text:
@@ -60,7 +60,7 @@ def _table(tests: Sequence[Mapping[str, Any]], target: Mapping[str, Any] | None)
         kind, set_name = test["kind"], test["set_name"]
         if kind_above not in (None, kind):
             table.add_section()
-        row = ["" if kind == kind_above else kind, set_name, *_measured(test), f"{CHANCE_PERCENT:.1f}"]
+        row = ["" if kind == kind_above else kind, set_name, *measured_cells(test), f"{CHANCE_PERCENT:.1f}"]
         if is_published:
             published = values.get(kind, {}).get(set_name)
             row.append("" if published is None else f"{published:.1f}")
@@ -69,7 +69,7 @@ def _table(tests: Sequence[Mapping[str, Any]], target: Mapping[str, Any] | None)
     return table
 
 
-def _measured(test: Mapping[str, Any]) -> tuple[str, str, str]:
+def measured_cells(test: Mapping[str, Any]) -> tuple[str, str, str]:
     """Accuracy, interval and n; a test without captions has no accuracy."""
     if test["accuracy"] is None:
         return "-", "-", "0"
@@ -77,7 +77,7 @@ def _measured(test: Mapping[str, Any]) -> tuple[str, str, str]:
     return f"{100 * test['accuracy']:.1f}", interval, f"{test['n']:,}"
 
 
-def _remarks(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def remarks_of(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Counts of captions by kind; what is zero is not said."""
     for kind in dict.fromkeys(test["kind"] for test in tests):
         for key, remark in _REMARKS.items():

@@ -1,0 +1,169 @@
+"""The parts of a report that belong to one run: from its evaluation and its records to what the page shows."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from atrkit.datasets.manifest import Clip
+from atrkit.errors import IntegrityError
+from atrkit.reports.page.content import Examples, RunSection, Table
+from atrkit.reports.page.tables import hubs_table_of, perturbation_table_of, recall_table_of
+from atrkit.reports.recall_notes import trained_on_note
+from atrkit.score_matrix import ScoreMatrix
+from atrkit.scoring.scaling import audio_to_text_matrix
+from atrkit.workflows.evaluate import Evaluated
+from atrkit.workflows.evaluate_perturbations import RESULTS_NAME as PERTURBATION_NAME
+from atrkit.workflows.evaluate_recall import RecallEvaluation
+from atrkit.workflows.report_examples import audio_to_text_examples, text_to_audio_examples
+from atrkit.workflows.report_facts import facts_of, recipe_text
+from atrkit.workflows.report_figures import ChartMaterial, material_of_run, run_charts
+from atrkit.workflows.score import Scores
+from atrkit.workflows.workspace import read_record
+
+_MOST_HUBS = 10
+_SCORES = {
+    "cosine": "cosine",
+    "cross_entropy": "minus the cross-entropy of the caption, in nats per token",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ReportedRun:
+    """A run that was evaluated for the page, without its embeddings: those of many runs would fill the memory.
+
+    Args:
+        evaluated: the run, dataset and split.
+        result: the JSON object of its evaluation.
+        scores: of every clip with every caption.
+        clips: those that were scored, by id, with their captions as written.
+        charts_from: what its charts are drawn from.
+    """
+
+    evaluated: Evaluated
+    result: dict[str, Any]
+    scores: Scores
+    clips: dict[str, Clip]
+    charts_from: ChartMaterial
+
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+        return self.evaluated.trained.name
+
+    @property
+    def anchor(self) -> str:
+        """Of its section."""
+        return anchor_of(self.name)
+
+    @cached_property
+    def ranked(self) -> ScoreMatrix:
+        """What audio to text ranks by."""
+        calibration = None if self.scores.calibration is None else self.scores.calibration.loss_KC
+        return audio_to_text_matrix(self.scores.matrix, self.result["column_scaling"], calibration)
+
+    def key_of(self, clip_id: str) -> str:
+        """How the page calls a clip's audio: the same for every run on this dataset."""
+        return f"{self.evaluated.dataset.name}/{clip_id}"
+
+
+def reported_run(evaluated: Evaluated, recall: RecallEvaluation) -> ReportedRun:
+    """Keep of an evaluation, with one column scaling, what the page needs."""
+    result = recall.results[0]
+    material = material_of_run(evaluated, recall.scores, recall.clips, result)
+    return ReportedRun(evaluated, result, recall.scores, {clip.id: clip for clip in recall.clips.clips}, material)
+
+
+def anchor_of(name: str) -> str:
+    """An anchor on a page: letters, digits and hyphens, another one for another name.
+
+    >>> anchor_of("pooling/mean/seed-1"), anchor_of("regen / rain")
+    ('run-pooling_2Fmean_2Fseed-1', 'run-regen_20_2F_20rain')
+    """
+    return "run-" + re.sub(r"[^A-Za-z0-9.-]", lambda match: "".join(f"_{byte:02X}" for byte in match[0].encode()), name)
+
+
+def section_of(run: ReportedRun, examples: int, example_note: str = "") -> RunSection:
+    """All that the page says of one run.
+
+    Args:
+        run: with its evaluation.
+        examples: queries of each kind; 0: none.
+        example_note: stands above them, or in their place.
+    """
+    hubs, hub_note = hub_captions(run)
+    perturbation, perturbation_note = _perturbation(run)
+    shown = _examples(run, examples) if examples else ()
+    return RunSection(
+        anchor=run.anchor,
+        name=run.name,
+        facts=facts_of(run.evaluated, run.result),
+        recipe=recipe_text(run.evaluated.trained),
+        warnings=tuple(trained_on_note(run.result)),
+        recall=recall_table_of(run.result),
+        charts=tuple(run_charts(run.charts_from)),
+        hubs=hubs,
+        hub_note=hub_note,
+        perturbation=perturbation,
+        perturbation_note=perturbation_note,
+        examples=shown,
+        example_note=example_note,
+    )
+
+
+def hub_captions(run: ReportedRun) -> tuple[Table | None, str]:
+    """Captions that are first for several clips, most first; where several tie for the first place each gets a share.
+
+    Source: PROTOCOL.md, "Min-max column scaling" (hubness).
+    """
+    ranked = run.ranked
+    share_C = np.zeros(len(ranked.caption_ids))
+    own = set[int]()
+    for row, scores_C in enumerate(ranked.scores_AC):
+        first = np.flatnonzero(scores_C == scores_C.max())
+        share_C[first] += 1 / len(first)
+        own |= {int(c) for c in first if ranked.clip_index_of_caption_C[c] == row}
+    order = sorted(np.flatnonzero(share_C > 1).tolist(), key=lambda c: (-share_C[c], ranked.caption_ids[c]))
+    text_of = {caption.id: caption.text for clip in run.clips.values() for caption in clip.captions}
+    hubs = [(text_of[ranked.caption_ids[c]], float(share_C[c]), c in own) for c in order[:_MOST_HUBS]]
+    about = run.result["hubness"]["audio_to_text"]
+    distinct = f"{about['distinct_at_rank_1']:,.1f}".removesuffix(".0")
+    note = f"{distinct} distinct captions are first for {about['queries']:,} clips (audio to text)."
+    if "audio_to_text_raw" in run.result["hubness"]:
+        raw = f"{run.result['hubness']['audio_to_text_raw']['distinct_at_rank_1']:,.1f}".removesuffix(".0")
+        note += f" Without column scaling there are {raw}."
+    if not hubs:
+        return None, f"{note} None is first for more than one clip."
+    if len(order) > len(hubs):
+        note += f" {len(order):,} are first for more than one clip, of which the first {len(hubs)} are shown."
+    return hubs_table_of(hubs, about["queries"]), note
+
+
+def _perturbation(run: ReportedRun) -> tuple[Table | None, str]:
+    """What `eval --metric perturbation` found when it was run; nothing is computed here, as it takes long."""
+    path = run.evaluated.folder / PERTURBATION_NAME
+    about = run.evaluated.about
+    command = "atrkit eval --metric perturbation --run {run} --dataset {dataset} --split {split}".format(**about)
+    if not path.is_file():
+        return None, f"Not computed for this run; make it: {command}"
+    try:
+        result: Mapping[str, Any] = read_record(path, ("perturbation",))
+    except IntegrityError:
+        return None, f"{path.name} is damaged; make it again: {command}"
+    return perturbation_table_of(result), (
+        "How often a clip gives its caption a better score than the same caption with another relation of its events."
+    )
+
+
+def _examples(run: ReportedRun, examples: int) -> tuple[Examples, ...]:
+    clips, raw, scaling = run.clips, run.scores.matrix, run.result["column_scaling"]
+    key_of = {clip_id: run.key_of(clip_id) for clip_id in clips}
+    score_name = f"Score: {_SCORES.get(run.result['scoring'], run.result['scoring'])}, higher is better."
+    scaled = "" if scaling == "none" else f" Captions are ranked by {scaling} of each column, not by this score alone."
+    return (
+        text_to_audio_examples(raw, clips, examples, key_of=key_of, score_name=score_name),
+        audio_to_text_examples(raw, run.ranked, clips, examples, key_of=key_of, score_name=score_name + scaled),
+    )
