@@ -1,0 +1,83 @@
+"""Charts of who finds what at which rank: rank histogram, recall by length of caption and number of events."""
+
+import numpy as np
+import numpy.typing as npt
+
+from atrkit.metrics.query_values import QueryValues, audio_to_text_values, text_to_audio_values
+from atrkit.reports.charts.chart import Chart
+from atrkit.reports.charts.rank_histogram import rank_histogram, rank_histogram_chart
+from atrkit.reports.charts.recall_by import GroupRecall, groups_of_counts, recall_by_chart, recall_by_group
+from atrkit.text.normalise import normalise_caption
+from atrkit.workflows.report_material import ChartMaterial, Scaled, absent
+
+TO_AUDIO, TO_TEXT = "Text to audio", "Audio to text"
+_FIGURES = ("R@1", "R@10")
+_KS = (1, 10)
+_SEED = 0  # of the resamples: a report made again is the same
+
+Values = dict[str, QueryValues]  # direction -> a value for every query
+
+
+def query_values(material: ChartMaterial, scaled: Scaled | str) -> Values:
+    """Both directions, audio-to-text by scaled columns where the run's is; text-to-audio alone where it is judged."""
+    values = {TO_AUDIO: text_to_audio_values(material.matrix, material.pairs, _KS)}
+    if material.result.get("audio_to_text") is not None:
+        is_scaled = material.column_scaling != "none" and isinstance(scaled, Scaled)
+        ranking = scaled.ranking if isinstance(scaled, Scaled) and is_scaled else material.matrix
+        values[TO_TEXT] = audio_to_text_values(ranking, material.pairs, _KS)
+    return values
+
+
+def rank_histograms(material: ChartMaterial, values: Values) -> Chart:
+    """At which rank queries of each direction find the first relevant candidate."""
+    pairs, matrix = material.relevant, material.matrix
+    sides = {TO_AUDIO: (pairs.caption_P, len(matrix.clip_ids)), TO_TEXT: (pairs.clip_P, len(matrix.caption_ids))}
+    histograms = []
+    for direction, of_queries in values.items():
+        query_P, candidates = sides[direction]
+        _, relevant_Q = np.unique(query_P, return_counts=True)
+        histograms.append(rank_histogram(direction, of_queries.first_rank_Q, relevant_Q, candidates))
+    return rank_histogram_chart(histograms)
+
+
+def recall_by_length(material: ChartMaterial, values: Values) -> Chart:
+    """Recall of captions, as queries, by their number of words."""
+    chart_id, title = "recall-by-length", "Recall by length of the caption"
+    if material.caption_texts is None:
+        return absent(chart_id, title, "The words of the captions are not known: name them with --truth.")
+    words = {
+        caption_id: len(normalise_caption(text).split())
+        for caption_id, text in zip(material.matrix.caption_ids, material.caption_texts, strict=True)
+    }
+    found = values[TO_AUDIO]
+    groups = _grouped(found, np.array([words[query] for query in found.query_ids]))
+    return recall_by_chart(chart_id, title, "words", {TO_AUDIO: groups})
+
+
+def recall_by_events(material: ChartMaterial, values: Values) -> Chart:
+    """Recall of both directions by the number of sound events in the query's clip."""
+    chart_id, title = "recall-by-events", "Recall by number of sound events"
+    known = material.events_of_clip
+    if known is None:
+        return absent(chart_id, title, "The dataset does not say how many sound events a clip has.")
+    panels, notes = dict[str, list[GroupRecall]](), list[str]()
+    for direction, found in values.items():
+        clips_Q = [found.clip_ids[clip] for clip in found.clip_Q]
+        is_known_Q = np.array([clip_id in known for clip_id in clips_Q])
+        if not is_known_Q.any():
+            return absent(chart_id, title, "The dataset does not say how many sound events these clips have.")
+        counts_Q = np.array([known.get(clip_id, 0) for clip_id in clips_Q])
+        panels[direction] = _grouped(found, counts_Q, is_known_Q)
+        if unknown := int(np.count_nonzero(~is_known_Q)):
+            notes.append(f"{direction}: {unknown:,} queries are left out, as the events of their clips are not known.")
+    return recall_by_chart(chart_id, title, "events", panels, notes)
+
+
+def _grouped(
+    found: QueryValues, counts_Q: npt.NDArray[np.int64], is_known_Q: npt.NDArray[np.bool_] | None = None
+) -> list[GroupRecall]:
+    kept_Q = np.ones(len(counts_Q), dtype=bool) if is_known_Q is None else is_known_Q
+    group_Q = np.full(len(counts_Q), -1)
+    group_Q[kept_Q], names = groups_of_counts(counts_Q[kept_Q])
+    hits = {figure: found.values[figure] for figure in _FIGURES}
+    return recall_by_group(hits, group_Q, names, found.clip_Q, np.random.default_rng(_SEED))
