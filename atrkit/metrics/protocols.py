@@ -169,11 +169,12 @@ def _koepke(blocks: TieBlocks) -> dict[str, float]:
     """`t2v_metrics`, `v2t_metrics` of akoepke/audio-retrieval-benchmark, ties "averaging" (from collaborative-experts).
 
     Exactly that code's figures also under ties: a caption's rank is the mean over the places of all that score the
-    same, and a clip's rank that of its best caption.
+    same, and a clip's rank that of its best caption. R1 wants rank 1 itself; 5.5 is still within R5, as it counts from
+    0 there and wants less than 5.
     """
     first = blocks.is_first
     rank = blocks.better[first] + (blocks.tied[first] + 1) / 2
-    recalls = {f"R{k}": float(np.mean(rank <= k)) for k in (1, 5, 10, 50)}
+    recalls = {"R1": float(np.mean(rank == 1)), **{f"R{k}": float(np.mean(rank < k + 1)) for k in (5, 10, 50)}}
     geometric = float(np.prod([recalls["R1"], recalls["R5"], recalls["R10"]]) ** (1 / 3))
     ranks = {"MedR": float(np.median(rank)), "MeanR": float(np.mean(rank))}
     return {**recalls, **ranks, "geometric_mean_R1-R5-R10": geometric}
