@@ -14,14 +14,12 @@ from atrkit.datasets.folder_files import list_folder, printable
 from atrkit.datasets.manifest import Clip, Dataset, Problem
 from atrkit.errors import IntegrityError, UsageError
 from atrkit.processes import available_cores, result_of
-from atrkit.store.embeddings import first_difference
-from atrkit.workflows.build import encoder_arguments
 from atrkit.workflows.caption_runs import chosen_decoding, open_captioner
 from atrkit.workflows.encode_ahead import EncodedClip, encode_parts
-from atrkit.workflows.extract_command import extraction_settings
+from atrkit.workflows.encoder_as_trained import encoder_as_trained
 from atrkit.workflows.extract_options import ExtractOptions
 from atrkit.workflows.extract_parts import plan_parts
-from atrkit.workflows.frozen_encoder import load_frozen_encoder, say_what_is_not_heard
+from atrkit.workflows.frozen_encoder import say_what_is_not_heard
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import TrainedRun
 
@@ -64,7 +62,7 @@ def captions_of_files(
     arguments = chosen_decoding(trained.recipe, decoding)
     files, problems = find_recordings(session, paths)
     dataset = _as_dataset(session, files, problems)
-    encoder, options = _encoder_as_trained(session, trained, dataset, checkpoint)
+    encoder, options = encoder_as_trained(session, trained, checkpoint)
     say_what_is_not_heard(session, dataset, encoder)
     captioner = open_captioner(trained, str(encoder.device))
     captions: dict[str, WrittenCaption] = {}
@@ -143,36 +141,6 @@ def _inspect(path: Path) -> AudioFacts | str:
 def _clip(name: str, path: Path, facts: AudioFacts) -> Clip:
     of_file = (facts.sha256, facts.sample_rate_hz, facts.frames, facts.channels)
     return Clip(name, str(path.absolute()), *of_file, split="files")
-
-
-def _encoder_as_trained(
-    session: Session, trained: TrainedRun, dataset: Dataset, checkpoint: str | None
-) -> "tuple[Encoder, ExtractOptions]":
-    """The encoder of the run's embeddings, and how they were made.
-
-    Raises:
-        IntegrityError: weights or settings are not those; says which differ.
-    """
-    needed = trained.inputs["embeddings"]
-    used: str | None = trained.finished["checkpoint"]
-    if checkpoint is None:
-        checkpoint, _ = encoder_arguments(trained.recipe.all_encoders[0])
-    if checkpoint is None and used is not None and Path(used).exists():
-        checkpoint = used
-    settings = extraction_settings(needed["encoder"], needed["settings"])
-    options = ExtractOptions(needed["encoder"], checkpoint, settings, needed["frame_dtype"])
-    encoder = load_frozen_encoder(session, options, checkpoint)
-    made = plan_parts(dataset, encoder, options).provenance
-    version, version_now = needed.get("atrkit_version"), made["atrkit_version"]
-    if version != version_now:
-        session.say(f"the run learned from embeddings of atrkit {version}, and this is {version_now}")
-    difference = first_difference(needed, {**made, "atrkit_version": version})
-    if difference:
-        raise IntegrityError(
-            f"run {trained.name} learned from other {encoder.name} embeddings: {difference}; "
-            "name the weights that they were made with: --checkpoint FILE"
-        )
-    return encoder, options
 
 
 def _encoded_parts(

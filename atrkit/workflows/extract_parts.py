@@ -135,7 +135,7 @@ def _gather(
         frames.append(result.frames_TF)
         clip_embs.append(result.clip_emb_D)
         if encoder.labels and result.logits_K is not None:
-            tag_probs.append(_sigmoid(result.logits_K))
+            tag_probs.append(tag_probabilities(result.logits_K))
     return gather_embeddings(
         [clip_id for clip_id, _ in kept],
         [sha256 for _, sha256 in kept],
@@ -163,6 +163,7 @@ def _problem(file: AudioFile, problem: Problem, strict: bool) -> dict[str, Any]:
     return {**asdict(problem), "sha256": file.sha256}
 
 
-def _sigmoid(logits_K: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def tag_probabilities(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What an encoder's classifier says of each of its classes, from its logits."""
     with np.errstate(over="ignore"):  # exp of a very negative logit's opposite: the probability is 0, as it should be
-        return (1 / (1 + np.exp(-logits_K.astype(np.float64)))).astype(np.float32)
+        return (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)

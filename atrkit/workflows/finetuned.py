@@ -173,7 +173,7 @@ def tuned_embeddings(
             settings or audio.
         DivergedError: a clip's embedding is not finite; names it.
     """
-    _refuse_other_weights(tuned)
+    refuse_other_weights(tuned)
     path = tuned.embeddings_path(dataset.name)
     _, settings = encoder_arguments(encoder)
     if path.is_file():
@@ -193,7 +193,13 @@ def tuned_embeddings(
     return embeddings
 
 
-def _refuse_other_weights(tuned: TunedEncoder) -> None:
+def refuse_other_weights(tuned: TunedEncoder) -> None:
+    """See that a run's encoder is the one that its training saved.
+
+    Raises:
+        MissingPrerequisiteError: its weights are gone.
+        IntegrityError: they are damaged.
+    """
     if not tuned.checkpoint.is_file():
         raise MissingPrerequisiteError(f"{tuned.checkpoint} is gone: copy the run's folder again, or train it anew")
     if sha256_of_file(tuned.checkpoint) != tuned.sha256:
