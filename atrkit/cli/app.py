@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from atrkit import __version__
 from atrkit.cli import (
     captioning,
+    comparing,
     data,
     doctor,
     download,
@@ -55,6 +56,7 @@ app.command("score")(scoring.score)
 app.command("eval")(evaluation.evaluate)
 app.command("report")(reporting.report)
 app.command("export")(exporting.export)
+app.command("compare")(comparing.compare)
 app.command("fuse")(fusing.fuse)
 app.command("caption")(captioning.caption)
 app.command("doctor")(doctor.doctor)

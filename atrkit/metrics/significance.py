@@ -81,6 +81,19 @@ def resampled_figures(
     return [{name: np.concatenate([block[name] for block in part]) for name in part[0]} for part in parts]
 
 
+def measured_figures(values: QueryValues) -> dict[str, float]:
+    """The figures that values of queries make: their means, MedR and MnR.
+
+    Example:
+        >>> ranks = np.array([1.0, 4.0])
+        >>> measured_figures(QueryValues(("a", "b"), np.array([0, 1]), ("a", "b"), {"R@1": ranks == 1}, ranks))
+        {'R@1': 0.5, 'MedR': 2.5, 'MnR': 2.5}
+    """
+    means = {name: float(np.mean(values_Q)) for name, values_Q in values.values.items()}
+    ranks = values.first_rank_Q
+    return {**means, MEDIAN_RANK: float(np.median(ranks)), MEAN_RANK: float(np.mean(ranks))}
+
+
 @dataclass(frozen=True)
 class Difference:
     """A system minus the one it is compared with.
