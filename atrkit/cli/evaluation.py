@@ -118,6 +118,11 @@ def evaluate(
         raise UsageError("--run is one run, --runs are several: say one of the two")
     if model is not None and (run is not None or runs):
         raise UsageError("--model is a model that was not trained here, --run and --runs are runs: say one of them")
+    is_foreign = scores is not None or embeddings is not None
+    if is_foreign and (model is not None or runs):
+        raise UsageError("--scores and --embeddings take the place of --model and --runs: say one of them")
+    if truth is not None and not is_foreign:
+        raise UsageError("--truth is of --scores and --embeddings: a run's dataset says whose caption is whose")
     if runs and (ties or full or protocol):
         option = "ties" if ties else "full" if full else "protocol"
         raise UsageError(f"--{option} is of one run's table: leave it out, or take --run")
@@ -144,7 +149,7 @@ def evaluate(
     if runs:
         _evaluate_several(terminal, runs, options)
         return
-    if scores is not None or embeddings is not None:
+    if is_foreign:
         from atrkit.workflows.evaluate_foreign import ForeignSource, evaluate_foreign
 
         results = evaluate_foreign(terminal.session, ForeignSource(scores, embeddings, truth), options)

@@ -12,10 +12,10 @@ def is_rank(name: str) -> bool:
 
 
 def as_measured(figures: Mapping[str, Any], name: str) -> str:
-    """One figure of a direction as it stands in a cell; nothing where there is none."""
+    """One figure of a direction as it stands in a cell: nothing where there is none, `-` where it is not known."""
     value = figures.get(name)
     if value is None:
-        return ""
+        return "-" if name in figures else ""
     return f"{value:,.1f}" if is_rank(name) else as_percent(value)
 
 

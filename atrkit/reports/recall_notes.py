@@ -13,6 +13,7 @@ def notes_of(result: Mapping[str, Any]) -> Iterator[str]:
     yield from rerank_note(result.get("rerank"))
     yield from _twin_order(result.get("twin_order"))
     yield from _hubness(result.get("hubness"))
+    yield from _listed(result.get("listed"))
     yield from _ties([(name, result[name]) for name in _DIRECTIONS if result.get(name)])
     yield from ground_truth_note(result)
     yield from _relevance(result.get("relevance"), result["text_to_audio"])
@@ -45,6 +46,17 @@ def _hubness(hubness: Mapping[str, Any] | None) -> Iterator[str]:
         )
 
 
+def _listed(listed: Mapping[str, int] | None) -> Iterator[str]:
+    """What ranked lists leave open."""
+    if listed:
+        depth = f"{listed['least']:,}" + (f" to {listed['most']:,}" if listed["most"] > listed["least"] else "")
+        yield (
+            f"lists of the best {depth} clips: {listed['relevant_not_listed']:,} of {listed['relevant']:,} relevant "
+            "clips are not listed"
+        )
+        yield "  -: depends on clips below the lists, so it is not known"
+
+
 def _ties(directions: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
     if any(figures["tied_queries"] for _, figures in directions):
         counts = ", ".join(
@@ -73,7 +85,8 @@ def _relevance(relevance: Mapping[str, Any] | None, to_audio: Mapping[str, Any])
         return
     if "nDCG_queries" in to_audio:
         yield f"  nDCG@10 over {to_audio['nDCG_queries']:,} captions, by all grades above 0"
-    yield f"  not judged: {100 * relevance['unjudged_in_top_10']:.1f} % of the top 10; it counts as not relevant"
+    if relevance["unjudged_in_top_10"] is not None:  # of lists of fewer than ten it is not known
+        yield f"  not judged: {100 * relevance['unjudged_in_top_10']:.1f} % of the top 10; it counts as not relevant"
     if relevance["queries_without_relevant"]:
         yield f"  {relevance['queries_without_relevant']:,} judged captions have no relevant clip here: no query"
     if relevance["unknown_queries"]:

@@ -105,7 +105,8 @@ def _title(result: Mapping[str, Any], *, several: bool = False) -> Text:
     scoring = result["scoring"]
     if result["column_scaling"] != "none" and not several:
         scoring = f"{scoring}, column scaling {result['column_scaling']}"
-    title = Text(f"{result['run']} on {result['dataset']}/{result['split']}\n", style="bold")
+    where = f" on {result['dataset']}/{result['split']}" if result["dataset"] is not None else ""
+    title = Text(f"{result['run']}{where}\n", style="bold")
     size = f"{to_audio['queries']:,} captions, {to_audio['candidates']:,} clips, pool {result['pool_id'][:8]}"
     return title.append(f"{size}; scores: {scoring}; R@k, mAP in %", style="not bold")
 

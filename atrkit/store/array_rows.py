@@ -50,7 +50,7 @@ class ArrayInFile:
             IntegrityError: the file is shorter than it was (exit code 5).
         """
         rows = np.empty((stop - start, self.shape[1]), self.dtype)
-        target = memoryview(rows).cast("B") if rows.size else memoryview(b"")
+        target = memoryview(rows.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
         self.file.seek(self.offset_bytes + start * self.shape[1] * self.dtype.itemsize)
         done = 0
         while done < len(target):

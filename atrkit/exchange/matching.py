@@ -1,0 +1,275 @@
+"""From the names in a file of scores to the ids of the ground truth; what fits nowhere is refused or counted."""
+
+from collections import Counter, defaultdict
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from atrkit.datasets.csv_records import shown
+from atrkit.errors import DivergedError, IntegrityError, UsageError
+from atrkit.exchange.foreign import ForeignScores, FoundLists, FoundMatrix, RankedList, RankedLists
+from atrkit.exchange.truth import Truth, ways_in_words
+from atrkit.score_matrix import BlockedScores, IntArray, ScoreMatrix, ScoreRows
+
+_WAYS_OUT = "--truth CSV (file_name,caption_1,...), --dataset NAME [--split NAME], or --qrels FILE"
+
+
+def judge_matrix(
+    path: Path, found: FoundMatrix, truth: Truth | None, judged: Container[str] | None = None
+) -> ForeignScores:
+    """Give the rows and columns of a matrix the ids of the truth.
+
+    Args:
+        path: of the file, for messages.
+        found: what is in it.
+        truth: whose caption is whose; None: the file says so itself.
+        judged: captions that are queries, where judgements say so: no other needs a score. None: all of the truth.
+
+    Raises:
+        UsageError: nobody says whose caption is whose, or an id occurs twice (exit code 2).
+        IntegrityError: clips or captions of the truth have no score, or the other way round; or file and truth
+            disagree (exit code 5).
+        DivergedError: a score is NaN (exit code 8).
+    """
+    if truth is None:
+        return _by_itself(path, found)
+    clips = _clips_of(path, found.clips, truth, is_encoded=found.is_encoded)
+    placed = place_captions(path, found.captions, truth, is_encoded=found.is_encoded)
+    _refuse_rest(path, "clips", found.clips, clips.unknown, truth, is_refused=True)
+    _refuse_rest(path, "captions", found.captions, placed.unknown, truth, is_refused=not truth.is_judged)
+    _refuse_missing(path, "captions", _queries(truth, judged) - set(placed.caption_ids), truth)
+    _refuse_missing(path, "clips", set() if truth.is_judged else set(truth.clip_ids) - set(clips.ids), truth)
+    clip_of_caption = {caption_id: truth.clip_of_caption[caption_id] for caption_id in placed.caption_ids}
+    _refuse_missing(path, "clips", set(clip_of_caption.values()) - set(clips.ids), truth)
+    _refuse_contradiction(path, found, clips.ids, placed, truth)
+    scores = _scores(path, found, clips.ids, placed.caption_ids, list(clip_of_caption.values()), placed.column_C)
+    notes = [*found.notes, *clips.notes, *placed.notes]
+    if placed.unknown:
+        notes.append(f"{len(placed.unknown):,} captions without a relevant clip in {truth.source} are no query")
+    texts = dict(truth.texts) or _own_texts(found, placed)
+    return ForeignScores(scores, clip_of_caption, scores.clip_ids, found.format_name, texts, tuple(notes))
+
+
+def judge_lists(
+    path: Path, found: FoundLists, truth: Truth | None, judged: Container[str] | None = None
+) -> ForeignScores:
+    """Give queries and listed clips the ids of the truth.
+
+    Captions without a list are refused, because figures over the others could flatter; clips of nobody's stay in
+    their places, relevant to nothing.
+
+    Raises:
+        UsageError: nobody says whose caption is whose (exit code 2).
+        IntegrityError: a caption of the truth has no list, or a clip is listed twice (exit code 5).
+    """
+    if truth is None:
+        raise no_truth(path, found.format_name)
+    placed = place_captions(path, found.captions, truth, is_encoded=found.is_encoded)
+    _refuse_rest(path, "captions", found.captions, placed.unknown, truth, is_refused=False)
+    _refuse_missing(path, "captions", _queries(truth, judged) - set(placed.caption_ids), truth)
+    names = dict.fromkeys(name for ranked in found.lists for name in ranked.clip_ids)
+    named = {name: truth.clip_named(name, is_encoded=found.is_encoded) for name in names}
+    id_of = {name: (meant.ids or (name,))[0] for name, meant in named.items()}
+    lists: dict[str, RankedList] = {}
+    for caption_id, column in zip(placed.caption_ids, placed.column_C.tolist(), strict=True):
+        ranked = found.lists[column]
+        clip_ids = tuple(id_of[name] for name in ranked.clip_ids)
+        if len(set(clip_ids)) < len(clip_ids):
+            twice = next(clip for clip, count in Counter(clip_ids).items() if count > 1)
+            raise IntegrityError(f"{path}: caption {shown(caption_id)} lists clip {shown(twice)} more than once")
+        lists[caption_id] = RankedList(clip_ids, ranked.scores_N)
+    strange = dict.fromkeys(name for name, meant in named.items() if not meant.ids)
+    gallery = tuple(dict.fromkeys([*truth.clip_ids, *strange]))
+    ways = Counter(meant.way for meant in named.values() if meant.ids)
+    notes = [*found.notes, *placed.notes, *ways_in_words("clips", ways)]
+    if placed.unknown:
+        first = shown(placed.unknown[0])
+        notes.append(f"{len(placed.unknown):,} lists are of captions that are not in {truth.source}, the first {first}")
+    if strange and not truth.is_judged:
+        notes.append(
+            f"{len(strange):,} listed clips are not in {truth.source}, the first {shown(next(iter(strange)))}: "
+            "they are candidates that are relevant to nothing"
+        )
+    if truth.is_judged:
+        notes.append(f"gallery: the {len(gallery):,} clips that are listed or judged; --truth or --dataset says others")
+    clip_of_caption = {caption_id: truth.clip_of_caption[caption_id] for caption_id in lists}
+    return ForeignScores(
+        RankedLists(lists), clip_of_caption, gallery, found.format_name, dict(truth.texts), tuple(notes)
+    )
+
+
+def _queries(truth: Truth, judged: Container[str] | None) -> set[str]:
+    return {caption_id for caption_id in truth.clip_of_caption if judged is None or caption_id in judged}
+
+
+def no_truth(path: Path, format_name: str) -> UsageError:
+    """The error for scores that nobody says the truth of."""
+    return UsageError(f"{path}: a {format_name} does not say whose caption is whose: name {_WAYS_OUT}")
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedCaptions:
+    """Which column, or list, each caption of the truth takes its scores from.
+
+    Args:
+        caption_ids: in the order of the file.
+        column_C: position of each in the file.
+        unknown: names in the file that are no caption of the truth.
+        notes: how they were found.
+    """
+
+    caption_ids: tuple[str, ...]
+    column_C: IntArray
+    unknown: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def place_captions(path: Path, names: Sequence[str], truth: Truth, *, is_encoded: bool = False) -> PlacedCaptions:
+    """Find the captions that names mean.
+
+    Where several captions have one text, the k-th of the names with that text is the k-th of the captions; one name
+    alone stands for all of them, because the same words get the same scores.
+
+    Raises:
+        IntegrityError: a name occurs more often than there are captions that it can mean (exit code 5).
+    """
+    positions_of: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    unknown: list[str] = []
+    ways: Counter[str] = Counter()
+    for position, name in enumerate(names):
+        meant = truth.captions_named(name, is_encoded=is_encoded)
+        if meant.ids:
+            positions_of[meant.ids].append(position)
+            ways[meant.way] += 1
+        else:
+            unknown.append(name)
+    placed: list[tuple[int, str]] = []
+    in_order = alone = 0
+    for caption_ids, positions in positions_of.items():
+        if len(positions) == len(caption_ids):
+            placed += zip(positions, caption_ids, strict=True)
+            in_order += len(caption_ids) if len(caption_ids) > 1 else 0
+        elif len(positions) == 1:
+            placed += [(positions[0], caption_id) for caption_id in caption_ids]
+            alone += len(caption_ids)
+        else:
+            raise IntegrityError(
+                f"{path}: {shown(names[positions[0]])} occurs {len(positions)} times, and {len(caption_ids)} captions "
+                f"in {truth.source} are called so: name captions by their ids"
+            )
+    placed.sort(key=lambda pair: pair[0])
+    ids = tuple(caption_id for _, caption_id in placed)
+    if len(set(ids)) < len(ids):
+        twice = next(caption_id for caption_id, count in Counter(ids).items() if count > 1)
+        raise IntegrityError(f"{path}: caption {shown(twice)} is named in two ways: name captions by their ids")
+    notes = ways_in_words("captions", ways)
+    if in_order:
+        notes.append(
+            f"{in_order:,} captions share their text with another: the k-th row with a text is taken for the k-th "
+            "caption with it"
+        )
+    if alone:
+        notes.append(f"{alone:,} captions share their text with another and are listed once: both get the same scores")
+    columns = np.array([position for position, _ in placed], dtype=np.int64)
+    return PlacedCaptions(ids, columns, tuple(unknown), tuple(notes))
+
+
+@dataclass(frozen=True)
+class _PlacedClips:
+    ids: tuple[str, ...]
+    unknown: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _clips_of(path: Path, names: Sequence[str], truth: Truth, *, is_encoded: bool) -> _PlacedClips:
+    ways: Counter[str] = Counter()
+    ids: list[str] = []
+    unknown: list[str] = []
+    for name in names:
+        meant = truth.clip_named(name, is_encoded=is_encoded)
+        if meant.ids:
+            ways[meant.way] += 1
+        elif not truth.is_judged:
+            unknown.append(name)
+        ids.append((meant.ids or (name,))[0])
+    if len(set(ids)) < len(ids):
+        twice = next(clip for clip, count in Counter(ids).items() if count > 1)
+        raise IntegrityError(f"{path}: clip {shown(twice)} has two rows: ids must be unique")
+    return _PlacedClips(tuple(ids), tuple(unknown), tuple(ways_in_words("clips", ways)))
+
+
+def _by_itself(path: Path, found: FoundMatrix) -> ForeignScores:
+    if found.own_clips is None:
+        raise no_truth(path, found.format_name)
+    scores = _scores(path, found, found.clips, found.captions, found.own_clips, None)
+    clip_of_caption = dict(zip(scores.caption_ids, scores.clip_of_caption, strict=True))
+    texts = {} if found.texts is None else dict(zip(scores.caption_ids, found.texts, strict=True))
+    return ForeignScores(scores, clip_of_caption, scores.clip_ids, found.format_name, texts, found.notes)
+
+
+def _scores(
+    path: Path,
+    found: FoundMatrix,
+    clip_ids: Sequence[str],
+    caption_ids: Sequence[str],
+    clip_of_caption: Sequence[str],
+    column_C: IntArray | None,
+) -> ScoreRows:
+    is_as_it_is = column_C is None or bool(np.array_equal(column_C, np.arange(len(found.captions))))
+    try:
+        if not callable(found.scores):
+            scores_AC = found.scores if is_as_it_is else found.scores[:, column_C]
+            return ScoreMatrix(scores_AC, clip_ids, caption_ids, clip_of_caption)
+        read_rows = found.scores
+        if not is_as_it_is:
+            return BlockedScores(lambda a, b: read_rows(a, b)[:, column_C], clip_ids, caption_ids, clip_of_caption)
+        return BlockedScores(read_rows, clip_ids, caption_ids, clip_of_caption)
+    except UsageError as error:
+        raise IntegrityError(f"{path}: {error}") from None
+    except DivergedError as error:
+        raise DivergedError(f"{path}: {error}") from None
+
+
+def _own_texts(found: FoundMatrix, placed: PlacedCaptions) -> dict[str, str]:
+    if found.texts is None:
+        return {}
+    texts = found.texts
+    return {caption: texts[at] for caption, at in zip(placed.caption_ids, placed.column_C.tolist(), strict=True)}
+
+
+def _refuse_rest(
+    path: Path, kind: str, names: Sequence[str], unknown: Sequence[str], truth: Truth, *, is_refused: bool
+) -> None:
+    """Refuse scores of what is not in the truth; where not one name is known, that is said."""
+    if unknown and (is_refused or len(unknown) == len(names)):
+        none = ": none of them, so are the names those of this dataset and split?" if len(unknown) == len(names) else ""
+        raise IntegrityError(
+            f"{path}: {len(unknown):,} of {len(names):,} {kind} are not in {truth.source}, the first "
+            f"{shown(unknown[0])}" + (none or ": leave them out, or add them there")
+        )
+
+
+def _refuse_missing(path: Path, kind: str, missing: set[str], truth: Truth) -> None:
+    if missing:
+        raise IntegrityError(
+            f"{path}: {len(missing):,} {kind} of {truth.source} have no score, the first {shown(min(missing))}: "
+            "score them too, or name a truth without them"
+        )
+
+
+def _refuse_contradiction(
+    path: Path, found: FoundMatrix, clip_ids: Sequence[str], placed: PlacedCaptions, truth: Truth
+) -> None:
+    """Refuse a file that says another clip for a caption than the truth does."""
+    if found.own_clips is None or truth.is_judged:
+        return
+    id_of = dict(zip(found.clips, clip_ids, strict=True))
+    for caption_id, column in zip(placed.caption_ids, placed.column_C.tolist(), strict=True):
+        own = found.own_clips[column]
+        if id_of.get(own, own) != truth.clip_of_caption[caption_id]:
+            raise IntegrityError(
+                f"{path}: caption {shown(caption_id)} belongs to clip {shown(own)} there, and to "
+                f"{shown(truth.clip_of_caption[caption_id])} in {truth.source}: one of the two is wrong"
+            )
