@@ -74,12 +74,7 @@ def evaluate_foreign(session: Session, source: ForeignSource, options: EvaluateO
     dataset = None if options.dataset is None else session.workspace.load_dataset(options.dataset)
     split = None if dataset is None else choose_test_split(session, dataset, options.split)
     judgements = judgements_for(session, options.figures.qrels, dataset, split)
-    stated = _stated_truth(source, dataset, split)
-    judged = None if judgements is None else truth_of_grades(judgements.name, judgements.grades)
-    read = _read(source, stated or judged)
-    foreign = _judged(path, read, stated, judged)
-    for note in foreign.notes:
-        session.say(f"{path.name}: {note}")
+    read, foreign = read_foreign(session, source, stated_truth(source, dataset, split), judgements)
     about = {
         "metric": "recall",
         "run": path.name,
@@ -110,6 +105,38 @@ def evaluate_foreign(session: Session, source: ForeignSource, options: EvaluateO
         raise DivergedError(f"{path}: {error}") from None
 
 
+def read_foreign(
+    session: Session,
+    source: ForeignSource,
+    stated: Truth | None,
+    judgements: Judgements | None = None,
+    *,
+    otherwise: Truth | None = None,
+) -> tuple[FoundScores, ForeignScores]:
+    """Read files, and give what is in them the ids of a truth.
+
+    Args:
+        session: told what was left out, matched or guessed.
+        source: the files.
+        stated: whose caption is whose, whatever the files say of it; None: what they say.
+        judgements: whose clips are a truth where nothing else is.
+        otherwise: whose caption is whose where the files do not say.
+
+    Returns:
+        What the files hold by their own names, and by the truth's ids.
+
+    Raises:
+        UsageError, MissingPrerequisiteError, IntegrityError, DivergedError: as of `evaluate_foreign`.
+    """
+    judged = None if judgements is None else truth_of_grades(judgements.name, judgements.grades)
+    read = _read(source, stated or otherwise or judged)
+    says_itself = not isinstance(read.found, FoundLists) and read.found.own_clips is not None
+    foreign = _judged(source.path, read, stated or (None if says_itself else otherwise), judged)
+    for note in foreign.notes:
+        session.say(f"{source.path.name}: {note}")
+    return read, foreign
+
+
 def _refuse_what_needs_a_run(source: ForeignSource, options: EvaluateOptions) -> None:
     if source.scores is not None and source.embeddings is not None:
         raise UsageError("--scores and --embeddings: say one of the two")
@@ -132,7 +159,8 @@ def _refuse_what_needs_a_run(source: ForeignSource, options: EvaluateOptions) ->
             raise UsageError(f"{option} needs a run that was trained here, and {given} has none: leave it out")
 
 
-def _stated_truth(source: ForeignSource, dataset: Dataset | None, split: str | None) -> Truth | None:
+def stated_truth(source: ForeignSource, dataset: Dataset | None, split: str | None) -> Truth | None:
+    """Whose caption is whose by `--truth`, or else by a dataset's split; None where neither is named."""
     if source.truth is not None:
         return read_truth_csv(source.truth)
     if dataset is None or split is None:
