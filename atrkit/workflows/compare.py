@@ -100,6 +100,29 @@ def compare(session: Session, options: CompareOptions) -> dict[str, Any]:
         systems, left_out = intersect(systems)
         for line in left_out_lines(left_out, systems[0].members[0].scores):
             session.say(line)
+    return comparison_of(session, systems, options, left_out)
+
+
+def comparison_of(
+    session: Session,
+    systems: Sequence[System],
+    options: CompareOptions,
+    left_out: Mapping[str, Mapping[str, int]] | None = None,
+) -> dict[str, Any]:
+    """Compare systems that are scored already, each with the first.
+
+    Args:
+        session: where to speak.
+        systems: two or more.
+        options: which clips are relevant; what says how to score is not looked at.
+        left_out: what had to be, so that all share one pool.
+
+    Returns:
+        As `compare`.
+
+    Raises:
+        UsageError: systems of different pools.
+    """
     refuse_other_pools(systems)
     about = _about(systems)
     truth = _truth(session, systems, options, about)

@@ -8,10 +8,13 @@ from typing import Any
 from atrkit import __version__
 from atrkit.errors import IntegrityError, UsageError
 from atrkit.files import write_atomic
+from atrkit.reports.comparison_rows import notes as comparison_notes
 from atrkit.reports.counting import counted
 from atrkit.reports.page.content import Comparison, ReportPage, RunGroup, Sound
 from atrkit.reports.page.render import is_report, render_page
-from atrkit.reports.page.tables import seeds_table_of, summary_table_of
+from atrkit.reports.page.tables import differences_table_of, seeds_table_of, summary_table_of
+from atrkit.workflows.compare import CompareOptions, comparison_of
+from atrkit.workflows.compared_system import Member, System
 from atrkit.workflows.evaluate import Evaluated, EvaluateOptions
 from atrkit.workflows.evaluate_recall import evaluate_recall
 from atrkit.workflows.report_audio import sounds_of
@@ -65,7 +68,7 @@ def write_report(session: Session, options: ReportOptions) -> dict[str, Any]:
         IntegrityError: all runs are damaged.
         ResourceError: the page cannot be written.
     """
-    found = find_runs(session, options.runs, said_as="report ") if options.runs else [open_run(session, None)]
+    found = _find(session, options.runs) if options.runs else [open_run(session, None)]
     path = options.out or _usual_place(session, found, options)
     refuse_other_file(path)
     reported, left_out = _evaluate(session, found, options)
@@ -89,6 +92,12 @@ def write_report(session: Session, options: ReportOptions) -> dict[str, Any]:
         "runs": [run.name for run in reported],
         "left_out": left_out,
     }
+
+
+def _find(session: Session, named: Sequence[str]) -> list[TrainedRun]:
+    """Runs in the order in which they are named, as the others are compared with the first."""
+    found = [run for name in named for run in find_runs(session, [name], said_as="report ")]
+    return list({run.folder.resolve(): run for run in found}.values())
 
 
 def refuse_other_file(path: Path) -> None:
@@ -150,7 +159,7 @@ def _page(session: Session, runs: Sequence[ReportedRun], options: ReportOptions)
         lead=f"Retrieval on {', '.join(places)}, both directions.",
         groups=tuple(groups),
         version=__version__,
-        comparison=_comparison(runs, groups) if several else None,
+        comparison=_comparison(session, runs, groups) if several else None,
         sounds=_sounds(session, runs, groups) if options.with_audio else {},
     )
 
@@ -165,12 +174,12 @@ def _group(runs: Sequence[ReportedRun], options: ReportOptions) -> RunGroup:
     sections += [section_of(run, 0) for run in others]
     if not others:
         return RunGroup(anchor_of(first.name), first.name, None, tuple(sections))
-    name = first.name.rpartition("/")[0] or first.name
+    name = name_of(runs)
     mean = seeds_table_of([run.result for run in runs], summary_of(runs), [run.anchor for run in runs])
     return RunGroup(f"{anchor_of(name)}-seeds", name, mean, tuple(sections))
 
 
-def _comparison(runs: Sequence[ReportedRun], groups: Sequence[RunGroup]) -> Comparison:
+def _comparison(session: Session, runs: Sequence[ReportedRun], groups: Sequence[RunGroup]) -> Comparison:
     """One summary for each pool, as figures of different pools do not compare."""
     run_of = {run.anchor: run for run in runs}
     pools = list(dict.fromkeys(run.result["pool_id"] for run in runs))
@@ -185,9 +194,42 @@ def _comparison(runs: Sequence[ReportedRun], groups: Sequence[RunGroup]) -> Comp
         summaries.append(summary_table_of(entries))
     notes = list(not_averaged([run.evaluated.trained for run in runs]))
     if len(pools) > 1:
-        notes.append("The runs were evaluated on different pools: their figures do not compare.")
+        notes.append(
+            "The runs were evaluated on different pools, whose figures do not compare; atrkit compare --intersect "
+            "compares them on what they share."
+        )
+    differences = []
+    for pool in pools:
+        of_pool = [_system([run_of[each.anchor] for each in group.runs]) for group in groups]
+        of_pool = [system for system in of_pool if system.members[0].scores.pool_id == pool]
+        if len(of_pool) > 1:
+            record = comparison_of(session, of_pool, CompareOptions(()))
+            differences += [differences_table_of(each, record) for each in record["comparisons"]]
+            notes += comparison_notes(record)
     charts = comparison_charts([run.charts_from for run in runs]) if len(pools) == 1 else []
-    return Comparison(tuple(summaries), charts=tuple(charts), notes=tuple(notes))
+    return Comparison(tuple(summaries), tuple(differences), tuple(charts), tuple(notes))
+
+
+def _system(runs: Sequence[ReportedRun]) -> System:
+    """The seeds of one training, as `atrkit compare` takes them."""
+    members = [
+        Member(
+            run.name,
+            run.scores.matrix,
+            run.result["scoring"],
+            run.result["column_scaling"],
+            None if run.scores.calibration is None else run.scores.calibration.loss_KC,
+            about={"dataset": run.result["dataset"], "split": run.result["split"]},
+        )
+        for run in runs
+    ]
+    trained_on = {key: runs[0].result.get(key) for key in ("clips_trained_on", "clips_trained_on_by")}
+    return System(name_of(runs), tuple(members), runs[0].result["target"], is_run=True, trained_on=trained_on)
+
+
+def name_of(runs: Sequence[ReportedRun]) -> str:
+    """Of a single run its own name; of the seeds of a training what they have in common."""
+    return runs[0].name if len(runs) == 1 else runs[0].name.rpartition("/")[0] or runs[0].name
 
 
 def summary_of(runs: Sequence[ReportedRun]) -> dict[str, Any]:

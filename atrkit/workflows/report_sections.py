@@ -2,16 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from atrkit.datasets.manifest import Clip
 from atrkit.errors import IntegrityError
 from atrkit.reports.page.content import Examples, RunSection, Table
-from atrkit.reports.page.tables import hubs_table_of, perturbation_table_of, recall_table_of
+from atrkit.reports.page.tables import perturbation_table_of, recall_table_of
 from atrkit.reports.recall_notes import trained_on_note
 from atrkit.score_matrix import ScoreMatrix
 from atrkit.scoring.scaling import audio_to_text_matrix
@@ -24,7 +22,7 @@ from atrkit.workflows.report_figures import ChartMaterial, material_of_run, run_
 from atrkit.workflows.score import Scores
 from atrkit.workflows.workspace import read_record
 
-_MOST_HUBS = 10
+_CHARTS_OF_PART = {"hubs": ("hub-captions", "first-place-shares"), "perturbation": ("perturbations",)}
 _SCORES = {
     "cosine": "cosine",
     "cross_entropy": "minus the cross-entropy of the caption, in nats per token",
@@ -94,7 +92,10 @@ def section_of(run: ReportedRun, examples: int, example_note: str = "") -> RunSe
         examples: queries of each kind; 0: none.
         example_note: stands above them, or in their place.
     """
-    hubs, hub_note = hub_captions(run)
+    # several runs are on one page, and their charts are called alike
+    charts = [replace(chart, id=f"{run.anchor}-{chart.id}") for chart in run_charts(run.charts_from)]
+    placed = {part: [chart for chart in charts if chart.id.endswith(names)] for part, names in _CHARTS_OF_PART.items()}
+    elsewhere = [chart for of_part in placed.values() for chart in of_part]
     perturbation, perturbation_note = _perturbation(run)
     shown = _examples(run, examples) if examples else ()
     return RunSection(
@@ -104,42 +105,14 @@ def section_of(run: ReportedRun, examples: int, example_note: str = "") -> RunSe
         recipe=recipe_text(run.evaluated.trained),
         warnings=tuple(trained_on_note(run.result)),
         recall=recall_table_of(run.result),
-        charts=tuple(run_charts(run.charts_from)),
-        hubs=hubs,
-        hub_note=hub_note,
+        charts=tuple(chart for chart in charts if chart not in elsewhere),
+        hub_charts=tuple(placed["hubs"]),
+        perturbation_charts=tuple(placed["perturbation"]),
         perturbation=perturbation,
         perturbation_note=perturbation_note,
         examples=shown,
         example_note=example_note,
     )
-
-
-def hub_captions(run: ReportedRun) -> tuple[Table | None, str]:
-    """Captions that are first for several clips, most first; where several tie for the first place each gets a share.
-
-    Source: PROTOCOL.md, "Min-max column scaling" (hubness).
-    """
-    ranked = run.ranked
-    share_C = np.zeros(len(ranked.caption_ids))
-    own = set[int]()
-    for row, scores_C in enumerate(ranked.scores_AC):
-        first = np.flatnonzero(scores_C == scores_C.max())
-        share_C[first] += 1 / len(first)
-        own |= {int(c) for c in first if ranked.clip_index_of_caption_C[c] == row}
-    order = sorted(np.flatnonzero(share_C > 1).tolist(), key=lambda c: (-share_C[c], ranked.caption_ids[c]))
-    text_of = {caption.id: caption.text for clip in run.clips.values() for caption in clip.captions}
-    hubs = [(text_of[ranked.caption_ids[c]], float(share_C[c]), c in own) for c in order[:_MOST_HUBS]]
-    about = run.result["hubness"]["audio_to_text"]
-    distinct = f"{about['distinct_at_rank_1']:,.1f}".removesuffix(".0")
-    note = f"{distinct} distinct captions are first for {about['queries']:,} clips (audio to text)."
-    if "audio_to_text_raw" in run.result["hubness"]:
-        raw = f"{run.result['hubness']['audio_to_text_raw']['distinct_at_rank_1']:,.1f}".removesuffix(".0")
-        note += f" Without column scaling there are {raw}."
-    if not hubs:
-        return None, f"{note} None is first for more than one clip."
-    if len(order) > len(hubs):
-        note += f" {len(order):,} are first for more than one clip, of which the first {len(hubs)} are shown."
-    return hubs_table_of(hubs, about["queries"]), note
 
 
 def _perturbation(run: ReportedRun) -> tuple[Table | None, str]:

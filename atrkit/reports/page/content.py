@@ -171,9 +171,9 @@ class RunSection:
         recipe: the file as it ran; "": there is none.
         warnings: what makes its figures worth less.
         recall: the recall table.
-        charts: of this run.
-        hubs: captions that are first for many clips; None: none is for more than one.
-        hub_note: how many distinct captions are first.
+        charts: of this run, but for those of the next two parts.
+        hub_charts: about captions that are first for many clips.
+        perturbation_charts: about changed captions.
         perturbation: accuracies with changed captions; None: not computed, and `perturbation_note` says how.
         perturbation_note: a line below it.
         examples: queries, with what they retrieve.
@@ -187,8 +187,8 @@ class RunSection:
     warnings: tuple[str, ...]
     recall: Table
     charts: tuple[Chart, ...]
-    hubs: Table | None
-    hub_note: str
+    hub_charts: tuple[Chart, ...]
+    perturbation_charts: tuple[Chart, ...]
     perturbation: Table | None
     perturbation_note: str
     examples: tuple[Examples, ...]

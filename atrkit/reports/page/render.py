@@ -59,7 +59,8 @@ def _contents(run: RunSection) -> list[tuple[str, str]]:
     """Anchor and heading of the parts that a run's section has."""
     parts = [("run", "What was run"), ("recall", "Recall")]
     parts += [("charts", "Charts")] if run.charts else []
-    parts += [("hubs", "Hub captions"), ("perturbation", "Changed captions")]
+    parts += [("hubs", "Hub captions")] if run.hub_charts else []
+    parts += [("perturbation", "Changed captions")]
     return [*parts, *([("examples", "Examples")] if run.examples else [])]
 
 
@@ -106,9 +107,18 @@ def _resource(name: str) -> str:
     return resources.files("atrkit.reports.page").joinpath("templates", name).read_text(encoding="utf-8")
 
 
+def _breakable(name: str) -> Markup:
+    """A name of a run or a file, which may take a new line behind a slash.
+
+    >>> print(_breakable("a&b/c"))
+    a&amp;b/<wbr>c
+    """
+    return Markup("/<wbr>").join(name.split("/"))
+
+
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_resource),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -116,3 +126,5 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["breakable"] = _breakable
+    return environment

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from atrkit.reports.comparison_rows import difference_rows, has_holm
 from atrkit.reports.figure_cells import as_measured, as_published
 from atrkit.reports.interval_rows import as_difference
 from atrkit.reports.page.content import Cell, Row, Table
@@ -189,19 +190,19 @@ def perturbation_table_of(result: Result) -> Table:
     return Table(title, tuple(header), tuple(parts), tuple(remarks_of(tests)))
 
 
-def hubs_table_of(hubs: Sequence[tuple[str, float, bool]], clips: int) -> Table:
-    """Captions that are first for several clips.
+def differences_table_of(comparison: Result, record: Result) -> Table:
+    """One system against the first: difference, interval and p of each figure.
 
     Args:
-        hubs: caption, for how many clips it is first, and whether one of them is its own; most first.
-        clips: that were queries.
+        comparison: one of "comparisons" of the record.
+        record: the JSON object of `atrkit compare`.
     """
-    rows = tuple(
-        Row(caption, (Cell(f"{count:,.1f}".removesuffix(".0")), Cell("yes" if own else "no")))
-        for caption, count, own in hubs
-    )
-    return Table(
-        f"Captions that are first for more than one of {clips:,} clips, most first",
-        ("caption", "clips", "its own among them"),
-        (rows,),
-    )
+    with_holm = has_holm(record)
+    header = ("", "difference", "95 % interval", "p", *(("p (Holm)",) if with_holm else ()))
+    rows: dict[str, list[Row]] = {}
+    for found in difference_rows(comparison, record):
+        cells = [found.difference, found.interval, found.p, *([found.p_holm] if with_holm else [])]
+        row = Row(f"{DIRECTIONS[found.direction]} {found.figure}", tuple(map(Cell, cells)))
+        rows.setdefault(found.direction, []).append(row)
+    title = f"{comparison['system']} - {comparison['baseline']}"
+    return Table(title, header, tuple(map(tuple, rows.values())))
