@@ -75,7 +75,7 @@ def top_windows(
         >>> scores_QK.tolist(), windows_QK.tolist()
         ([[1.0, 1.0, 0.0]], [[1, 4, 0]])
     """
-    queries_QD, alive_W = _checked(vectors, query_QD, k, alive)
+    queries_QD, alive_W = checked_queries(vectors, query_QD, k, alive)
     k = min(k, int(alive_W.sum()))
     best = [_Best(np.zeros(0, np.float32), np.zeros(0, np.int64)) for _ in queries_QD]
     if block_rows is None:
@@ -134,9 +134,10 @@ def cosines_of_rows(rows_ND: Float32Array, query_D: Float32Array) -> Float32Arra
     return scores_N
 
 
-def _checked(
+def checked_queries(
     vectors: Sequence[npt.NDArray[np.float32]], query_QD: npt.ArrayLike, k: int, alive: npt.ArrayLike | None
 ) -> tuple[Float32Array, BoolArray]:
+    """The arguments of `top_windows` as (Q, D) queries and (W,) flags; refuses what it refuses of them."""
     if k < 1:
         raise UsageError(f"-k {k}: at least one result is needed")
     queries_QD = np.atleast_2d(np.ascontiguousarray(query_QD, dtype=np.float32))

@@ -1,0 +1,365 @@
+"""Approximate search by faiss: of a large collection only the likely lists are read, with a byte for each number.
+
+Windows are put into lists by their nearest of `lists` centres (IVF), and kept there as 8-bit numbers. A query reads
+the lists of the nearest centres, takes a shortlist, and orders it by the exact cosines of the float32 vectors on the
+disk: so a score is the same as exact search gives, and only a window that was not on the shortlist can be missed. How
+many lists are read is measured when the lists are made, so that recall@10 against exact search is what it should be.
+
+Without faiss, or without a fitting file, search is exact: nothing here is needed to find something.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atrkit.errors import IntegrityError, MissingPrerequisiteError
+from atrkit.files import open_atomic, require_free_space, sha256_of_file
+from atrkit.search.exact import checked_queries, rescored, top_windows
+
+Float32Array = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+APPROXIMATE_FROM_WINDOWS = 50_000  # exact search of more takes about 10 ms on two cores (1,024 dimensions), or more
+INSTALL_COMMAND = "pip install 'atrkit[search]'"
+_FORMAT = "atrkit approximate 1"
+_LEAST_RECALL = 0.995  # on sample queries, so that others are above 0.99
+_RECALL_AT = 10
+_SAMPLE_QUERIES = 200
+# the angle between a query and a window that it means: of a like sound, and of a text, which is further from all sounds
+_ANGLES = (25.0, 65.0)
+_TRAINING_ROWS_PER_LIST = 64
+_TRAINING_ROUNDS = 10
+_ROWS_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True)
+class ApproximateFacts:
+    """What is to be known about a file of lists; `index.json` keeps it.
+
+    Args:
+        name: of the file, in the folder of the index.
+        sha256: of its bytes.
+        segments: sha256 of the segments that it was made of, in order.
+        windows: how many it holds.
+        lists: how many lists there are.
+        lists_read: for each query.
+        recall: recall@10 against exact search, on sample queries.
+        sample_queries: how many these were.
+        format: version of the file and of these facts.
+    """
+
+    name: str
+    sha256: str
+    segments: tuple[str, ...]
+    windows: int
+    lists: int
+    lists_read: int
+    recall: float
+    sample_queries: int
+    format: str = _FORMAT
+
+    def as_record(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return asdict(self) | {"segments": list(self.segments)}
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "ApproximateFacts":
+        """What `as_record` gave.
+
+        Raises:
+            IntegrityError: it is another version's.
+        """
+        if record.get("format") != _FORMAT or record.keys() != cls.__dataclass_fields__.keys():
+            raise IntegrityError("it was made by another version of atrkit")
+        return cls(**{**record, "segments": tuple(record["segments"])})
+
+
+@dataclass(frozen=True, eq=False)
+class ApproximateIndex:
+    """Lists in memory, ready to search.
+
+    Args:
+        lists: what faiss read.
+        facts: of the file.
+    """
+
+    lists: Any
+    facts: ApproximateFacts
+
+    def top_windows(
+        self,
+        vectors: Sequence[Float32Array],
+        query_QD: npt.ArrayLike,
+        k: int,
+        alive: npt.ArrayLike | None = None,
+    ) -> tuple[Float32Array, IntArray]:
+        """Almost always the k best windows, with their exact cosines; as `exact.top_windows`.
+
+        Segments that came after the lists were made are searched exactly, and so is everything for a query whose lists
+        hold fewer than k living windows.
+
+        Args:
+            vectors: all segments of the index; the first ones are those that the lists were made of.
+            query_QD: queries, rows of norm 1.
+            k: windows per query.
+            alive: (W,) whether a window may be found; None: all may.
+
+        Returns:
+            (Q, K) cosines and windows, the best first, of equal cosines the smaller window number.
+
+        Raises:
+            UsageError, DivergedError, IntegrityError: as `exact.top_windows`; a vector that is not finite is noticed
+                where it is on a shortlist.
+        """
+        queries_QD, alive_W = checked_queries(vectors, query_QD, k, alive)
+        k = min(k, int(np.count_nonzero(alive_W)))
+        newer_QK = np.zeros((len(queries_QD), 0), np.int64)
+        if k and len(alive_W) > self.facts.windows:
+            newer = vectors[len(self.facts.segments) :]
+            _, newer_QK = top_windows(newer, queries_QD, k, alive_W[self.facts.windows :])
+            newer_QK += self.facts.windows
+        shortlists = self._shortlists(queries_QD, k, alive_W[: self.facts.windows])
+        found = []
+        for query_D, listed_N, newer_K in zip(queries_QD, shortlists, newer_QK, strict=True):
+            windows_N = np.concatenate([listed_N, newer_K])
+            if len(windows_N) < k:
+                scores_QK, windows_QK = top_windows(vectors, query_D, k, alive_W)
+                found.append((scores_QK[0], windows_QK[0]))
+            else:
+                found.append(rescored(vectors, query_D, windows_N, k))
+        scores_QK = np.array([scores_K for scores_K, _ in found], dtype=np.float32).reshape(len(found), k)
+        return scores_QK, np.array([windows_K for _, windows_K in found], dtype=np.int64).reshape(len(found), k)
+
+    def _shortlists(self, queries_QD: Float32Array, k: int, alive_W: npt.NDArray[np.bool_]) -> list[IntArray]:
+        """The windows that may be among the best, by their 8-bit numbers."""
+        if not k or not alive_W.any():
+            return [np.zeros(0, np.int64) for _ in queries_QD]
+        faiss = _faiss()
+        depth = min(shortlist_depth(k), len(alive_W))
+        arguments: dict[str, Any] = {"nprobe": self.facts.lists_read}
+        bits = np.packbits(alive_W, bitorder="little")  # lives as long as the search
+        if not alive_W.all():
+            arguments["sel"] = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+        _, windows_QN = self.lists.search(queries_QD, depth, params=faiss.SearchParametersIVF(**arguments))
+        return [windows_N[windows_N >= 0].astype(np.int64) for windows_N in windows_QN]
+
+
+def shortlist_depth(k: int) -> int:
+    """How many windows are scored exactly for the best k: with 8 bits, the tenth may stand in the thirtieth place.
+
+    >>> shortlist_depth(1), shortlist_depth(10), shortlist_depth(500)
+    (91, 100, 1000)
+    """
+    return max(2 * k, k + 90)
+
+
+def is_faiss_there() -> bool:
+    """Whether the extra `search` is installed."""
+    import importlib.util
+
+    return importlib.util.find_spec("faiss") is not None
+
+
+def build_approximate(
+    folder: Path,
+    vectors: Sequence[Float32Array],
+    segments: Sequence[str],
+    *,
+    seed: int = 1,
+    threads: int = 1,
+    on_progress: Callable[[int], None] | None = None,
+) -> ApproximateFacts:
+    """Make the lists of an index and measure how many of them a query must read.
+
+    The same vectors, seed and number of threads give the same bytes.
+
+    Args:
+        folder: of the index; the file is put there, and its name is made of what it was made of.
+        vectors: the segments, each (W_s, D) float32 with rows of norm 1.
+        segments: sha256 of each of them.
+        seed: of the sample that the centres are found with, and of the sample queries.
+        threads: that faiss may use.
+        on_progress: told the number of windows of each finished block.
+
+    Returns:
+        What is to be noted in index.json.
+
+    Raises:
+        MissingPrerequisiteError: faiss is not installed; says the command.
+        ResourceError: the disk is full or cannot be written; nothing is left behind.
+
+    Source: our choice: about sqrt(W) lists, ten rounds of k-means on 64 windows for each list. With more lists
+        training takes longer than it saves (measured at 100,000 and at 1,000,000 windows).
+    """
+    faiss = _faiss()
+    windows = sum(len(segment) for segment in vectors)
+    dim = vectors[0].shape[1]
+    require_free_space(folder, windows * (dim + 8), "approximate search")
+    lists_count = number_of_lists(windows)
+    faiss.omp_set_num_threads(threads)
+    generator = np.random.default_rng(seed)
+    training_rows = min(windows, lists_count * _TRAINING_ROWS_PER_LIST)
+    sample_N = np.sort(generator.choice(windows, training_rows, replace=False))
+    centres = faiss.IndexFlatIP(dim)
+    lists = faiss.IndexIVFScalarQuantizer(
+        centres, dim, lists_count, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
+    )
+    lists.cp.seed = seed
+    lists.cp.niter = _TRAINING_ROUNDS
+    lists.cp.spherical = True
+    lists.cp.min_points_per_centroid = 1  # else faiss complains on stderr
+    lists.cp.max_points_per_centroid = _TRAINING_ROWS_PER_LIST
+    lists.train(_rows(vectors, sample_N))
+    for block_BD in _blocks(vectors):
+        lists.add(block_BD)
+        if on_progress:
+            on_progress(len(block_BD))
+    queries_QD = _sample_queries(vectors, generator)
+    lists_read, recall = _lists_to_read(faiss, lists, vectors, queries_QD)
+    name = f"approximate-{_name_of(segments)}.faiss"
+    sha256 = _write(faiss, lists, folder / name)
+    return ApproximateFacts(
+        name, sha256, tuple(segments), windows, lists_count, lists_read, recall, sample_queries=len(queries_QD)
+    )
+
+
+def number_of_lists(windows: int) -> int:
+    """A power of two from sqrt(W) to twice that.
+
+    >>> number_of_lists(20_000), number_of_lists(100_000), number_of_lists(1_000_000)
+    (256, 512, 1024)
+    """
+    lists: int = 1
+    while lists * lists < windows:
+        lists *= 2
+    return lists
+
+
+def open_approximate(folder: Path, record: Mapping[str, Any], segments: Sequence[str]) -> ApproximateIndex:
+    """Read the lists of an index after every byte of the file was checked.
+
+    Args:
+        folder: of the index.
+        record: what index.json says of them.
+        segments: sha256 of the segments that the index has now, in order.
+
+    Returns:
+        The lists; segments that came later are searched exactly.
+
+    Raises:
+        MissingPrerequisiteError: faiss is not installed; says the command.
+        IntegrityError: the file is missing or damaged, or was made of other segments. Search is exact then.
+    """
+    facts = ApproximateFacts.of_record(record)
+    path = folder / facts.name
+    if tuple(segments[: len(facts.segments)]) != facts.segments:
+        raise IntegrityError("it was made of vectors that are no longer in the index")
+    faiss = _faiss()
+    try:
+        if sha256_of_file(path) != facts.sha256:
+            raise IntegrityError(f"{path.name} is damaged: its sha256 is not the one it was written with")
+        lists = faiss.read_index(str(path))
+    except OSError as error:
+        raise IntegrityError(f"{path.name} cannot be read: {error.strerror or error}") from error
+    except RuntimeError as error:
+        raise IntegrityError(f"{path.name} cannot be read by this version of faiss") from error
+    return ApproximateIndex(lists, facts)
+
+
+def recall_against_exact(found_QK: IntArray, exact_QK: IntArray) -> float:
+    """The mean share of the exact results that were found.
+
+    >>> recall_against_exact(np.array([[3, 1], [2, 5]]), np.array([[1, 3], [2, 4]]))
+    0.75
+    """
+    pairs = zip(found_QK, exact_QK, strict=True)
+    return float(np.mean([len(np.intersect1d(found_K, exact_K)) / len(exact_K) for found_K, exact_K in pairs]))
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise MissingPrerequisiteError(f"approximate search needs faiss: {INSTALL_COMMAND}") from error
+    return faiss
+
+
+def _name_of(segments: Sequence[str]) -> str:
+    return hashlib.sha256("".join(segments).encode()).hexdigest()[:12]
+
+
+def _blocks(vectors: Sequence[Float32Array]) -> Iterator[Float32Array]:
+    for segment in vectors:
+        for start in range(0, len(segment), _ROWS_AT_ONCE):
+            yield np.ascontiguousarray(segment[start : start + _ROWS_AT_ONCE])
+
+
+def _rows(vectors: Sequence[Float32Array], windows_N: IntArray) -> Float32Array:
+    """Vectors of windows in ascending order."""
+    starts_S = np.concatenate([[0], np.cumsum([len(segment) for segment in vectors])])
+    bounds_S = np.searchsorted(windows_N, starts_S)
+    return np.concatenate(
+        [
+            segment[windows_N[low:high] - first]
+            for segment, first, low, high in zip(vectors, starts_S[:-1], bounds_S[:-1], bounds_S[1:], strict=True)
+        ]
+    )
+
+
+def _sample_queries(vectors: Sequence[Float32Array], generator: np.random.Generator) -> Float32Array:
+    """Windows, turned away into any direction: half of them by as much as a like sound, half by as much as a text."""
+    windows = sum(len(segment) for segment in vectors)
+    chosen_N = np.sort(generator.choice(windows, min(windows, _SAMPLE_QUERIES), replace=False))
+    rows_ND = _rows(vectors, chosen_N).astype(np.float64)
+    rows_ND /= np.linalg.norm(rows_ND, axis=1, keepdims=True)
+    noise_ND = generator.standard_normal(rows_ND.shape)
+    noise_ND -= (noise_ND * rows_ND).sum(axis=1, keepdims=True) * rows_ND
+    noise_ND /= np.linalg.norm(noise_ND, axis=1, keepdims=True)
+    angle_N = np.radians(np.resize(_ANGLES, len(rows_ND)))[:, None]
+    turned_ND: Float32Array = (np.cos(angle_N) * rows_ND + np.sin(angle_N) * noise_ND).astype(np.float32)
+    return turned_ND
+
+
+def _lists_to_read(
+    faiss: Any, lists: Any, vectors: Sequence[Float32Array], queries_QD: Float32Array
+) -> tuple[int, float]:
+    """The least number of lists with which the recall is reached, and the recall."""
+    _, exact_QK = top_windows(vectors, queries_QD, _RECALL_AT)
+    depth = min(shortlist_depth(_RECALL_AT), lists.ntotal)
+    reached = 0.0
+    for lists_read in _steps(lists.nlist):
+        parameters = faiss.SearchParametersIVF(nprobe=lists_read)
+        _, listed_QN = lists.search(queries_QD, depth, params=parameters)
+        # the exact order of a shortlist holds all exact results that are on it
+        reached = recall_against_exact(listed_QN, exact_QK)
+        if reached >= _LEAST_RECALL:
+            return lists_read, reached
+    return int(lists.nlist), reached
+
+
+def _steps(most: int) -> list[int]:
+    """1, 2, 3, 4, 6, 8, 12, 16 ... up to all.
+
+    >>> _steps(20)
+    [1, 2, 3, 4, 6, 8, 12, 16, 20]
+    """
+    steps = {1, most} | {round(2**power * part) for power in range(1, 32) for part in (1, 1.5)}
+    return sorted(step for step in steps if step <= most)
+
+
+def _write(faiss: Any, lists: Any, path: Path) -> str:
+    """Write the file piece by piece; the sha256 of what was written comes back."""
+    digest = hashlib.sha256()
+    with open_atomic(path) as file:
+
+        def write(piece: bytes) -> int:
+            digest.update(piece)
+            return file.write(piece)
+
+        faiss.write_index(lists, faiss.PyCallbackIOWriter(write))
+    return digest.hexdigest()
