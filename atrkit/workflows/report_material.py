@@ -21,8 +21,8 @@ from atrkit.workflows.score import Scores
 
 _SCALED = {
     "minmax": "min-max scaled",
-    "minmax-calib": "scaled by training clips",
-    "pmi": "minus the mean of training clips",
+    "minmax-calib": "calibration-scaled",
+    "pmi": "pmi-scaled",
 }
 
 

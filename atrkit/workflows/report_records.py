@@ -43,12 +43,11 @@ def finished_record(run_folder: Path) -> dict[str, Any]:
 
 
 def figure_of(records_of_runs: Sequence[Records], kept_by: Sequence[object]) -> str | None:
-    """The validation figure to draw: the one that chose the epochs, or one that every run has; None: there is none."""
-    for name in dict.fromkeys([*(each for each in kept_by if isinstance(each, str)), *_FIGURES]):
-        are_known = (finite(records[-1].get(name)) is not None for records in records_of_runs)
-        if name != "val_loss" and all(are_known):
-            return name
-    return None
+    """The validation figure to draw: that most runs have, first one that chose an epoch; None: there is none."""
+    names = dict.fromkeys([*(each for each in kept_by if isinstance(each, str) and each != "val_loss"), *_FIGURES])
+    runs_with = {name: sum(finite(records[-1].get(name)) is not None for records in records_of_runs) for name in names}
+    best = max(runs_with, key=lambda name: runs_with[name])
+    return best if runs_with[best] else None
 
 
 def learning_curve(name: str, records: Records, finished: Mapping[str, Any], figure: str | None) -> LearningCurve:

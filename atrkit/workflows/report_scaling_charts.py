@@ -48,7 +48,7 @@ def hub_charts(material: ChartMaterial, scaled: Scaled | str) -> list[Chart]:
     stages = [first_places("raw scores", material.matrix, clip_A)]
     notes = [scaled] if isinstance(scaled, str) else []
     if isinstance(scaled, Scaled):
-        stages.append(first_places(f"{scaled.name}", scaled.ranking, clip_A))
+        stages.append(first_places(f"{scaled.name} scores", scaled.ranking, clip_A))
         notes = [_NOT_RANKED_BY] if material.column_scaling == "none" else []
     charts = [hub_captions_chart(stages, material.shown_texts), first_place_shares_chart(stages)]
     return [replace(chart, notes=(*chart.notes, *notes)) for chart in charts]

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from atrkit.reports.charts.chart import Chart
-from atrkit.reports.charts.frame import LINE_PX, Area, Drawing, KeyEntry, both_widths, key, x_axis
+from atrkit.reports.charts.frame import LINE_PX, Area, Drawing, KeyEntry, both_widths, key, on_paper, x_axis
 from atrkit.reports.charts.scales import Scale, nice_ticks
 from atrkit.reports.charts.svg import INK, PAPER, cross, element, joined, label, line, series_colour, shortened
 from atrkit.score_matrix import FloatArray, IntArray
@@ -106,7 +106,7 @@ def caption_columns_chart(
 
     Source: what figure 1 of paper 004 shows as curves over all clips; quantiles are our choice.
     """
-    title = "What single captions score with all clips, before and after column scaling"
+    title = "Single captions with all clips, before and after scaling"
     caption = _caption(columns, is_loss=is_loss)
     draw = partial(_draw, columns, f"raw: {score_name}", f"scaled: {scaled_name}")
     svg = both_widths("caption-columns", title, caption, draw)
@@ -126,7 +126,8 @@ def _caption(columns: Sequence[CaptionColumn], *, is_loss: bool) -> str:
     beaten = sum(column.better_clips == 0 for column in columns)
     own = f"{beaten} of the {len(columns)} captions score best with their own clip."
     if not is_apart:
-        return f"The medians of these captions go from {columns[0].raw[3]:.3g} to {columns[-1].raw[3]:.3g}. {own}"
+        ends = " and ".join(f"{column.raw[3]:.3g}" for column in (columns[0], columns[-1]))
+        return f"Before scaling, the medians of these captions lie between {ends}. {own}"
     return (
         f"Before scaling, 95 % of the clips score better with the caption of the {better} mean (median "
         f"{first.raw[3]:.3g}) than any clip with the one at the other end (median {last.raw[3]:.3g}): such columns "
@@ -154,19 +155,8 @@ def _draw(columns: Sequence[CaptionColumn], raw_name: str, scaled_name: str, wid
             if quantiles is not None and own is not None:
                 parts.append(_strip(x, top + _ROW * index + 30, quantiles, own, column.text, series))
     for index, column in enumerate(columns):
-        parts.append(_text_on_paper(shortened(column.text, width - 8), top + _ROW * index + 15))
+        parts.append(on_paper(label(shortened(column.text, width - 8), 0, top + _ROW * index + 15, colour=INK)))
     return Drawing(joined(parts), bottom + 2 * LINE_PX + 6)
-
-
-def _text_on_paper(text: str, y: float) -> Markup:
-    """Text over the lines of the axis, with a rim that keeps it readable."""
-    rim: dict[str, str | float] = {
-        "stroke": PAPER,
-        "stroke_width": 4,
-        "paint_order": "stroke",
-        "stroke_linejoin": "round",
-    }
-    return element("g", label(text, 0, y, colour=INK), **rim)
 
 
 def _strip(x: Scale, y: float, quantiles: Quantiles, own: float, text: str, series: int) -> Markup:

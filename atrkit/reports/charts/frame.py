@@ -8,9 +8,9 @@ from markupsafe import Markup
 
 from atrkit.reports.charts.scales import Scale, tick_labels
 from atrkit.reports.charts.svg import (
-    GRID,
     INK,
     MUTED,
+    PAPER,
     cross,
     dash,
     element,
@@ -79,6 +79,11 @@ def both_widths(chart_id: str, title: str, description: str, draw: Callable[[int
     return element("div", *drawings, class_="chart")
 
 
+def on_paper(text: Markup) -> Markup:
+    """Text over the lines of an axis, with a rim that keeps it readable."""
+    return element("g", text, stroke=PAPER, stroke_width=4, paint_order="stroke", stroke_linejoin="round")
+
+
 def panels(width: int, count: int) -> list[tuple[float, float, bool]]:
     """Left and right end of each panel, and whether it stands below the one before it instead of beside."""
     if width == NARROW or count == 1:
@@ -129,7 +134,7 @@ def x_axis(area: Area, scale: Scale, ticks: Sequence[float], *, name: str | None
     for tick, text in shown:
         place = scale(tick)
         parts.append(line(place, area.top if down else area.bottom, place, area.bottom + 4))
-        parts.append(label(text, place, area.bottom + LINE_PX, anchor=_anchor(place, text, area)))
+        parts.append(label(text, _within(place, text, area), area.bottom + LINE_PX, anchor="middle"))
     if name:
         parts.append(label(name, area.right, area.bottom + 2 * LINE_PX, anchor="end"))
     return joined(parts)
@@ -142,12 +147,10 @@ def _collide(places: Sequence[float], texts: Sequence[str]) -> bool:
     return any(after[0] < before[1] + 6 for before, after in itertools.pairwise(ends))
 
 
-def _anchor(place: float, text: str, area: Area) -> str:
-    """In the middle, but not beyond the panel."""
+def _within(place: float, text: str, area: Area) -> float:
+    """The middle of a number: where its line is, but not beyond the ends of the area by more than a little."""
     half = text_width(text) / 2
-    if place + half > area.right + 8:
-        return "end"
-    return "start" if place - half < area.left - 40 else "middle"
+    return min(max(place, area.left - 6 + half), area.right + 4 - half)
 
 
 @dataclass(frozen=True)
@@ -205,8 +208,3 @@ def _sample(entry: KeyEntry, x: float, y: float) -> Markup:
             return cross(x + 10, y)
         case _:
             return marker(entry.series, x + 10, y)
-
-
-def base_line(area: Area) -> Markup:
-    """The line that bars stand on, at the left."""
-    return line(area.left, area.top, area.left, area.bottom, colour=GRID)

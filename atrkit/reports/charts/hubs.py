@@ -9,12 +9,22 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from atrkit.reports.charts.chart import Chart
-from atrkit.reports.charts.frame import LINE_PX, NARROW, Area, Drawing, KeyEntry, both_widths, key, x_axis, y_axis
+from atrkit.reports.charts.frame import (
+    LINE_PX,
+    NARROW,
+    Area,
+    Drawing,
+    KeyEntry,
+    both_widths,
+    key,
+    on_paper,
+    x_axis,
+    y_axis,
+)
 from atrkit.reports.charts.scales import Scale, nice_ticks, powers_of_ten
 from atrkit.reports.charts.svg import (
     INK,
     MUTED,
-    PAPER,
     dash,
     element,
     joined,
@@ -60,6 +70,11 @@ class FirstPlaces:
     def top_percent(self) -> int:
         """One per cent of the captions, at least one."""
         return max(1, -(-len(self.clips_C) // 100))
+
+    def captions_holding(self, share: float) -> int:
+        """The fewest captions that together take a share of the clips."""
+        held = np.cumsum(np.sort(self.clips_C)[::-1])
+        return int(np.searchsorted(held, share * self.clips - 1e-9)) + 1
 
     @property
     def at_least_once(self) -> int:
@@ -113,11 +128,11 @@ def hub_captions_chart(stages: Sequence[FirstPlaces], texts: Sequence[str]) -> C
 
 def _sentence(stage: FirstPlaces) -> str:
     share = as_percent(stage.share_of_top(stage.top_percent))
-    of_top = "the one caption" if stage.top_percent == 1 else f"the {stage.top_percent:,} captions"
+    comes = "comes" if stage.at_least_once == 1 else "come"
+    captions, clips = counted(len(stage.clips_C), "caption"), counted(stage.clips, "clip")
     return (
-        f"By {stage.name}, {counted(stage.at_least_once, 'caption')} of {len(stage.clips_C):,} "
-        f"{'comes' if stage.at_least_once == 1 else 'come'} first for any of {counted(stage.clips, 'clip')}; "
-        f"{of_top} (1 %) with the most first places {'takes' if stage.top_percent == 1 else 'take'} {share} % of them."
+        f"By {stage.name}, {stage.at_least_once:,} of {captions} {comes} first for any of {clips}, and the top 1 % of captions ({stage.top_percent:,}) hold {share} % of the "
+        "first places."
     )
 
 
@@ -136,8 +151,7 @@ def _draw(stages: Sequence[FirstPlaces], texts: Sequence[str], top: Sequence[int
     parts = [keys.content, x_axis(area, x, ticks, name="clips", down=True)]
     for row, c in enumerate(top):
         y = area.top + _ROW * row + 28
-        rim: dict[str, str | float] = {"stroke": PAPER, "stroke_width": 4, "paint_order": "stroke"}
-        parts.append(element("g", label(shortened(texts[c], width - 4), 0, y - 12, colour=INK), **rim))
+        parts.append(on_paper(label(shortened(texts[c], width - 4), 0, y - 12, colour=INK)))
         ends = (min(counts[c]), max(counts[c]))
         parts.append(line(x(ends[0]), y, x(ends[1]), y, colour=MUTED, stroke_width=1.5))
         parts += [
@@ -150,14 +164,14 @@ def _draw(stages: Sequence[FirstPlaces], texts: Sequence[str], top: Sequence[int
 
 def first_place_shares_chart(stages: Sequence[FirstPlaces]) -> Chart:
     """Share of the clips that the most successful 1, 2, 5, 10, ... captions take."""
-    title = "How few captions take all first places"
+    title = "How few captions hold the first places"
     ks = _numbers_of_captions(len(stages[0].clips_C))
     shares = [[stage.share_of_top(k) for k in ks] for stage in stages]
     even = [min(1.0, k / stages[0].clips) for k in ks]
-    half = [next(k for k, share in zip(ks, of_stage, strict=True) if share >= 0.5) for of_stage in shares]
+    halves = [stage.captions_holding(0.5) for stage in stages]
     caption = " ".join(
-        f"By {stage.name}, {'one caption takes' if k == 1 else f'at most {k:,} captions take'} half of the clips."
-        for stage, k in zip(stages, half, strict=True)
+        f"By {stage.name}, {'one caption holds' if k == 1 else f'{k:,} captions hold'} half of the first places."
+        for stage, k in zip(stages, halves, strict=True)
     )
     svg = both_widths("first-place-shares", title, caption, partial(_draw_shares, stages, ks, shares, even))
     header = ("captions", *(f"clips, {stage.name} (%)" for stage in stages), "a caption for each clip (%)")

@@ -1,7 +1,7 @@
 """Figures with their 95 % intervals as dots with whiskers on lines of their own: recall, perturbation accuracies."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from markupsafe import Markup
@@ -16,11 +16,23 @@ from atrkit.reports.charts.frame import (
     both_widths,
     heading,
     key,
+    on_paper,
     side_by_side,
     x_axis,
 )
 from atrkit.reports.charts.scales import Scale
-from atrkit.reports.charts.svg import INK, MUTED, joined, label, line, marker, series_colour, shortened, text_width
+from atrkit.reports.charts.svg import (
+    INK,
+    MUTED,
+    SERIES,
+    joined,
+    label,
+    line,
+    marker,
+    series_colour,
+    shortened,
+    text_width,
+)
 
 _ROW = 22
 _TICKS = (0, 20, 40, 60, 80, 100)
@@ -57,7 +69,10 @@ def recall_intervals_chart(runs: Sequence[str], directions: Mapping[str, Groups]
     title = "Recall of all runs"
     caption = " ".join(_recall_sentence(runs, direction, groups) for direction, groups in directions.items())
     svg = both_widths("recall-intervals", title, caption, partial(_draw, runs, directions, None))
-    notes = _interval_notes(directions)
+    notes = (
+        *_interval_notes(directions),
+        "Which differences hold, atrkit compare says: it pairs the runs clip by clip.",
+    )
     return Chart("recall-intervals", title, caption, svg, _table(runs, directions), notes)
 
 
@@ -87,15 +102,9 @@ def _interval_notes(panels: Mapping[str, Groups]) -> tuple[str, ...]:
 
 def _recall_sentence(runs: Sequence[str], direction: str, groups: Groups) -> str:
     figure, estimates = next(iter(groups.items()))
-    best = max(estimates, key=lambda each: each.value)
+    best, worst = max(estimates, key=lambda each: each.value), min(estimates, key=lambda each: each.value)
     text = f"{direction}: {runs[best.series]} has the highest {figure}, {100 * best.value:.1f} %"
-    others = [each for each in estimates if each is not best]
-    if not others or best.interval is None:
-        return f"{text}."
-    touched = [runs[each.series] for each in others if each.interval and each.interval[1] >= best.interval[0]]
-    if not touched:
-        return f"{text}, and no other interval reaches its own."
-    return f"{text}; the intervals of {len(touched)} of the other {len(others)} runs overlap with its own."
+    return f"{text}, {runs[worst.series]} the lowest, {100 * worst.value:.1f} %." if worst is not best else f"{text}."
 
 
 def _perturbation_sentence(runs: Sequence[str], tests: Groups) -> str:
@@ -113,51 +122,85 @@ def _perturbation_sentence(runs: Sequence[str], tests: Groups) -> str:
 
 
 def _draw(runs: Sequence[str], panels: Mapping[str, Groups], chance: float | None, width: int) -> Drawing:
-    entries = [KeyEntry(name, series) for series, name in enumerate(runs)] if len(runs) > 1 else []
-    keys = key(entries, 0, width, 0) if entries else Drawing(Markup(""), 0)
-    draws = [partial(_panel, title if len(panels) > 1 else "", groups, chance) for title, groups in panels.items()]
+    has_key = 1 < len(runs) <= SERIES
+    entries = [KeyEntry(name, series) for series, name in enumerate(runs)] if has_key else []
+    keys = key(entries, 0, width, 0) if has_key else Drawing(Markup(""), 0)
+    named = runs if len(runs) > SERIES else None  # more than there are marks: each row says its run
+    draws = [
+        partial(_panel, title if len(panels) > 1 else "", groups, named, chance) for title, groups in panels.items()
+    ]
     drawing = side_by_side(width, draws, keys.height)
     return Drawing(keys.content + drawing.content, drawing.height)
 
 
-def _panel(title: str, groups: Groups, chance: float | None, left: float, right: float, top: float) -> Drawing:
-    is_single = all(len(group) == 1 for group in groups.values())
-    is_beside = is_single and right - left > NARROW
-    names = max(map(text_width, groups)) + 12 if is_beside or max(map(text_width, groups)) < 60 else 0.0
-    shown = {id(each): f"{100 * each.value:.1f} %" for group in groups.values() for each in group}
-    notes = max(text_width(each.note) for group in groups.values() for each in group)
-    right_margin = max(map(text_width, shown.values())) + (notes + 14 if notes else 0) + 8
+@dataclass(frozen=True)
+class _Row:
+    """A line of the chart: what stands at its left, where, and the estimate that it shows, if any."""
+
+    text: str
+    top: float
+    estimate: Estimate | None
+    is_bold: bool
+
+
+def _panel(
+    title: str,
+    groups: Groups,
+    named: Sequence[str] | None,
+    chance: float | None,
+    left: float,
+    right: float,
+    top: float,
+) -> Drawing:
+    estimates = [each for group in groups.values() for each in group]
     first = top + (30 if title else 8) + (16 if chance is not None else 0)
-    rows, y = list[tuple[str, float, Estimate | None]](), first
+    margin = _left_margin(groups, named, right - left)
+    rows, bottom = _rows(groups, named, first, has_headings=margin == 0 or named is not None)
+    notes = max(text_width(each.note) for each in estimates)
+    value_end = right - (notes + 14 if notes else 0)
+    area = Area(left + max(margin, 6.0), first, value_end - text_width("100.0 %") - 12, bottom)
+    x = Scale(0, 100, area.left, area.right)
+    parts = [heading(title, left, top, right - left)] if title else []
+    parts.append(x_axis(area, x, _TICKS, name="%", down=True))
+    if chance is not None:
+        parts.append(
+            line(x(chance), first - 6, x(chance), bottom, colour=INK, stroke_width=1.5, stroke_dasharray="4 3")
+        )
+        parts.append(label("chance", x(chance), first - 10, anchor="middle"))
+    for row in rows:
+        room = right - left if row.estimate is None else margin - 8
+        if row.text:
+            parts.append(on_paper(label(shortened(row.text, room), left, row.top + 15, colour=INK, bold=row.is_bold)))
+        if row.estimate is not None:
+            mark = replace(row.estimate, series=0) if named else row.estimate
+            parts.append(_estimate(x, row.top + 11, mark))
+            parts.append(label(f"{100 * mark.value:.1f} %", value_end, row.top + 15, anchor="end", colour=INK))
+            parts += [label(mark.note, right, row.top + 15, anchor="end", colour=MUTED)] if mark.note else []
+    return Drawing(joined(parts), area.bottom + 2 * LINE_PX + 2)
+
+
+def _left_margin(groups: Groups, named: Sequence[str] | None, width: float) -> float:
+    """Room for what stands beside the rows; 0 where it stands above them instead."""
+    if named is not None:
+        return min(max(map(text_width, named)) + 12, width / 3)
+    longest = max(map(text_width, groups)) + 12
+    is_single = all(len(group) == 1 for group in groups.values())
+    return longest if longest < 72 or (is_single and width > NARROW) else 0.0
+
+
+def _rows(groups: Groups, named: Sequence[str] | None, top: float, *, has_headings: bool) -> tuple[list[_Row], float]:
+    """The lines of the chart, and where they end."""
+    rows, y = list[_Row](), top
     for name, group in groups.items():
-        if not names:
-            rows.append((name, y, None))
+        if has_headings:
+            rows.append(_Row(name, y, None, is_bold=True))
             y += LINE_PX
         for number, each in enumerate(group):
-            rows.append((name if names and number == 0 else "", y, each))
+            text = named[each.series] if named else "" if has_headings or number else name
+            rows.append(_Row(text, y, each, is_bold=not named and len(group) > 1))
             y += _ROW
         y += 6
-    area = Area(left + max(names, 6.0), first, right - right_margin, y)
-    x = Scale(0, 100, area.left, area.right)
-    parts = [x_axis(area, x, _TICKS, name="%", down=True)]
-    if title:
-        parts.insert(0, heading(title, left, top, right - left))
-    if chance is not None:
-        parts.append(line(x(chance), first - 6, x(chance), y, colour=INK, stroke_width=1.5, stroke_dasharray="4 3"))
-        parts.append(label("chance", x(chance), first - 10, anchor="middle"))
-    for name, row, estimate in rows:
-        if name:
-            parts.append(
-                label(shortened(name, right - left), left, row + 15, colour=INK, bold=estimate is None or not is_single)
-            )
-        if estimate is not None:
-            parts.append(_estimate(x, row + 11, estimate))
-            parts.append(
-                label(shown[id(estimate)], right - (notes + 14 if notes else 0), row + 15, anchor="end", colour=INK)
-            )
-            if estimate.note:
-                parts.append(label(estimate.note, right, row + 15, anchor="end", colour=MUTED))
-    return Drawing(joined(parts), area.bottom + 2 * LINE_PX + 2)
+    return rows, y
 
 
 def _estimate(x: Scale, y: float, estimate: Estimate) -> Markup:

@@ -98,7 +98,7 @@ def _draw(curves: Sequence[LearningCurve], figure_name: str | None, width: int) 
     has_train = any(value is not None for curve in curves for value in curve.train_loss)
     has_val = any(value is not None for curve in curves for value in curve.val_loss)
     if len(curves) > 1 and has_train and has_val:
-        entries.append(KeyEntry("thin: training", 0, "thin"))
+        entries.append(KeyEntry("thin: training loss", 0, "thin"))
     keys = key(entries, 0, width, 0) if entries else Drawing(Markup(""), 0)
     draw_panels = [partial(_loss_panel, curves)]
     if figure_name is not None:

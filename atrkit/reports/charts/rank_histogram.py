@@ -122,7 +122,11 @@ def rank_histogram_chart(histograms: Sequence[RankHistogram]) -> Chart:
     title = "Rank of the first relevant candidate"
     svg = both_widths("rank-histogram", title, caption, partial(_draw, histograms))
     between = sum(histogram.between for histogram in histograms)
-    notes = [f"{between:,} queries have a rank between two, for ties; they count at the higher one."] if between else []
+    notes = (
+        [f"{between:,} queries have, for ties, an expected rank between two; they count at the higher one."]
+        if between
+        else []
+    )
     return Chart("rank-histogram", title, caption, svg, _table(histograms), tuple(notes))
 
 

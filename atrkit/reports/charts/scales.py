@@ -36,7 +36,7 @@ def nice_ticks(low: float, high: float, wanted: int, *, whole: bool = False) -> 
     Args:
         low: finite, and
         high: not below it.
-        wanted: how many, at least 2; at most one and a half times as many come.
+        wanted: how many, at least 2; the nearest round distance decides how many come.
         whole: whole numbers alone, as for epochs.
 
     >>> nice_ticks(0.0, 0.93, 5)
@@ -58,7 +58,7 @@ def nice_ticks(low: float, high: float, wanted: int, *, whole: bool = False) -> 
 
 def _nice_step(rough: float) -> float:
     power = 10.0 ** math.floor(math.log10(rough))
-    return float(next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999) * power)
+    return min((1.0, 2.0, 5.0, 10.0), key=lambda factor: abs(math.log(factor * power / rough))) * power
 
 
 def _decimals(step: float) -> int:

@@ -85,8 +85,8 @@ def shortened(text: str, width: float) -> str:
 
 
 def text_width(text: str) -> float:
-    """About how many pixels a line of text takes at 12 px; fonts differ, so rather too many."""
-    return sum(map(_character_width, text)) * FONT_PX * 1.04
+    """About how many pixels a line of text takes at 12 px; fonts differ, so those of a broad one."""
+    return sum(map(_character_width, text)) * FONT_PX
 
 
 def _character_width(character: str) -> float:
@@ -95,8 +95,8 @@ def _character_width(character: str) -> float:
     if unicodedata.east_asian_width(character) in "WF":
         return 1.15
     if character in _NARROW:
-        return 0.32
-    return 0.88 if character in _BROAD else 0.66 if character.isupper() else 0.56
+        return 0.38
+    return 0.98 if character in _BROAD else 0.7 if character.isupper() else 0.61
 
 
 def _isolated(text: str) -> str:
