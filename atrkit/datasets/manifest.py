@@ -33,7 +33,7 @@ from atrkit.score_matrix import pool_id_of
 __all__ = [
     "DATASET_NAME", "DOWNLOADABLE", "MANIFEST_NAME", "PROBLEMS_NAME",
     "AudioFile", "Caption", "Clip", "Dataset", "Problem", "Twin",
-    "command_that_makes", "load_dataset", "pool_id_of_clips", "save_dataset", "stated_sha256",
+    "command_that_makes", "load_dataset", "pool_id_of_clips", "save_dataset", "stated_header", "stated_sha256",
 ]  # fmt: skip
 
 MANIFEST_NAME = "manifest.jsonl"
@@ -171,7 +171,7 @@ def load_dataset(folder: Path) -> Dataset:
         IntegrityError: manifest, problems or dataset.json is not what was written; names the file and the command
             that makes it again.
     """
-    header = _load_header(folder)
+    header = stated_header(folder)
     about, files = header["about"], header["files"]
     lines = {}
     for name in (MANIFEST_NAME, PROBLEMS_NAME):
@@ -199,11 +199,16 @@ def stated_sha256(folder: Path) -> dict[str, str]:
     Raises:
         MissingPrerequisiteError, IntegrityError: as `load_dataset`.
     """
-    files: dict[str, str] = _load_header(folder)["files"]
+    files: dict[str, str] = stated_header(folder)["files"]
     return files
 
 
-def _load_header(folder: Path) -> dict[str, Any]:
+def stated_header(folder: Path) -> dict[str, Any]:
+    """What dataset.json says: "name", "files" with their sha256, "pool_ids", "about".
+
+    Raises:
+        MissingPrerequisiteError, IntegrityError: as `load_dataset`.
+    """
     path = folder / DATASET_NAME
     try:
         header: dict[str, Any] = json.loads(_read(path))

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atrkit.encoders.catalogue import ENCODERS, require_known
-from atrkit.encoders.checkpoints import Checkpoint, find_weights
 
 if TYPE_CHECKING:
     from atrkit.encoders.base import Encoded, Encoder
+    from atrkit.encoders.checkpoints import Checkpoint
 
 __all__ = ["ENCODER_NAMES", "Encoded", "Encoder", "load_encoder"]
 
@@ -17,7 +17,7 @@ ENCODER_NAMES = tuple(ENCODERS)
 
 def load_encoder(
     name: str,
-    checkpoint: Checkpoint | str | Path | None = None,
+    checkpoint: "Checkpoint | str | Path | None" = None,
     *,
     on_progress: Callable[[int, int | None], None] | None = None,
     on_remark: Callable[[str], None] | None = None,
@@ -49,6 +49,8 @@ def load_encoder(
         >>> load_encoder("logmel", pool_time_s=0.64).frame_period_s
         0.64
     """
+    from atrkit.encoders.checkpoints import Checkpoint, find_weights  # what downloads takes a while to import
+
     require_known(name, settings)
     if ENCODERS[name].checkpoints and not isinstance(checkpoint, Checkpoint):
         file = None if checkpoint is None else Path(checkpoint)

@@ -23,6 +23,18 @@ def find_gpus() -> list[str]:
     return [name for number in range(count.value) if (name := _describe(cuda, number)) is not None]
 
 
+def driver_cuda_version() -> tuple[int, int] | None:
+    """The newest CUDA that the driver knows, as (13, 0); None without a driver, or when it refuses."""
+    try:
+        cuda: Any = ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return None
+    version = ctypes.c_int(0)
+    if cuda.cuDriverGetVersion(ctypes.byref(version)) != 0:
+        return None
+    return version.value // 1000, version.value % 1000 // 10
+
+
 def _describe(cuda: Any, number: int) -> str | None:
     device, name, total_bytes = ctypes.c_int(0), ctypes.create_string_buffer(_NAME_BYTES), ctypes.c_size_t(0)
     if cuda.cuDeviceGet(ctypes.byref(device), number) != 0:

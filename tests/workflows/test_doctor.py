@@ -19,6 +19,8 @@ from atrkit.workflows.doctor import examine
 from atrkit.workflows.session import Session
 from atrkit.workflows.workspace import Workspace
 
+GROUPS = ("machine", "data", "runs", "encoders", "programs", "metrics")
+
 app = typer.Typer()
 app.command()(doctor)
 
@@ -29,7 +31,11 @@ def bare_machine(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("ATRKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    for variable in ("AAC_METRICS_CACHE_PATH", "AAC_METRICS_JAVA_PATH", "AAC_DATASETS_YTDLP_PATH"):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    unset = ("AAC_METRICS_CACHE_PATH", "AAC_METRICS_JAVA_PATH", "AAC_DATASETS_YTDLP_PATH", "AAC_DATASETS_FFMPEG_PATH")
+    ours = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "TORCH_HOME", "XDG_CACHE_HOME")
+    hub = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    for variable in (*unset, *ours, *hub):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -53,14 +59,22 @@ def program(folder: Path, name: str, script: str = "") -> Path:
 
 def test_every_row_has_name_state_detail_and_fix(checks):
     found = checks()
-    assert list(found) == [
-        *("python", "packages", "torch", "device", "memory", "workspace", "cache", "ffmpeg", "yt-dlp", "java"),
-        *(f"{name} files" for name in NEEDS),
-        "tokenizer",
-        *(f"metric {name}" for name in CAPTION_METRICS),
-    ]
+    machine = ["python", "packages", "torch", "device", "memory", "threads", "open files", "encoding"]
+    of_group = {
+        "machine": [*machine, "workspace", "cache"],
+        "data": ["datasets"],
+        "runs": ["runs"],
+        "encoders": [name for name in found if name.startswith(("weights ", "hub "))],
+        "programs": ["ffmpeg", "yt-dlp"],
+        "metrics": [
+            *("java", *(f"{name} files" for name in NEEDS), "tokenizer"),
+            *(f"metric {name}" for name in CAPTION_METRICS),
+        ],
+    }
+    assert list(found) == [name for names in of_group.values() for name in names]
+    assert {group: [name for name in found if found[name]["group"] == group] for group in of_group} == of_group
     for check in found.values():
-        assert list(check) == ["name", "state", "detail", "fix", "brief", "run", "needs"]
+        assert list(check) == ["name", "state", "detail", "fix", "brief", "run", "needs", "group"]
         assert check["state"] in ("ok", "missing", "wrong")
         assert check["detail"]
         assert (check["fix"] is None) == (check["state"] == "ok")
@@ -103,7 +117,8 @@ def test_what_is_there_is_found(checks, tmp_path, monkeypatch):
     assert found["java"]["detail"] == f"21.0.1 ({java})"
     assert found["ffmpeg"]["detail"] == str(ffmpeg)
     assert found["yt-dlp"]["detail"] == str(ytdlp)
-    assert {name for name, check in found.items() if check["state"] != "ok"} == set()
+    looked_at = {name for name, check in found.items() if check["group"] in ("machine", "programs", "metrics")}
+    assert {name for name in looked_at if found[name]["state"] != "ok"} == set()
 
 
 def test_a_variable_that_names_no_program_is_wrong(checks, monkeypatch):
@@ -127,6 +142,7 @@ def test_packages_are_compared_with_what_atrkit_declares(checks, monkeypatch):
         "brief": None,
         "run": None,
         "needs": [],
+        "group": "machine",
     }
     assert found["no-such-package"]["detail"] == "not installed; >=2 is needed"
     assert "pytest" not in found
@@ -159,6 +175,7 @@ class FakeCuda:
 
     names = (b"NVIDIA H200", b"NVIDIA H200")
     status = 0
+    newest = 99_000
 
     def cuInit(self, flags):
         return self.status
@@ -179,6 +196,10 @@ class FakeCuda:
         total._obj.value = 150_100_000_000
         return 0
 
+    def cuDriverGetVersion(self, version):
+        version._obj.value = self.newest
+        return 0
+
 
 def test_gpus_are_named_by_the_driver(checks, monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: {"libcuda.so.1": FakeCuda()}[name])
@@ -194,6 +215,24 @@ def test_a_torch_that_cannot_use_the_gpu_is_wrong(checks, monkeypatch):
     device = checks()["device"]
     assert device["state"] == "wrong"
     assert device["detail"].endswith("which torch 2.11.0+cpu cannot use")
+
+
+def test_a_driver_older_than_the_cuda_of_torch_is_wrong(checks, monkeypatch, tmp_path):
+    """torch is found by its files, one of which says for which CUDA it was built."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise AssertionError('torch was imported')")
+    (tmp_path / "torch" / "version.py").write_text("cuda: Optional[str] = '13.1'\n")
+    spec = type("Spec", (), {"origin": str(tmp_path / "torch" / "__init__.py")})
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    version = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "2.11.0" if name == "torch" else version(name))
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: type("Old", (FakeCuda,), {"newest": 12_080})())
+    device = checks()["device"]
+    assert device["state"] == "wrong" and "pytorch.org" in device["fix"]
+    assert device["detail"].endswith("whose driver knows CUDA 12.8, and torch 2.11.0 was built for 13.1")
+    assert checks()["torch"]["detail"] == "2.11.0, built for CUDA 13.1"
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: type("Same", (FakeCuda,), {"newest": 13_000})())
+    assert checks()["device"]["state"] == "ok"
 
 
 def test_a_driver_that_refuses_shows_no_gpu(monkeypatch):
@@ -212,8 +251,9 @@ def test_the_command_says_all_of_it_and_is_no_error(tmp_path):
     lines = [line.rstrip() for line in shown.stdout.splitlines()]
     assert all(len(line) <= 80 for line in lines)
     wide = CliRunner().invoke(app, [*words, "--plain"], env={"COLUMNS": "300"})  # where no path of this test is folded
-    assert len(wide.stdout.splitlines()) <= 35  # one screenful
+    assert len(wide.stdout.splitlines()) <= 50
     assert "missing  java: Java is not installed" in lines
+    assert [line for line in lines if line in GROUPS] == list(GROUPS), "the sections"
     assert "ok       metrics that run: bleu_1, bleu_2, bleu_3, bleu_4, rouge_l, cider_d," in lines
     assert "missing  metric spice: needs java, spice files, corenlp files" in lines
     assert "missing  tokenizer: needs java, ptb files" in lines
@@ -227,14 +267,14 @@ def test_the_command_says_all_of_it_and_is_no_error(tmp_path):
 
 def test_nothing_heavy_is_imported(tmp_path, monkeypatch):
     monkeypatch.undo()
-    heavy = "{'torch', 'transformers', 'aac_metrics', 'librosa', 'h5py', 'sentence_transformers', 'huggingface_hub'}"
+    heavy = "torch transformers aac_metrics librosa h5py sentence_transformers huggingface_hub requests soundfile"
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from atrkit.workflows.doctor import examine\nfrom atrkit.workflows.session import Session\n"
         "from atrkit.workflows.workspace import Workspace\n"
         "from atrkit.reports.doctor_table import doctor_view\n"
         "doctor_view(examine(Session(Workspace(Path()), print, None)))\n"
-        f"print({heavy} & set(sys.modules))"
+        f"print(set('{heavy}'.split()) & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "set()", done.stderr
