@@ -27,6 +27,9 @@ _ESCAPES = {
     "|": r"\textbar{}",
     '"': r"\textquotedbl{}",
     "±": r"$\pm$",
+    # at the beginning of a row they would be read as options of the line break before it
+    "[": "{[}",
+    "*": "{*}",
 }
 _LONG = {"text_to_audio": "Text-to-audio", "audio_to_text": "Audio-to-text"}
 
@@ -69,7 +72,7 @@ def _systems(record: Mapping[str, Any]) -> list[str]:
     ]
     if published:
         lines += ["\\midrule", _row([escaped(published.name), *map(_cell, published.cells)])]
-    said = ". ".join(note[0].upper() + note[1:] for note in notes(record))
+    said = "; ".join(notes(record))
     caption = f"{escaped(title(record))}. R@k and mAP@10 in \\%, the best in bold. {escaped(said)}."
     return _table("l" + "r" * len(columns), lines, caption)
 

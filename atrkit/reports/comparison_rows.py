@@ -84,13 +84,14 @@ def columns_of(record: Record) -> list[tuple[str, str]]:
 def system_rows(record: Record) -> list[SystemRow]:
     """One row for each system, the best of each column marked; what reads the same is equally good."""
     rows = [[_cell(system, *column) for column in columns_of(record)] for system in record["systems"]]
-    best = [max(_as_number(cell.mean) for cell in column) for column in zip(*rows, strict=True)]
+    columns = zip(*rows, strict=True)
+    best = [max((_as_number(cell.mean) for cell in column if cell.mean), default=None) for column in columns]
     several = any(system["n"] > 1 for system in record["systems"])
     return [
         SystemRow(
             system["name"],
             tuple(
-                FigureCell(cell.mean, cell.deviation, _as_number(cell.mean) == highest)
+                FigureCell(cell.mean, cell.deviation, bool(cell.mean) and _as_number(cell.mean) == highest)
                 for cell, highest in zip(row, best, strict=True)
             ),
             f"n = {system['n']}" if several else "",
@@ -141,6 +142,7 @@ def difference_rows(comparison: Record, record: Record) -> list[DifferenceRow]:
         )
         for direction in directions_of(record)
         for figure, found in comparison[direction].items()
+        if found is not None
     ]
 
 
@@ -181,6 +183,11 @@ def notes(record: Record) -> Iterator[str]:
         "not about other seeds"
         + (f"; Holm: corrected for {record['holm_over']} systems, each figure by itself" if has_holm(record) else "")
     )
+    if record["lists"]:
+        yield (
+            f"{', '.join(record['lists'])}: lists of the best clips, so text to audio alone, and without figures that "
+            "depend on what is not listed"
+        )
     yield from _left_out(record)
     yield from trained_on_notes(record)
 

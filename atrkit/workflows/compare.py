@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from atrkit.datasets.manifest import Dataset
 from atrkit.errors import UsageError
 from atrkit.metrics.bootstrap import RESAMPLES
 from atrkit.metrics.query_values import QueryValues, audio_to_text_values, text_to_audio_values
@@ -15,7 +14,8 @@ from atrkit.metrics.relevance import RelevantPairs, judged_pairs, same_text_pair
 from atrkit.metrics.seeds import over_seeds
 from atrkit.metrics.significance import compare_systems, measured_figures
 from atrkit.score_matrix import ScoreMatrix, ScoreRows
-from atrkit.workflows.compared_system import Member, System, SystemOptions, open_systems
+from atrkit.workflows.compared_lists import figures_known_of
+from atrkit.workflows.compared_system import Member, System, SystemOptions, find_systems, open_systems, place_of
 from atrkit.workflows.judgements import Judgements, judgements_for
 from atrkit.workflows.retrieval_figures import Dedup
 from atrkit.workflows.session import Session
@@ -91,31 +91,33 @@ def compare(session: Session, options: CompareOptions) -> dict[str, Any]:
         MissingPrerequisiteError: there is no finished run, or a dataset or embedding is missing.
         IntegrityError: a run or a file is damaged.
     """
-    systems = open_systems(session, options.systems, options.scored)
-    if len(systems) < 2:
-        there_is = f"{systems[0].name} is one system" if systems else "there is none"
-        raise UsageError(f"{there_is}, and a comparison needs two: name more runs, or score files")
+    found = find_systems(session, options.systems)
+    if len(found) < 2:
+        raise UsageError(f"{found[0][0]} is one system, and a comparison needs two: name more runs, or score files")
+    place = place_of(session, found, options.scored)
+    judgements = judgements_for(session, options.qrels, place.dataset, place.split)
+    systems = open_systems(session, found, place, options.scored, judgements)
     left_out = None
     if options.intersect:
         systems, left_out = intersect(systems)
         for line in left_out_lines(left_out, systems[0].members[0].scores):
             session.say(line)
-    return comparison_of(session, systems, options, left_out)
+    return comparison_of(systems, options, left_out, judgements)
 
 
 def comparison_of(
-    session: Session,
     systems: Sequence[System],
     options: CompareOptions,
     left_out: Mapping[str, Mapping[str, int]] | None = None,
+    judgements: Judgements | None = None,
 ) -> dict[str, Any]:
     """Compare systems that are scored already, each with the first.
 
     Args:
-        session: where to speak.
         systems: two or more.
         options: which clips are relevant; what says how to score is not looked at.
         left_out: what had to be, so that all share one pool.
+        judgements: that `options.qrels` names.
 
     Returns:
         As `compare`.
@@ -123,26 +125,32 @@ def comparison_of(
     Raises:
         UsageError: systems of different pools.
     """
+    assert (judgements is None) == (options.qrels is None)
     refuse_other_pools(systems)
-    about = _about(systems)
-    truth = _truth(session, systems, options, about)
+    truth = _truth(systems, options, judgements)
+    every = [member for system in systems for member in system.members]
+    has_lists = any(member.is_list for member in every)
+    known: tuple[str, ...] = COMPARED
+    if has_lists:
+        known = figures_known_of([(member, truth.pairs_in(member.scores)) for member in every], COMPARED, _KS)
     values = {
         direction: [[_values(member, truth, direction) for member in system.members] for system in systems]
-        for direction in (("text_to_audio",) if truth.judgements else ("text_to_audio", "audio_to_text"))
+        for direction in (("text_to_audio",) if judgements or has_lists else ("text_to_audio", "audio_to_text"))
     }
     scores = systems[0].members[0].scores
     is_plain = not options.qrels and options.dedup == "none" and not any(map(_is_left_out, (left_out or {}).values()))
     return {
-        **about,
+        **_about(systems),
         "pool_id": scores.pool_id,
         "clips": len(scores.clip_ids),
         "captions": len(scores.caption_ids),
         "queries": {direction: len(of_systems[0][0].query_ids) for direction, of_systems in values.items()},
         "baseline": systems[0].name,
         "systems": [
-            _system_record(system, {d: values[d][number] for d in values}) for number, system in enumerate(systems)
+            _system_record(system, {d: values[d][number] for d in values}, known if has_lists else _SHOWN)
+            for number, system in enumerate(systems)
         ],
-        "comparisons": _comparisons(systems, values),
+        "comparisons": _comparisons(systems, values, known),
         "resamples": RESAMPLES,
         "flips": FLIPS,
         "holm_over": len(systems) - 1 if len(systems) > 2 else None,
@@ -150,6 +158,7 @@ def comparison_of(
         "dedup": options.dedup,
         "relevance": _relevance(truth),
         "left_out": left_out,
+        "lists": [member.name for member in every if member.is_list],
     }
 
 
@@ -158,17 +167,12 @@ def _is_left_out(counts: Mapping[str, int]) -> bool:
 
 
 def _about(systems: Sequence[System]) -> dict[str, Any]:
-    """Dataset and split, where any of the systems says; runs of one pool say the same."""
+    """Dataset and split, where any of the systems says; those of one pool say the same."""
     known = [member.about for system in systems for member in system.members if "dataset" in member.about]
     return {key: known[0].get(key) if known else None for key in ("dataset", "split")}
 
 
-def _truth(session: Session, systems: Sequence[System], options: CompareOptions, about: Mapping[str, Any]) -> _Truth:
-    dataset_name = options.scored.dataset or about["dataset"]
-    dataset: Dataset | None = None
-    if options.qrels is not None and dataset_name in session.workspace.dataset_names():
-        dataset = session.workspace.load_dataset(dataset_name)
-    judgements = judgements_for(session, options.qrels, dataset, options.scored.split or about["split"])
+def _truth(systems: Sequence[System], options: CompareOptions, judgements: Judgements | None) -> _Truth:
     if judgements is not None:
         return _Truth(None, judgements, options.min_grade or judgements.least_grade)
     return _Truth(_all_texts(systems) if options.dedup == "text" else None, None)
@@ -208,7 +212,8 @@ def _ranked_for_text(member: Member) -> ScoreRows:
     return audio_to_text_matrix(member.scores, member.column_scaling, member.loss_KC)
 
 
-def _system_record(system: System, values: Mapping[str, Sequence[QueryValues]]) -> dict[str, Any]:
+def _system_record(system: System, values: Mapping[str, Sequence[QueryValues]], known: Sequence[str]) -> dict[str, Any]:
+    unknown = {name: {"mean": None, "deviation": None} for name in _SHOWN if name not in known}
     return {
         "name": system.name,
         "runs" if system.is_run else "files": [member.name for member in system.members],
@@ -216,7 +221,7 @@ def _system_record(system: System, values: Mapping[str, Sequence[QueryValues]]) 
         "scoring": system.members[0].scoring,
         "column_scaling": system.members[0].column_scaling,
         **{
-            direction: over_seeds([measured_figures(each) for each in of_members], _SHOWN)
+            direction: over_seeds([measured_figures(each) for each in of_members], known) | unknown
             for direction, of_members in values.items()
         },
         "clips_trained_on": system.trained_on.get("clips_trained_on"),
@@ -225,11 +230,11 @@ def _system_record(system: System, values: Mapping[str, Sequence[QueryValues]]) 
 
 
 def _comparisons(
-    systems: Sequence[System], values: Mapping[str, Sequence[Sequence[QueryValues]]]
+    systems: Sequence[System], values: Mapping[str, Sequence[Sequence[QueryValues]]], known: Sequence[str]
 ) -> list[dict[str, Any]]:
     compared = {
         # the same draws whoever compares
-        direction: compare_systems(of_systems, np.random.default_rng(0), figures=COMPARED)
+        direction: compare_systems(of_systems, np.random.default_rng(0), figures=known)
         for direction, of_systems in values.items()
     }
     return [
@@ -237,7 +242,7 @@ def _comparisons(
             "system": system.name,
             "baseline": systems[0].name,
             **{
-                direction: {name: asdict(found) for name, found in of_systems[number].items()}
+                direction: {name: asdict(of_systems[number][name]) if name in known else None for name in COMPARED}
                 for direction, of_systems in compared.items()
             },
         }

@@ -2,27 +2,62 @@
 
 from pathlib import Path
 
-from atrkit.workflows.compared_system import Member, System, SystemOptions
+from atrkit.errors import UsageError
+from atrkit.exchange.foreign import RankedLists
+from atrkit.exchange.list_scores import scores_of_lists
+from atrkit.exchange.truth import truth_of_clips
+from atrkit.recipe.schema import ColumnScaling
+from atrkit.workflows.compared_system import Member, Place, System, SystemOptions
+from atrkit.workflows.evaluate_foreign import ForeignSource, read_foreign, stated_truth
+from atrkit.workflows.judgements import Judgements
 from atrkit.workflows.session import Session
 
+_LOSS = "cross_entropy"
 
-def open_file(session: Session, name: str, options: SystemOptions) -> System:
+
+def open_file(
+    session: Session, name: str, path: Path, place: Place, options: SystemOptions, judgements: Judgements | None
+) -> System:
     """Read a score file, in any format that `atrkit eval --scores` reads.
+
+    Whose caption is whose comes from `--truth`, else from `--dataset`, else from the file, else from the dataset of the
+    runs it is compared with.
 
     Args:
         session: told what was left out or guessed.
-        name: path, as the user named it.
-        options: of which "scaling", "truth" and, for texts, "dataset" and "split" are read.
-    """
-    from atrkit.store.scores import load_stored_scores
+        name: as the user named it.
+        path: where it lies.
+        place: of the comparison.
+        options: how.
+        judgements: whose clips are a truth where nothing else is.
 
-    stored = load_stored_scores(Path(name))
+    Raises:
+        UsageError, MissingPrerequisiteError, IntegrityError, DivergedError: as of `evaluate_foreign`.
+    """
+    source = ForeignSource(path, None, options.truth)
+    asked = Place(None, None) if options.dataset is None else place
+    stated = stated_truth(source, asked.dataset, asked.split)
+    otherwise = None
+    if place.dataset is not None and place.split is not None:
+        otherwise = truth_of_clips(f"{place.dataset.name}/{place.split}", place.dataset.split(place.split))
+    read, foreign = read_foreign(session, source, stated, judgements, otherwise=otherwise)
+    if isinstance(foreign.scores, RankedLists):
+        scores = scores_of_lists(foreign.scores, foreign.clip_ids, foreign.clip_of_caption)
+        return System(name, (Member(name, scores, foreign.format_name, texts=foreign.texts, is_list=True),))
+    scoring = str(read.about.get("scoring", foreign.format_name))
     member = Member(
         name,
-        stored.matrix,
-        str(stored.about.get("scoring", "file")),
-        options.scaling or "none",
-        None if stored.calibration is None else stored.calibration.loss_KC,
-        about={key: stored.about[key] for key in ("dataset", "split") if key in stored.about},
+        foreign.scores,
+        scoring,
+        _scaling(name, scoring, options.scaling),
+        None if read.calibration is None else read.calibration.loss_KC,
+        foreign.texts,
+        {key: read.about[key] for key in ("dataset", "split") if key in read.about},
     )
     return System(name, (member,))
+
+
+def _scaling(name: str, scoring: str, asked: ColumnScaling | None) -> ColumnScaling:
+    if asked not in (None, "none") and scoring != _LOSS:
+        raise UsageError(f"--scaling is of losses, in a score file of atrkit, and {name} has none: leave it out")
+    return asked or "none"

@@ -7,11 +7,20 @@ from typing import Any
 
 import numpy.typing as npt
 
+from atrkit.datasets.manifest import Dataset
+from atrkit.errors import UsageError
 from atrkit.files import single_writer
 from atrkit.recipe.schema import ColumnScaling
 from atrkit.score_matrix import ScoreRows
+from atrkit.workflows.judgements import Judgements
 from atrkit.workflows.session import Session
-from atrkit.workflows.trained_run import TrainedRun
+from atrkit.workflows.trained_run import (
+    TrainedRun,
+    choose_split,
+    choose_test_split,
+    clips_as_trained,
+    clips_trained_on,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +35,8 @@ class Member:
         loss_KC: losses of calibration clips, for scalings that compare with such.
         texts: caption id -> text, as far as known.
         about: "dataset" and "split", as far as known.
+        is_list: it is made of ranked lists of the best clips: clips that are not listed score -inf, and nothing is
+            known of audio to text.
     """
 
     name: str
@@ -35,6 +46,7 @@ class Member:
     loss_KC: npt.NDArray[Any] | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
+    is_list: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +66,6 @@ class System:
     target: Mapping[str, Any] | None = None
     is_run: bool = False
     trained_on: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def scores_text(self) -> str:
-        """What made the scores, and how audio-to-text ranks by them."""
-        first = self.members[0]
-        return first.scoring + ("" if first.column_scaling == "none" else f", column scaling {first.column_scaling}")
 
 
 @dataclass(frozen=True)
@@ -81,28 +87,35 @@ class SystemOptions:
     may_extract: bool = True
 
 
-def open_systems(session: Session, named: Sequence[str], options: SystemOptions) -> list[System]:
-    """Systems in the order in which they are named.
+@dataclass(frozen=True)
+class Place:
+    """What the systems are compared on, as far as runs or options say."""
+
+    dataset: Dataset | None
+    split: str | None
+
+
+Named = Path | list[TrainedRun]  # a score file, or the seeds of a training
+
+
+def find_systems(session: Session, named: Sequence[str]) -> list[tuple[str, Named]]:
+    """Systems in the order in which they are named, each with its name.
 
     Args:
-        session: where to speak; what all runs say is said once.
+        session: where to speak.
         named: score files, and runs by folder, name or pattern. All seeds of a training are one system; a pattern that
             means several trainings is several systems, without those that were named before.
-        options: how.
 
     Raises:
-        UsageError: a name means no file and no finished run, or a file cannot be read as scores.
-        MissingPrerequisiteError: there is no finished run, or a dataset or embedding is missing.
-        IntegrityError: a run or a file is damaged.
+        UsageError: a name means no file and no finished run.
+        MissingPrerequisiteError: there is no finished run.
+        IntegrityError: a run is damaged.
     """
-    session = replace(session, say=_once(session.say))
-    systems: list[System] = []
+    systems: list[tuple[str, Named]] = []
     trained: list[frozenset[Path]] = []
     for name in named:
-        if Path(name).is_file():
-            from atrkit.workflows.compared_file import open_file
-
-            systems.append(open_file(session, name, options))
+        if (file := _file_of(session, name)) is not None:
+            systems.append((name, file))
             continue
         groups = _trainings(session, name)
         for group in groups:
@@ -110,8 +123,65 @@ def open_systems(session: Session, named: Sequence[str], options: SystemOptions)
             if len(groups) > 1 and folders in trained:
                 continue
             trained.append(folders)
-            systems.append(_open_training(session, group, options))
+            systems.append((_name_of(group), group))
     return systems
+
+
+def place_of(session: Session, found: Sequence[tuple[str, Named]], options: SystemOptions) -> Place:
+    """The dataset and split of the options, else of the first run, else unknown.
+
+    Raises:
+        MissingPrerequisiteError, UsageError: there is no such dataset or split.
+    """
+    runs = [named[0] for _, named in found if not isinstance(named, Path)]
+    if options.dataset is None and not runs:
+        if options.split is not None:
+            raise UsageError("--split is of --dataset: name the dataset, or leave it out")
+        return Place(None, None)
+    dataset = session.workspace.load_dataset(options.dataset or runs[0].finished["dataset"])
+    if runs:
+        return Place(dataset, choose_split(session, runs[0], dataset, options.split))
+    return Place(dataset, choose_test_split(session, dataset, options.split))
+
+
+def open_systems(
+    session: Session,
+    found: Sequence[tuple[str, Named]],
+    place: Place,
+    options: SystemOptions,
+    judgements: Judgements | None = None,
+) -> list[System]:
+    """Score with runs, and read files.
+
+    Args:
+        session: where to speak.
+        found: by `find_systems`.
+        place: by `place_of`; a file that does not say whose caption is whose is judged by it.
+        options: how.
+        judgements: whose clips are a truth for files where nothing else is.
+
+    Raises:
+        UsageError: a file cannot be read as scores.
+        MissingPrerequisiteError: a dataset or embedding is missing.
+        IntegrityError: a run or a file is damaged.
+    """
+    session = replace(session, say=_once(session.say))
+    systems = []
+    for name, named in found:
+        if isinstance(named, Path):
+            from atrkit.workflows.compared_file import open_file
+
+            systems.append(open_file(session, name, named, place, options, judgements))
+        else:
+            systems.append(_open_training(session, name, named, options))
+    return systems
+
+
+def _file_of(session: Session, named: str) -> Path | None:
+    """A file where runs are looked for, too: below the current folder, the workspace or its runs/."""
+    root = session.workspace.root
+    places = (Path(named).expanduser(), root / named, root / "runs" / named)
+    return next((path for path in places if path.is_file()), None)
 
 
 def _once(say: Callable[[str], None]) -> Callable[[str], None]:
@@ -128,22 +198,20 @@ def _once(say: Callable[[str], None]) -> Callable[[str], None]:
 def _trainings(session: Session, named: str) -> list[list[TrainedRun]]:
     from atrkit.workflows.several_runs import find_runs, groups_of_seeds, not_averaged
 
-    runs = find_runs(session, [named], said_as="compare ")
+    runs = find_runs(session, [named], said_as="no such file of scores, and as a run: ")
     for remark in not_averaged(runs):
         session.say(remark)
     return [[runs[index] for index in group] for group in groups_of_seeds(runs)]
 
 
-def _open_training(session: Session, runs: Sequence[TrainedRun], options: SystemOptions) -> System:
-    from atrkit.workflows.trained_run import choose_split, clips_trained_on
-
+def _open_training(session: Session, name: str, runs: Sequence[TrainedRun], options: SystemOptions) -> System:
     first = runs[0]
     dataset = session.workspace.load_dataset(options.dataset or first.finished["dataset"])
     split = choose_split(session, first, dataset, options.split)
     members = tuple(_score(session, run, replace(options, dataset=dataset.name, split=split)) for run in runs)
     target = first.recipe.target
     return System(
-        name=_name_of(runs),
+        name=name,
         members=members,
         target=target.model_dump(mode="json") if target and first.is_own(dataset, split) else None,
         is_run=True,
@@ -160,7 +228,6 @@ def _name_of(runs: Sequence[TrainedRun]) -> str:
 def _score(session: Session, run: TrainedRun, options: SystemOptions) -> Member:
     from atrkit.workflows.first_stage import AS_THE_RECIPE_SAYS
     from atrkit.workflows.score import make_scores, score_inputs
-    from atrkit.workflows.trained_run import clips_as_trained
 
     assert options.dataset is not None and options.split is not None
     dataset, split = session.workspace.load_dataset(options.dataset), options.split

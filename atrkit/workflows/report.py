@@ -203,7 +203,7 @@ def _comparison(session: Session, runs: Sequence[ReportedRun], groups: Sequence[
         of_pool = [_system([run_of[each.anchor] for each in group.runs]) for group in groups]
         of_pool = [system for system in of_pool if system.members[0].scores.pool_id == pool]
         if len(of_pool) > 1:
-            record = comparison_of(session, of_pool, CompareOptions(()))
+            record = comparison_of(of_pool, CompareOptions(()))
             differences += [differences_table_of(each, record) for each in record["comparisons"]]
             notes += comparison_notes(record)
     charts = comparison_charts([run.charts_from for run in runs]) if len(pools) == 1 else []
