@@ -49,7 +49,7 @@ def _dataset(folder: Path) -> Check:
     count = f"{len(lines):,} clips"
     if gone:
         detail = f"{count}; {gone} of {min(len(lines), _LOOKED_AT)} recordings that were looked at are not there"
-        return Check(name, "wrong", detail, f"atrkit info {shlex.quote(folder.name)} --verify (says what to do)")
+        return Check(name, "wrong", detail, f"atrkit info {shlex.quote(folder.name)} --verify")
     if missing:
         detail = f"{count}; {len(missing):,} are missing, listed in {folder / 'missing.csv'}"
         return Check(name, "missing", detail, command_that_makes(folder.name, header["about"]))
