@@ -89,19 +89,19 @@ def text_to_audio_examples(
         scores_A = matrix.scores_AC[:, column_of[caption_id]].astype(np.float64)
         own = int(values.clip_Q[position])
 
-        def found(row: int, place: str, remark: str = "") -> Found:
+        def found(row: int, place: str) -> Found:
             clip_id = matrix.clip_ids[row]
             # the right clip by another of its captions than the one that is searched for
             shown = [caption.text for caption in clips[clip_id].captions if caption.id != caption_id]
             text = next(iter(shown), text_of[caption_id] if row == own else "(no caption)")
-            remarks = ", ".join(filter(None, (remark, _tie(scores_A, row))))
-            return Found(place, _score(scores_A[row]), text, key_of[clip_id], clip_id, row == own, remarks)
+            remark = _tie(scores_A, row)
+            return Found(place, _score(scores_A[row]), text, key_of[clip_id], clip_id, row == own, remark)
 
         rows = _best(scores_A, matrix.clip_ids)
         results = [found(row, str(place)) for place, row in enumerate(rows, start=1)]
         rank = _rank(values.first_rank_Q[position])
         if own not in rows:
-            results.append(found(own, rank, "further down"))
+            results.append(found(own, rank))
         return Query(text_of[caption_id], "", matrix.clip_ids[own], (), rank, tuple(results))
 
     return Examples("Text to audio", _ABOUT, score_name, _groups(values, examples, query))
@@ -146,7 +146,7 @@ def audio_to_text_examples(
         rank = _rank(values.first_rank_Q[position])
         if not set(own) & set(columns):
             best = max(own, key=lambda column: (ranked_C[column], -column))
-            results.append(found(best, rank, "its best caption, further down"))
+            results.append(found(best, rank, "the best of its captions"))
         captions = tuple(caption.text for caption in clips[clip_id].captions)
         return Query("", key_of[clip_id], clip_id, captions, rank, tuple(results))
 

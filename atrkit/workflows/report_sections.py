@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from markupsafe import Markup
+
 from atrkit.datasets.manifest import Clip
 from atrkit.errors import IntegrityError
+from atrkit.reports.charts.chart import Chart
 from atrkit.reports.page.content import Examples, RunSection, Table
 from atrkit.reports.page.tables import perturbation_table_of, recall_table_of
 from atrkit.reports.recall_notes import trained_on_note
@@ -92,8 +95,7 @@ def section_of(run: ReportedRun, examples: int, example_note: str = "") -> RunSe
         examples: queries of each kind; 0: none.
         example_note: stands above them, or in their place.
     """
-    # several runs are on one page, and their charts are called alike
-    charts = [replace(chart, id=f"{run.anchor}-{chart.id}") for chart in run_charts(run.charts_from)]
+    charts = [_of_run(chart, run.anchor) for chart in run_charts(run.charts_from)]
     placed = {part: [chart for chart in charts if chart.id.endswith(names)] for part, names in _CHARTS_OF_PART.items()}
     elsewhere = [chart for of_part in placed.values() for chart in of_part]
     perturbation, perturbation_note = _perturbation(run)
@@ -113,6 +115,16 @@ def section_of(run: ReportedRun, examples: int, example_note: str = "") -> RunSe
         examples=shown,
         example_note=example_note,
     )
+
+
+def _of_run(chart: Chart, anchor: str) -> Chart:
+    """The chart with ids of its own: several runs are on one page, and their charts are called alike."""
+
+    def of_run(attribute: re.Match[str]) -> str:
+        return attribute[0].replace(f"{chart.id}-", f"{anchor}-{chart.id}-")
+
+    svg = re.sub(r'\b(?:id|aria-labelledby|aria-describedby)="[^"]*"', of_run, chart.svg)
+    return replace(chart, id=f"{anchor}-{chart.id}", svg=Markup(svg))
 
 
 def _perturbation(run: ReportedRun) -> tuple[Table | None, str]:

@@ -60,14 +60,12 @@ class Table:
         header: first the heading of the labels, which may be empty, then one per column.
         parts: groups of rows, with a rule between them.
         notes: lines below it.
-        are_words: cells are words, not figures: set to the left, and wrapped.
     """
 
     title: str
     header: tuple[str, ...]
     parts: tuple[tuple[Row, ...], ...]
     notes: tuple[str, ...] = ()
-    are_words: bool = False
 
 
 @dataclass(frozen=True)

@@ -113,12 +113,12 @@ def seeds_table_of(results: Sequence[Result], summary: Result, anchors: Sequence
     columns = columns_of(results[0]["text_to_audio"])
     parts = []
     for direction, name in DIRECTIONS.items():
-        mean = tuple(Cell(mean_and_deviation_text(summary[direction][column], column)) for column in columns)
+        mean = _means(summary[direction], columns)
         rows = [Row(f"{name}: mean of {summary['n']}", mean, "measured")]
         for result, seed, anchor in zip(results, summary["seeds"], anchors, strict=True):
             rows.append(Row(f"seed {seed}", _measured(result[direction], columns), link=anchor))
         parts.append(tuple(rows))
-    note = "mean ± sample standard deviation over seeds (n - 1 in the denominator)"
+    note = "below a mean: ± sample standard deviation over seeds (n - 1); below a seed: its 95 % interval"
     return Table(f"Seeds: {_what(results[0])}", ("", *columns), tuple(parts), (note,))
 
 
@@ -136,11 +136,7 @@ def summary_table_of(entries: Sequence[tuple[str, str, Result, Result | None]]) 
             continue
         rows = [Row(title, tuple(_NOTHING for _ in columns), "heading")]
         for name, anchor, result, summary in entries:
-            cells = (
-                _measured(result[direction], columns)
-                if summary is None
-                else tuple(Cell(mean_and_deviation_text(summary[direction][column], column)) for column in columns)
-            )
+            cells = _measured(result[direction], columns) if summary is None else _means(summary[direction], columns)
             label = name if summary is None else f"{name}, {summary['n']} seeds"
             rows.append(Row(label + _scores_suffix(result, entries), cells, link=anchor))
             rows += [
@@ -152,11 +148,17 @@ def summary_table_of(entries: Sequence[tuple[str, str, Result, Result | None]]) 
                 for label, published in published_figures(result, direction)
             ]
         parts.append((*rows, _chance(first[direction], columns)))
-    notes = ["intervals: 95 %, bootstrap over clips; after ±: sample standard deviation over seeds"]
+    notes = ["below a figure: its 95 % interval (bootstrap over clips), or ± the sample standard deviation over seeds"]
     notes += [note for _, _, result, _ in entries for note in target_note(result.get("target"))]
     return Table(
         f"{_what(first)}; pool {first['pool_id'][:8]}", ("", *columns), tuple(parts), tuple(dict.fromkeys(notes))
     )
+
+
+def _means(figures: Mapping[str, Any], columns: Sequence[str]) -> tuple[Cell, ...]:
+    """Means, with the deviation below."""
+    shown = (mean_and_deviation_text(figures[column], column).partition(" ±") for column in columns)
+    return tuple(Cell(mean, f"±{deviation}" if deviation else "") for mean, _, deviation in shown)
 
 
 def _scores_suffix(result: Result, entries: Sequence[tuple[str, str, Result, Result | None]]) -> str:
@@ -202,7 +204,7 @@ def differences_table_of(comparison: Result, record: Result) -> Table:
     rows: dict[str, list[Row]] = {}
     for found in difference_rows(comparison, record):
         cells = [found.difference, found.interval, found.p, *([found.p_holm] if with_holm else [])]
-        row = Row(f"{DIRECTIONS[found.direction]} {found.figure}", tuple(map(Cell, cells)))
-        rows.setdefault(found.direction, []).append(row)
-    title = f"{comparison['system']} - {comparison['baseline']}"
+        heading = Row(DIRECTIONS[found.direction], tuple(_NOTHING for _ in cells), "heading")
+        rows.setdefault(found.direction, [heading]).append(Row(found.figure, tuple(map(Cell, cells))))
+    title = f"{comparison['system']} minus {comparison['baseline']}, in points; MedR in ranks"
     return Table(title, header, tuple(map(tuple, rows.values())))
