@@ -91,6 +91,7 @@ def compare(session: Session, options: CompareOptions) -> dict[str, Any]:
         MissingPrerequisiteError: there is no finished run, or a dataset or embedding is missing.
         IntegrityError: a run or a file is damaged.
     """
+    session = saying_once(session)
     found = find_systems(session, options.systems)
     if len(found) < 2:
         raise UsageError(f"{found[0][0]} is one system, and a comparison needs two: name more runs, or score files")

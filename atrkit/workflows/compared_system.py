@@ -1,6 +1,6 @@
 """What `atrkit compare` compares: systems with their scores, one matrix for each seed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,6 @@ def open_systems(
         MissingPrerequisiteError: a dataset or embedding is missing.
         IntegrityError: a run or a file is damaged.
     """
-    session = replace(session, say=_once(session.say))
     systems = []
     for name, named in found:
         if isinstance(named, Path):
@@ -184,15 +183,16 @@ def _file_of(session: Session, named: str) -> Path | None:
     return next((path for path in places if path.is_file()), None)
 
 
-def _once(say: Callable[[str], None]) -> Callable[[str], None]:
+def saying_once(session: Session) -> Session:
+    """A session that does not repeat what all systems would say."""
     said: set[str] = set()
 
-    def say_once(line: str) -> None:
+    def say(line: str) -> None:
         if line not in said:
             said.add(line)
-            say(line)
+            session.say(line)
 
-    return say_once
+    return replace(session, say=say)
 
 
 def _trainings(session: Session, named: str) -> list[list[TrainedRun]]:

@@ -26,7 +26,7 @@ from atrkit.metrics.tie_blocks import (
     text_to_audio_ranks,
 )
 from atrkit.score_matrix import ScoreRows
-from atrkit.workflows.judged_figures import graded_figures, graded_tie_bounds, relevance_record
+from atrkit.workflows.judged_figures import graded_figures, graded_intervals, graded_tie_bounds, relevance_record
 from atrkit.workflows.judgements import Judgements
 
 Dedup = Literal["none", "text"]
@@ -137,6 +137,8 @@ def _by_judgements(raw: ScoreRows, judgements: Judgements, options: FigureOption
     figures = _text_to_audio(raw, judged.pairs, options)
     if judgements.is_graded:
         figures |= graded_figures(ranks, options.ks)
+        if options.ci:
+            figures["ci"] |= graded_intervals(raw, judged.all_judged, ranks, options.ks)
         bounds = graded_tie_bounds(ranks, options.ks)
         for name, bound in figures.get("tie_bounds", {}).items():
             bound.update(bounds[name])
