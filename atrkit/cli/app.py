@@ -17,6 +17,7 @@ from atrkit.cli import (
     exporting,
     extraction,
     fusing,
+    indexing,
     info,
     metrics,
     recipes,
@@ -59,6 +60,7 @@ app.command("export")(exporting.export)
 app.command("compare")(comparing.compare)
 app.command("fuse")(fusing.fuse)
 app.command("caption")(captioning.caption)
+app.command("index")(indexing.index)
 app.command("doctor")(doctor.doctor)
 
 

@@ -94,7 +94,7 @@ def evaluate_zero_shot(session: Session, source: str, options: EvaluateOptions) 
     from atrkit.models.clap_text import ClapTextEncoder
 
     _refuse_what_needs_a_run(options)
-    _refuse_a_run(session, source)
+    refuse_a_run(session, source)
     files = find_clap(source, session.say, with_tokenizer=True)
     dataset = session.workspace.load_dataset(options.dataset)
     if options.dataset is None:
@@ -117,7 +117,12 @@ def evaluate_zero_shot(session: Session, source: str, options: EvaluateOptions) 
     return results
 
 
-def _refuse_a_run(session: Session, source: str) -> None:
+def refuse_a_run(session: Session, source: str) -> None:
+    """See that what is to be a CLAP model is not a run, or nothing.
+
+    Raises:
+        UsageError: it is.
+    """
     if not source.strip():
         raise UsageError("--model names nothing: give a folder of a transformers ClapModel, or a hub id")
     for folder in (
