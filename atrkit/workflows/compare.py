@@ -15,7 +15,15 @@ from atrkit.metrics.seeds import over_seeds
 from atrkit.metrics.significance import compare_systems, measured_figures
 from atrkit.score_matrix import ScoreMatrix, ScoreRows
 from atrkit.workflows.compared_lists import figures_known_of
-from atrkit.workflows.compared_system import Member, System, SystemOptions, find_systems, open_systems, place_of
+from atrkit.workflows.compared_system import (
+    Member,
+    System,
+    SystemOptions,
+    find_systems,
+    open_systems,
+    place_of,
+    saying_once,
+)
 from atrkit.workflows.judgements import Judgements, judgements_for
 from atrkit.workflows.retrieval_figures import Dedup
 from atrkit.workflows.session import Session
