@@ -1,0 +1,588 @@
+"""`atrkit eval --scores` and `--embeddings` as a user types them: every format, every wrong file, nothing written."""
+
+import csv
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from typer.main import get_command
+
+from atrkit import ScoreMatrix
+from atrkit.cli.app import app
+from atrkit.datasets.clip import Caption, Clip
+from atrkit.datasets.manifest import Dataset, save_dataset
+from atrkit.exchange.queries import query_scores
+from atrkit.exchange.write_trec import trec_id, write_trec_run
+from atrkit.metrics.ranking import evaluate
+from atrkit.store import Calibration, save_scores
+from atrkit.store.clip_embeddings import Embeddings
+from atrkit.store.embeddings import save_embeddings
+
+CLIPS = ("Santa Motor.wav", '"dogs", two.wav', "50%.wav", "é#1.wav", "rain/a.wav", "rain/b.wav", "z.wav")
+CAPTIONS_OF_CLIP = (3, 1, 2, 4, 1, 2, 5)
+FORMATS = ("h5", "npz", "compressed npz", "npy", "table of ids", "table of texts", "tabs", "run")
+
+
+COMMAND = get_command(app)  # once: building it takes longer than most of these tests
+
+
+def run(*words, code=0):
+    result = CliRunner().invoke(COMMAND, ["eval", *(str(word) for word in words)])
+    assert result.exit_code == code, (result.exit_code, result.stderr, result.exception)
+    return result
+
+
+def figures(*words):
+    result = json.loads(run(*words, "--json").stdout)
+    return {name: result[name] for name in ("text_to_audio", "audio_to_text", "pool_id")}
+
+
+def error(*words, code):
+    lines = run(*words, code=code).stderr.splitlines()
+    assert len([line for line in lines if line.startswith("atrkit: ")]) == 1, lines
+    return lines[-1].removeprefix("atrkit: ")
+
+
+def small_matrix(seed=0):
+    """Few distinct scores, so that many tie; float32 holds them exactly. Rows and columns are in no order."""
+    rng = np.random.default_rng(seed)
+    clips = [CLIPS[a] for a in rng.permutation(len(CLIPS))]
+    captions = [
+        (f"{clip}#{n}", clip) for clip, count in zip(CLIPS, CAPTIONS_OF_CLIP, strict=True) for n in range(1, count + 1)
+    ]
+    captions = [captions[c] for c in rng.permutation(len(captions))]
+    scores_AC = rng.integers(0, 12, size=(len(clips), len(captions))) / 8 - 1
+    return ScoreMatrix(scores_AC, clips, [caption for caption, _ in captions], [clip for _, clip in captions])
+
+
+def text_of(caption_id):
+    """What a caption says: each one something else."""
+    return f'It says, "{caption_id}".'
+
+
+def write_truth(path, matrix, *, shuffled=False):
+    pairs = sorted(zip(matrix.caption_ids, matrix.clip_of_caption, strict=True), reverse=shuffled)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["caption_id", "clip_id", "caption"])
+        writer.writerows((caption, clip, text_of(caption)) for caption, clip in pairs)
+    return path
+
+
+def write_pairs(path, matrix, name_of=str, delimiter=","):
+    rows = [
+        (clip, name_of(caption), repr(float(matrix.scores_AC[a, c])))
+        for a, clip in enumerate(matrix.clip_ids)
+        for c, caption in enumerate(matrix.caption_ids)
+    ]
+    np.random.default_rng(9).shuffle(rows)
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([("clip", "caption", "score"), *rows])
+    return path
+
+
+def written(folder, form, matrix, *, with_truth=True):
+    """A matrix in one of the formats."""
+    ids = {"clip_ids": np.array(matrix.clip_ids), "caption_ids": np.array(matrix.caption_ids)}
+    if with_truth:
+        ids["clip_of_caption"] = np.array(matrix.clip_of_caption)
+    match form:
+        case "h5":
+            save_scores(folder / "s.h5", matrix)
+            return folder / "s.h5"
+        case "npz":
+            np.savez(folder / "s.npz", scores=matrix.scores_AC, **ids)
+            return folder / "s.npz"
+        case "compressed npz":
+            np.savez_compressed(folder / "c.npz", scores_AC=np.asfortranarray(matrix.scores_AC), **ids)
+            return folder / "c.npz"
+        case "npy":
+            np.save(folder / "s.npy", matrix.scores_AC.astype(">f4"))
+            (folder / "s.clips.txt").write_text("".join(f"{clip}\n" for clip in matrix.clip_ids))
+            with (folder / "s.captions.csv").open("w", newline="") as file:
+                rows = zip(matrix.caption_ids, matrix.clip_of_caption, strict=True)
+                csv.writer(file).writerows([("caption_id", "clip_id"), *rows])
+            return folder / "s.npy"
+        case "table of ids":
+            return write_pairs(folder / "ids.csv", matrix)
+        case "table of texts":
+            return write_pairs(folder / "texts.csv", matrix, text_of)
+        case "tabs":
+            return write_pairs(folder / "s.tsv", matrix, delimiter="\t")
+        case "run":
+            write_trec_run(folder / "s.run", query_scores(matrix, "text-to-audio"), "ours")
+            return folder / "s.run"
+    raise ValueError(form)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_gives_the_figures_of_the_matrix(form, tmp_path):
+    matrix = small_matrix()
+    path, truth = written(tmp_path, form, matrix), write_truth(tmp_path / "truth.csv", matrix, shuffled=True)
+    before = sorted(tmp_path.rglob("*"))
+    found = figures("--scores", path, "--truth", truth)
+    for direction, expected in evaluate(matrix).items():
+        assert {name: found[direction][name] for name in expected} == pytest.approx(expected, abs=1e-12)
+    assert found["pool_id"] == matrix.pool_id
+    assert sorted(tmp_path.rglob("*")) == before, "nothing is written"
+
+
+@pytest.mark.parametrize("form", ["h5", "npz", "compressed npz", "npy"])
+def test_files_that_say_whose_caption_is_whose_need_no_truth(form, tmp_path):
+    matrix = small_matrix(1)
+    found = figures("--scores", written(tmp_path, form, matrix))
+    assert found["audio_to_text"]["MnR"] == pytest.approx(evaluate(matrix)["audio_to_text"]["MnR"], abs=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_order_of_rows_and_columns_is_nothing(form, tmp_path):
+    matrix, rng = small_matrix(2), np.random.default_rng(5)
+    rows, columns = rng.permutation(len(matrix.clip_ids)), rng.permutation(len(matrix.caption_ids))
+    shuffled = ScoreMatrix(
+        matrix.scores_AC[np.ix_(rows, columns)],
+        [matrix.clip_ids[a] for a in rows],
+        [matrix.caption_ids[c] for c in columns],
+        [matrix.clip_of_caption[c] for c in columns],
+    )
+    truth = write_truth(tmp_path / "truth.csv", matrix)
+    both = []
+    for name, each in (("one", matrix), ("other", shuffled)):
+        (tmp_path / name).mkdir()
+        both.append(figures("--scores", written(tmp_path / name, form, each), "--truth", truth))
+    assert both[0]["pool_id"] == both[1]["pool_id"]
+    for direction in ("text_to_audio", "audio_to_text"):
+        assert both[0][direction].pop("tie_bounds") and both[1][direction].pop("tie_bounds")
+        assert both[0][direction] == pytest.approx(both[1][direction], abs=1e-12)
+
+
+@pytest.mark.parametrize("form", ["npz", "npy"])
+def test_two_files_of_embeddings_give_the_figures_of_their_cosines(form, tmp_path):
+    matrix, rng = small_matrix(3), np.random.default_rng(6)
+    scores_AC = rng.normal(size=matrix.scores_AC.shape)
+    scores_AC /= np.linalg.norm(scores_AC, axis=0)  # cosines of unit vectors along the axes with the columns
+    expected = evaluate(ScoreMatrix(scores_AC, matrix.clip_ids, matrix.caption_ids, matrix.clip_of_caption))
+    clips, captions = 3.0 * np.eye(len(matrix.clip_ids)), scores_AC.T * 0.5
+    if form == "npz":
+        np.savez(tmp_path / "a.npz", embeddings=clips, ids=np.array(matrix.clip_ids))
+        whose = np.array(matrix.clip_of_caption)
+        np.savez(tmp_path / "t.npz", embeddings=captions, ids=np.array(matrix.caption_ids), clip_of_caption=whose)
+    else:
+        np.save(tmp_path / "a.npy", clips)
+        np.save(tmp_path / "t.npy", captions)
+        (tmp_path / "a.clips.txt").write_text("\n".join(matrix.clip_ids))
+        write_truth(tmp_path / "t.captions.csv", matrix)
+        order = {caption: row for row, caption in enumerate(matrix.caption_ids)}
+        np.save(tmp_path / "t.npy", captions[[order[caption] for caption in sorted(matrix.caption_ids)]])
+    found = figures("--embeddings", tmp_path / f"a.{form}", tmp_path / f"t.{form}")
+    for direction, of_matrix in expected.items():
+        assert {name: found[direction][name] for name in of_matrix} == pytest.approx(of_matrix, abs=1e-12)
+
+
+def test_losses_of_a_score_file_can_be_scaled(tmp_path):
+    loss_AC = [[1.7, 8.4, 8.1], [2.1, 7.6, 8.5], [2.0, 8.3, 6.5]]  # paper 004, table 3
+    matrix = ScoreMatrix(-np.array(loss_AC), ["A1", "A2", "A3"], ["C1", "C2", "C3"], ["A1", "A2", "A3"])
+    calibration = Calibration([[1.0, 9.0, 9.0], [3.0, 7.0, 7.0]], ["k1", "k2"])
+    about = {"dataset": "ours", "split": "eval", "scoring": "cross_entropy"}
+    save_scores(tmp_path / "s.h5", matrix, about, calibration=calibration)
+    results = json.loads(
+        run("--scores", tmp_path / "s.h5", "--scaling", "none,minmax,minmax-calib,pmi", "--json").stdout
+    )
+    assert [result["column_scaling"] for result in results] == ["none", "minmax", "minmax-calib", "pmi"]
+    assert [round(result["audio_to_text"]["R@1"], 3) for result in results[:2]] == [0.333, 1.0]
+    assert (results[1]["dataset"], results[1]["split"], results[1]["scoring"]) == ("ours", "eval", "cross_entropy")
+    save_scores(tmp_path / "cosines.h5", matrix, {"scoring": "cosine"})
+    assert "--scaling is of losses" in error("--scores", tmp_path / "cosines.h5", "--scaling", "minmax", code=2)
+    write_truth(tmp_path / "t.csv", matrix)
+    assert "--scaling is of losses" in error(
+        "--scores", write_pairs(tmp_path / "p.csv", matrix), "--truth", tmp_path / "t.csv", "--scaling", "pmi", code=2
+    )
+
+
+def test_large_arrays_are_read_in_blocks_with_the_same_figures(tmp_path, monkeypatch):
+    matrix = small_matrix(4)
+    truth = write_truth(tmp_path / "truth.csv", matrix, shuffled=True)
+    paths = [written(tmp_path, form, matrix) for form in ("h5", "npz", "npy")]
+    at_once = [figures("--scores", path, "--truth", truth) for path in paths]
+    for module in ("detect", "numpy_files"):
+        monkeypatch.setattr(f"atrkit.exchange.{module}.LARGEST_IN_MEMORY_BYTES", 100)
+    monkeypatch.setattr("atrkit.score_matrix._BLOCK_BYTES", 8 * 3 * len(matrix.caption_ids))  # three rows
+    monkeypatch.setattr("numpy.lib.format.read_array", lambda file, **_: _only_ids(file))
+    assert [figures("--scores", path, "--truth", truth) for path in paths] == at_once
+
+
+def _only_ids(file):
+    version = np.lib.format.read_magic(file)
+    assert version == (1, 0)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    assert dtype.kind == "U", "an array of numbers is read as a whole"
+    return np.frombuffer(file.read(), dtype=dtype).reshape(shape)
+
+
+def test_a_nan_in_a_large_array_names_file_and_pair(tmp_path, monkeypatch):
+    matrix = small_matrix()
+    path = written(tmp_path, "npz", matrix)
+    scores_AC = matrix.scores_AC.copy()
+    scores_AC[4, 2] = np.nan
+    with np.load(path) as there:
+        np.savez(path, **{**there, "scores": scores_AC})
+    for limit in (100, 10**6):
+        monkeypatch.setattr("atrkit.exchange.numpy_files.LARGEST_IN_MEMORY_BYTES", limit)
+        message = error("--scores", path, code=8)
+        assert str(path) in message and repr(matrix.caption_ids[2]) in message and "1 of" in message
+
+
+def test_a_table_may_have_what_excel_leaves_and_semicolons(tmp_path):
+    matrix = small_matrix()
+    truth = write_truth(tmp_path / "truth.csv", matrix)
+    path = write_pairs(tmp_path / "p.csv", matrix, delimiter=";")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n").replace(b"\r\r", b"\r"))
+    done = run("--scores", path, "--truth", truth, "--json")
+    assert json.loads(done.stdout)["text_to_audio"]["R@1"] == evaluate(matrix)["text_to_audio"]["R@1"]
+    assert "columns are separated by ';'" in done.stderr
+
+
+def a_run(tmp_path, *lines):
+    (tmp_path / "s.run").write_text("".join(f"{line}\n" for line in lines))
+    return tmp_path / "s.run"
+
+
+def test_a_run_is_judged_by_qrels_alone(tmp_path):
+    path = a_run(tmp_path, "q1 Q0 a%20b 1 0.9 x", "q1 Q0 c 2 0.8 x", "q2 Q0 c 1 7 x", "q2 Q0 d 2 7 x", "q3 Q0 c 1 1 x")
+    (tmp_path / "q.qrels").write_text("q1 0 a%20b 1\nq1 0 d 1\nq2 0 d 1\nq2 0 c 0\n")
+    done = run("--scores", path, "--qrels", tmp_path / "q.qrels", "--json", "-k", "1,2,3")
+    result = json.loads(done.stdout)
+    assert "1 lists are of captions that are not in q.qrels" in done.stderr
+    to_audio = result["text_to_audio"]
+    assert (to_audio["queries"], to_audio["candidates"]) == (2, 3), "gallery: a b, c, d"
+    assert (to_audio["R@1"], to_audio["R@2"], to_audio["R@3"]) == (0.75, 1.0, 1.0), "q2 ties"
+    assert to_audio["fractional_R@2"] == 0.75 and to_audio["MedR"] == 1.25
+    assert result["audio_to_text"] is None and result["hubness"] is None
+    assert result["listed"] == {"least": 2, "most": 2, "relevant": 3, "relevant_not_listed": 1}
+    assert result["relevance"]["queries"] == 2
+
+
+def test_figures_below_the_lists_are_not_known(tmp_path):
+    clips = [f"clip{number}" for number in range(20)]
+    lines = [f"{clip}#1 Q0 clip{(n + k) % 20} {k} {-k} x" for n, clip in enumerate(clips) for k in range(4)]
+    (tmp_path / "t.csv").write_text("file_name,caption_1\n" + "".join(f"{clip},{clip} sounds\n" for clip in clips))
+    words = ("--truth", tmp_path / "t.csv", "-k", "1,4,5", "--ci")
+    to_audio = json.loads(run("--scores", a_run(tmp_path, *lines), *words, "--json").stdout)["text_to_audio"]
+    assert (to_audio["R@1"], to_audio["R@5"], to_audio["mAP@10"], to_audio["MnR"]) == (1, 1, 1, 1), "all are listed"
+    lines = [line for line in lines if not line.startswith(("clip0#1 Q0 clip0 ", "clip1#1 Q0 clip1 "))]
+    result = json.loads(run("--scores", a_run(tmp_path, *lines), *words, "--json").stdout)
+    to_audio = result["text_to_audio"]
+    known = ("R@1", "R@4", "R@5", "mAP@10", "mAP@16", "MedR", "MnR", "tied_queries")
+    assert [to_audio[name] for name in known] == [0.9, None, None, None, None, 1.0, None, 0]
+    assert "R@1" in to_audio["ci"] and not {"R@5", "mAP@10", "MnR"} & to_audio["ci"].keys()
+    assert result["listed"] == {"least": 3, "most": 4, "relevant": 20, "relevant_not_listed": 2}
+    row = next(
+        line for line in run("--scores", tmp_path / "s.run", *words, "--plain").stdout.splitlines() if "text to" in line
+    )
+    assert row.split() == ["text", "to", "audio", "90.0", "-", "-", "-", "1.0", "-"]
+
+
+def test_ranks_that_contradict_the_scores_are_said(tmp_path):
+    (tmp_path / "t.csv").write_text("file_name,caption\na,one\nb,two\n")
+    path = a_run(tmp_path, "a#1 Q0 b 1 1 x", "a#1 Q0 a 2 9 x", "b#1 Q0 b 1 9 x", "b#1 Q0 a 2 1 x")
+    done = run("--scores", path, "--truth", tmp_path / "t.csv", "--json")
+    assert "the ranks of 1 queries are not in the order of their scores: the scores are taken" in done.stderr
+    assert json.loads(done.stdout)["text_to_audio"]["R@1"] == 1.0
+
+
+def test_a_table_of_the_best_few_is_lists(tmp_path):
+    (tmp_path / "t.csv").write_text("file_name,caption\na,one\nb,two\nc,three\n")
+    (tmp_path / "p.csv").write_text("query,fname,sim\none,a,2\none,b,1\ntwo,c,2\ntwo,b,1\nthree,a,1\nthree,b,0\n")
+    done = run("--scores", tmp_path / "p.csv", "--truth", tmp_path / "t.csv", "-k", "1,2,3", "--json")
+    to_audio = json.loads(done.stdout)["text_to_audio"]
+    assert "lists of the best 2 clips: 3 pairs are not listed (which is no 0)" in done.stderr
+    assert [to_audio[f"R@{k}"] for k in (1, 2, 3)] == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert to_audio["MedR"] == 2.0 and to_audio["MnR"] == 2.0, "three's clip can only be third"
+    message = error("--scores", tmp_path / "p.csv", "--truth", tmp_path / "t.csv", "--protocol", "mteb", code=2)
+    assert "--protocol needs every score" in message
+
+
+def test_one_text_of_several_captions_goes_by_its_rows(tmp_path):
+    (tmp_path / "t.csv").write_text("file_name,caption\na,rain\nb,Rain!\nc,rain\n")
+    head = "caption,fname_1,fname_2\n"
+    (tmp_path / "s.csv").write_text(head + "rain,a,b\nRain!,b,a\nrain,c,a\n")
+    done = run("--scores", tmp_path / "s.csv", "--truth", tmp_path / "t.csv", "--json")
+    assert json.loads(done.stdout)["text_to_audio"]["R@1"] == 1.0
+    assert "2 captions share their text with another: the k-th row with a text" in done.stderr
+    (tmp_path / "s.csv").write_text(head + "rain,a,c\nRain!,b,a\n")
+    done = run("--scores", tmp_path / "s.csv", "--truth", tmp_path / "t.csv", "--json")
+    assert json.loads(done.stdout)["text_to_audio"]["R@1"] == pytest.approx(2 / 3)
+    assert "2 captions share their text with another and are listed once" in done.stderr
+    (tmp_path / "s.csv").write_text(head + "rain,a,c\nRain!,b,a\n" + 2 * "rain,c,a\n")
+    message = error("--scores", tmp_path / "s.csv", "--truth", tmp_path / "t.csv", code=5)
+    assert "'rain' occurs 3 times, and 2 captions" in message
+    (tmp_path / "s.csv").write_text(head + "rain,a,c\nRain!,b,a\nrain,c,a\n")
+    dedup = json.loads(
+        run("--scores", tmp_path / "s.csv", "--truth", tmp_path / "t.csv", "--dedup", "text", "--json").stdout
+    )
+    assert dedup["text_to_audio"]["fractional_R@1"] == pytest.approx(1 / 3), "three clips are relevant to each"
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A dataset with two splits, whose clips lie in folders."""
+
+    def clip(split, number):
+        captions = tuple(Caption(f"{split}/{number}.wav#{n}", f"{split} {number} says {n}.") for n in (1, 2))
+        return Clip(f"{split}/{number}.wav", f"{number}.wav", "0" * 64, 8000, 800, 1, split, captions)
+
+    clips = tuple(clip(split, number) for split in ("dev", "eval") for number in range(6))
+    made = Dataset("ours", clips, tmp_path / "workspace" / "data" / "ours")
+    made.folder.mkdir(parents=True)
+    save_dataset(made)
+    return made
+
+
+def test_a_dataset_of_the_workspace_says_whose_caption_is_whose(dataset, tmp_path):
+    clips = dataset.split("eval")
+    captions = [(caption.id, clip.id) for clip in clips for caption in clip.captions]
+    matrix = ScoreMatrix(
+        np.random.default_rng(0).normal(size=(len(clips), len(captions))).round(1),
+        [clip.id for clip in clips],
+        [caption for caption, _ in captions],
+        [clip for _, clip in captions],
+    )
+    words = ("--dataset", "ours", "--workspace", tmp_path / "workspace")
+    path = write_pairs(tmp_path / "p.csv", matrix)
+    result = json.loads(run("--scores", path, *words, "--json").stdout)
+    assert result["text_to_audio"]["R@1"] == evaluate(matrix)["text_to_audio"]["R@1"]
+    assert (result["dataset"], result["split"], result["run"]) == ("ours", "eval", "p.csv")
+    assert result["duplicate_captions"]["of"] == len(captions), "texts are known"
+    assert "p.csv on ours/eval" in run("--scores", path, *words).stdout
+    path.write_text(path.read_text().replace("\neval/", "\n"))
+    by_file_name = run("--scores", path, *words, "--json")
+    assert json.loads(by_file_name.stdout)["pool_id"] == result["pool_id"] == matrix.pool_id
+    assert "6 of 6 clips were found by their file name" in by_file_name.stderr
+    assert "12 of 12 captions are not in ours/dev" in error("--scores", path, *words, "--split", "dev", code=5)
+
+
+def test_judged_captions_alone_need_a_list(dataset, tmp_path):
+    words = ("--dataset", "ours", "--workspace", tmp_path / "workspace", "--json")
+    path = a_run(tmp_path, "eval/0.wav#1 Q0 eval/3.wav 1 9 x", "eval/0.wav#1 Q0 eval/0.wav 2 8 x")
+    assert "11 captions of ours/eval have no score" in error("--scores", path, *words, code=5)
+    (tmp_path / "q.tsv").write_text("query-id\tcorpus-id\tscore\neval/0.wav#1\teval/0.wav\t1\n")
+    to_audio = json.loads(run("--scores", path, *words, "--qrels", tmp_path / "q.tsv").stdout)["text_to_audio"]
+    assert (to_audio["R@1"], to_audio["MedR"], to_audio["candidates"], to_audio["queries"]) == (0.0, 2.0, 6, 1)
+
+
+def test_our_own_embeddings_are_the_clips_of_an_encoder_elsewhere(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    clips = tuple(f"clip{number}" for number in range(5))
+    stored = Embeddings(clips, clips, vectors, np.arange(6), vectors, None, (), {"encoder": "ours"})
+    save_embeddings(tmp_path / "a.h5", stored)
+    captions, whose = np.array(["x", "y", "z", "u", "v"]), np.array(clips)[[4, 1, 2, 0, 3]]
+    np.savez(tmp_path / "t.npz", embeddings=vectors[[4, 1, 2, 0, 3]], ids=captions, clip_of_caption=whose)
+    found = figures("--embeddings", tmp_path / "a.h5", tmp_path / "t.npz")
+    assert found["text_to_audio"]["R@1"] == found["audio_to_text"]["R@1"] == 1.0, "each has its clip's own vector"
+    assert "holds no embeddings that can be read" in error("--embeddings", tmp_path / "a.h5", tmp_path / "a.h5", code=5)
+    save_scores(tmp_path / "s.h5", small_matrix())
+    assert "s.h5" in error("--embeddings", tmp_path / "s.h5", tmp_path / "t.npz", code=5)
+    assert "a.h5" in error("--scores", tmp_path / "a.h5", code=5)
+
+
+def test_many_cosines_are_computed_in_blocks(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    captions = rng.normal(size=(40, 3)).round()[rng.integers(0, 40, size=90)] + 0.5  # many are the same
+    np.savez(tmp_path / "a.npz", embeddings=rng.normal(size=(20, 3)), ids=np.arange(20))
+    np.savez(tmp_path / "t.npz", embeddings=captions, ids=np.arange(90), clip_of_caption=np.arange(90) % 20)
+    at_once = figures("--embeddings", tmp_path / "a.npz", tmp_path / "t.npz")
+    assert at_once["audio_to_text"]["tied_queries"]
+    monkeypatch.setattr("atrkit.workflows.foreign_embeddings.LARGEST_IN_MEMORY_BYTES", 100)
+    monkeypatch.setattr("atrkit.score_matrix._BLOCK_BYTES", 8 * 90 * 7)
+    assert figures("--embeddings", tmp_path / "a.npz", tmp_path / "t.npz") == at_once
+
+
+WRONG_BYTES = {
+    b"": "is empty",
+    b"<!DOCTYPE html><html>": "is a web page",
+    b"\x80\x04\x95\x00": "is a Python pickle",
+    b"\x1f\x8b\x08\x00": "is compressed: unpack it first",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file that atrkit did not write",
+    b"\x01\x02\x00\x03": "is a binary file of no known kind: tried .h5 of atrkit, .npz and .npy",
+    b'{"scores": []}': "is JSON",
+    "clip,caption".encode("utf-16"): "is UTF-16",
+    b"a,b,c\n1,2,3\n": "'a,b,c' begins no file of scores: tried a table of pairs",
+    b"clip,caption,score\n": "only the column names are there",
+    b"clip,caption,score\na,one\n": ":2: 2 columns where the header has 3",
+    b"clip,caption,score\na,one,good\n": ":2: column 'score': 'good' is no number",
+    b"clip;caption;score\na;one;0,9\n": ":2: column 'score': '0,9' is no number: write the decimal sign as a point",
+    b"clip,caption,score\na,,1\n": ":2: column 'caption' is empty",
+    b"clip,caption,score\na,one,1\nb,two,1\na,one,2\n": ":4: caption 'one' with clip 'a' is on line 2 too",
+    b"clip,caption,score\na,one,1\nb,one,1\na,two,2\n": "1 of 4 pairs have no score, the first is caption 'two' with",
+    b"clip,caption,score\na,on\xe9,1\n": "byte 0xe9 is not UTF-8",
+    b"clip,caption,score\na," + b"x" * 200_000 + b",1\n": ":2: field larger than field limit",
+    b'clip,caption,score\na,"one,1\n': "unexpected end of data: is a quote left open",
+    b"q Q0 a 1 0.5\n": ":1: 5 columns where a TREC run has 6",
+    b"q Q0 a b 1 0.5 x\n": ":1: 7 columns where a TREC run has 6 (query Q0 clip rank score tag): write blanks",
+    b"q Q0 a 1 high x\n": ":1: column 5 (score): 'high' is no number",
+    b"one Q0 a 1 1 x\none Q0 a 2 1 x\n": ":2: caption 'one' with clip 'a' is on line 1 too",
+    b"caption,file_name_1,file_name_2\none,a,a\n": ":2: column 'file_name_2': 'a' is listed twice in this row",
+    b"caption,file_name_1,file_name_2\none,,a\n": ":2: column 'file_name_1' is empty, and a later one is not",
+    b"caption,file_name_1\none,a\n": "1 captions of",
+    b"clip,caption,score\na,one,1\na,nine,1\nb,one,1\nb,nine,1\n": "1 of 2 captions are not in",
+    b"clip,caption,score\na,one,1\na,two,1\n": "1 clips of",
+}
+
+
+@pytest.mark.parametrize(("content", "message"), WRONG_BYTES.items(), ids=range(len(WRONG_BYTES)))
+def test_a_wrong_file_is_one_line_with_its_name(content, message, tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_bytes(content)
+    (tmp_path / "t.csv").write_text("file_name,caption\na,one\nb,two\n")
+    said = error("--scores", path, "--truth", tmp_path / "t.csv", code=5)
+    assert said.startswith(str(path)) and message in said
+
+
+def test_a_nan_in_a_table_is_found_by_line_and_column(tmp_path):
+    (tmp_path / "p.csv").write_text("clip,caption,score\na,one,1\nb,one,nan\n")
+    assert f"{tmp_path}/p.csv:3: column 'score': the score is NaN" in error("--scores", tmp_path / "p.csv", code=8)
+
+
+def npz(path, **changed):
+    arrays = {
+        "scores": np.ones((2, 3)),
+        "clip_ids": np.array(["a", "b"]),
+        "caption_ids": np.array(["x", "y", "z"]),
+        "clip_of_caption": np.array(["a", "a", "b"]),
+    } | changed
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"scores": np.ones((3, 2))}, "scores is transposed: 3 rows are captions and 2 columns are clips"),
+        ({"scores": np.ones((2, 4))}, "scores has shape (2, 4), and there are 2 clip ids and 3 caption ids"),
+        ({"scores": np.array([["1", "2", "3"]] * 2)}, "should be a matrix of numbers"),
+        ({"scores": np.ones((2, 3)) * 1j}, "should be a matrix of numbers"),
+        ({"scores": None}, "has no array scores; it has clip_ids, caption_ids, clip_of_caption"),
+        ({"clip_ids": np.array(["a", "b"], dtype=object)}, "holds Python objects, which can run code"),
+        ({"clip_ids": np.array(["a", "a"])}, "clip id 'a' occurs more than once"),
+        ({"clip_of_caption": np.array(["a", "a"])}, "3 caption_ids, but 2 in clip_of_caption"),
+        ({"clip_of_caption": np.array(["a", "a", "q"])}, "1 captions belong to clips that are no row, the first 'q'"),
+    ],
+)
+def test_a_wrong_npz_is_one_line(changed, message, tmp_path):
+    said = error("--scores", npz(tmp_path / "s.npz", **changed), code=5)
+    assert said.startswith(str(tmp_path / "s.npz")) and message in said
+
+
+def test_a_damaged_npz_is_found_whether_read_at_once_or_in_blocks(tmp_path, monkeypatch):
+    whole = npz(tmp_path / "s.npz", scores=np.arange(600.0).reshape(2, 300), caption_ids=np.arange(300).astype(str),
+                clip_of_caption=np.array(["a"] * 300)).read_bytes()  # fmt: skip
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        place = archive.getinfo("scores.npy").header_offset + 1000
+    flipped = bytearray(whole)
+    flipped[place] ^= 1
+    for limit in (10**6, 100):
+        monkeypatch.setattr("atrkit.exchange.numpy_files.LARGEST_IN_MEMORY_BYTES", limit)
+        (tmp_path / "s.npz").write_bytes(flipped)
+        assert "array 'scores' is damaged" in error("--scores", tmp_path / "s.npz", code=5)
+        (tmp_path / "s.npz").write_bytes(whole[:-100])
+        assert "is damaged or truncated" in error("--scores", tmp_path / "s.npz", code=5)
+    np.save(tmp_path / "s.npy", np.ones((2, 3)))
+    (tmp_path / "s.npy").write_bytes((tmp_path / "s.npy").read_bytes()[:-8])
+    assert f"{tmp_path}/s.npy has no ids: {tmp_path}/s.clips.txt is not there" in error(
+        "--scores", tmp_path / "s.npy", code=3
+    )
+    (tmp_path / "s.clips.txt").write_text("a\nb\n")
+    (tmp_path / "s.captions.csv").write_text("caption_id,clip_id\nx,a\ny,a\nz,b\n")
+    assert "s.npy is truncated" in error("--scores", tmp_path / "s.npy", code=5)
+
+
+def test_an_altered_score_file_is_refused(tmp_path):
+    path = written(tmp_path, "h5", small_matrix())
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert f"{path} is damaged" in error("--scores", path, code=5)
+
+
+def test_file_and_truth_that_contradict_each_other_are_refused(tmp_path):
+    path = npz(tmp_path / "s.npz")
+    (tmp_path / "t.csv").write_text("caption_id,clip_id\nx,a\ny,b\nz,b\n")
+    message = error("--scores", path, "--truth", tmp_path / "t.csv", code=5)
+    assert "caption 'y' belongs to clip 'a' there, and to 'b' in" in message
+
+
+@pytest.mark.parametrize(
+    ("vectors", "code", "message"),
+    [
+        ([[1.0, 0.0], [0.0, 0.0]], 5, "the vector of 'b' is all zeros"),
+        ([[1.0, np.nan], [0.0, 1.0]], 8, "the vector of 'a' is NaN or infinite"),
+        ([[1.0], [1.0]], 2, "vectors of 1 numbers and"),
+        ([[1.0, 1.0]], 5, "embeddings has 1 rows, and there are 2 ids"),
+    ],
+)
+def test_wrong_embeddings_are_one_line(vectors, code, message, tmp_path):
+    np.savez(tmp_path / "a.npz", embeddings=np.array(vectors), ids=np.array(["a", "b"]))
+    np.savez(tmp_path / "t.npz", embeddings=np.eye(2), ids=np.array(["x", "y"]), clip_of_caption=np.array(["a", "b"]))
+    said = error("--embeddings", tmp_path / "a.npz", tmp_path / "t.npz", code=code)
+    assert str(tmp_path / "a.npz") in said and message in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--run", "x"], "--run needs a run"),
+        (["--precision", "fp16"], "--precision needs a run"),
+        (["--calib-clips", "3"], "--calib-clips needs a run"),
+        (["--rerank", "none"], "--rerank needs a run"),
+        (["--rerank-k", "3"], "--rerank needs a run"),
+        (["--no-extract"], "--no-extract needs a run"),
+        (["--metric", "recall,caption"], "--metric caption needs a run"),
+        (["--metric", "caption", "--beam-size", "2"], "--beam-size needs a run"),
+        (["--split", "eval"], "--split is of --dataset"),
+        (["--truth", "t.csv", "--dataset", "x"], "--truth and --dataset both say"),
+        (["--embeddings", "a", "b"], "--scores and --embeddings: say one"),
+        (["--model", "x"], "take the place of --model and --runs"),
+        (["--runs", "x/*"], "take the place of --model and --runs"),
+    ],
+)
+def test_options_of_runs_are_refused(words, message, tmp_path):
+    assert message in error("--scores", npz(tmp_path / "s.npz"), *words, code=2)
+
+
+def test_without_a_truth_the_ways_to_name_one_are_listed(tmp_path):
+    path = npz(tmp_path / "s.npz", clip_of_caption=None)
+    message = error("--scores", path, code=2)
+    for way in ("--truth CSV", "--dataset NAME", "--qrels FILE"):
+        assert way in message
+    assert "--truth is of --scores" in error("--truth", path, code=2)
+    assert "cannot read" in error("--scores", tmp_path / "nothing.csv", code=2)
+
+
+def test_torch_is_not_imported(tmp_path):
+    path = npz(tmp_path / "s.npz")
+    code = f"""
+import sys
+from typer.testing import CliRunner
+from atrkit.cli.app import app
+done = CliRunner().invoke(app, ["eval", "--scores", {str(path)!r}, "--json", "--ci"])
+assert done.exit_code == 0, done.stderr
+assert not {{"torch", "transformers", "librosa"}} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_result_names_file_and_hash(tmp_path):
+    path = npz(tmp_path / "s.npz")
+    result = json.loads(run("--scores", path, "--json").stdout)
+    assert result["source"] == {
+        "path": str(path),
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "format": "npz matrix",
+    }
+    assert (result["metric"], result["dataset"], result["target"], result["precision"]) == ("recall", None, None, None)
+    assert trec_id("a b") == "a%20b"
