@@ -29,18 +29,18 @@ def caption_table(records: Sequence[Mapping[str, Any]]) -> RenderableType:
     """
     of_files = any("path" in record for record in records)
     names = [record["path"] if "path" in record else record["clip"] for record in records]
-    folder = _common_folder(names) if of_files else ""
+    folder = common_folder(names) if of_files else ""
     table = Table(box=RULED, show_edge=False, pad_edge=False, header_style="")
     table.add_column("file" if of_files else "clip", overflow="fold")
     table.add_column("caption", min_width=24)
     table.add_column("score", justify="right", no_wrap=True)
     for name, record in zip(names, records, strict=True):
-        shown = _in_lines(os.path.relpath(name, folder) if folder else name)
+        shown = in_lines(os.path.relpath(name, folder) if folder else name)
         table.add_row(Text(shown), Text(record["caption"]), f"{record['score']:.2f}")
     return Group(Text(f"files in {folder}", overflow="fold"), table) if folder else table
 
 
-def _common_folder(paths: Sequence[str]) -> str:
+def common_folder(paths: Sequence[str]) -> str:
     """The folder that all paths lie in; empty: there is none that is worth a line."""
     if len({Path(path).is_absolute() for path in paths}) != 1:
         return ""
@@ -48,10 +48,10 @@ def _common_folder(paths: Sequence[str]) -> str:
     return "" if folder in (os.sep, os.curdir) else folder
 
 
-def _in_lines(name: str) -> str:
+def in_lines(name: str) -> str:
     """A name broken behind slashes.
 
-    >>> print(_in_lines("recordings of the summer/field/rain.wav"))
+    >>> print(in_lines("recordings of the summer/field/rain.wav"))
     recordings of the summer/field/
     rain.wav
     """
