@@ -145,6 +145,15 @@ def short_names(names: Sequence[str]) -> list[str]:
     return ["/".join(each[shared:]) for each in parts]
 
 
+def names_of(materials: Sequence[ChartMaterial]) -> list[str]:
+    """A short name for each; that of a run which is there under several column scalings says which one."""
+    names = short_names([material.name for material in materials])
+    return [
+        f"{name} ({material.column_scaling})" if names.count(name) > 1 else name
+        for name, material in zip(names, materials, strict=True)
+    ]
+
+
 def absent(chart_id: str, title: str, *why: str) -> Chart:
     """A chart that cannot be drawn."""
     return Chart(chart_id, title, "", Markup(""), (), why)

@@ -7,7 +7,7 @@ from typing import Any
 from atrkit.reports.charts.chart import Chart
 from atrkit.reports.charts.intervals import Estimate, perturbation_chart, recall_intervals_chart
 from atrkit.reports.charts.learning_curves import learning_curves_chart
-from atrkit.workflows.report_material import ChartMaterial, absent, short_names
+from atrkit.workflows.report_material import ChartMaterial, absent, names_of
 from atrkit.workflows.report_records import (
     epoch_records,
     figure_of,
@@ -22,7 +22,7 @@ _FIGURE_NAMES = {"mean_R@1": "mean R@1", "fense": "FENSE", "text_to_audio.R@1": 
 
 def learning_curves(materials: Sequence[ChartMaterial]) -> Chart:
     """Losses and the validation figure after each epoch of every run that has records."""
-    names = short_names([material.name for material in materials])
+    names = names_of(materials)
     records, notes = list[tuple[str, list[dict[str, Any]], dict[str, Any]]](), list[str]()
     for name, material in zip(names, materials, strict=True):
         if material.run_folder is None:
@@ -52,7 +52,7 @@ def recall_of_runs(materials: Sequence[ChartMaterial]) -> Chart:
         results = [material.result.get(entry) for material in materials]
         if all(results):
             directions[direction] = _recalls([result for result in results if result])
-    names = short_names([material.name for material in materials])
+    names = names_of(materials)
     return recall_intervals_chart(names, directions)
 
 
@@ -73,7 +73,7 @@ def _estimate(series: int, result: Mapping[str, Any], figure: str) -> Estimate:
 
 def perturbations(materials: Sequence[ChartMaterial]) -> Chart:
     """Perturbation accuracies of every run that has them, with the command that makes those of the others."""
-    names = short_names([material.name for material in materials])
+    names = names_of(materials)
     tests, notes = dict[str, list[Estimate]](), list[str]()
     for series, material in enumerate(materials):
         found = None if material.output_folder is None else perturbation_estimates(material.output_folder, series)

@@ -124,7 +124,7 @@ def _caption(columns: Sequence[CaptionColumn], *, is_loss: bool) -> str:
     is_apart = worst < best if is_loss else worst > best
     better = "lowest" if is_loss else "highest"
     beaten = sum(column.better_clips == 0 for column in columns)
-    own = f"{beaten} of the {len(columns)} captions score best with their own clip."
+    own = f"For {beaten} of the {len(columns)} captions no clip scores better than their own."
     if not is_apart:
         ends = " and ".join(f"{column.raw[3]:.3g}" for column in (columns[0], columns[-1]))
         return f"Before scaling, the medians of these captions lie between {ends}. {own}"

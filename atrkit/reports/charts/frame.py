@@ -161,7 +161,7 @@ class KeyEntry:
         text: what is drawn so.
         series: whose colour and shape.
         sample: "line", "line-marker", "thin", "marker", "block", "area", "tick",
-            "whisker" or "cross".
+            "whisker", "cross" or "number".
     """
 
     text: str
@@ -202,6 +202,8 @@ def _sample(entry: KeyEntry, x: float, y: float) -> Markup:
             )
         case "tick":
             return line(x + 10, y - 7, x + 10, y + 7, colour=INK, stroke_width=2)
+        case "number":
+            return label(str(entry.series + 1), x + 10, y + 4, anchor="middle", colour=INK, bold=True)
         case "whisker":
             return line(x + 10, y - 8, x + 10, y + 8, colour=MUTED, stroke_width=2)
         case "cross":

@@ -131,8 +131,8 @@ def _sentence(stage: FirstPlaces) -> str:
     comes = "comes" if stage.at_least_once == 1 else "come"
     captions, clips = counted(len(stage.clips_C), "caption"), counted(stage.clips, "clip")
     return (
-        f"By {stage.name}, {stage.at_least_once:,} of {captions} {comes} first for any of {clips}, and the top 1 % of captions ({stage.top_percent:,}) hold {share} % of the "
-        "first places."
+        f"By {stage.name}, {stage.at_least_once:,} of {captions} {comes} first for any of {clips}, and the top 1 % "
+        f"of captions ({stage.top_percent:,}) hold {share} % of the first places."
     )
 
 
@@ -145,7 +145,8 @@ def _draw(stages: Sequence[FirstPlaces], texts: Sequence[str], top: Sequence[int
     counts = {c: [float(stage.clips_C[c]) for stage in stages] for c in top}
     shown = {c: " → ".join(map(_count, values)) for c, values in counts.items()}
     right_margin = max(map(text_width, shown.values())) + 10
-    ticks = nice_ticks(0, max(value for values in counts.values() for value in values), 4 if width == NARROW else 6)
+    most = max(value for values in counts.values() for value in values)
+    ticks = nice_ticks(0, most, 4 if width == NARROW else 6, whole=True)
     area = Area(6, keys.height, width - right_margin, keys.height + _ROW * len(top) + 4)
     x = Scale(ticks[0], ticks[-1], area.left, area.right)
     parts = [keys.content, x_axis(area, x, ticks, name="clips", down=True)]

@@ -37,6 +37,7 @@ from atrkit.reports.charts.svg import (
 _ROW = 22
 _TICKS = (0, 20, 40, 60, 80, 100)
 _CHANCE = 50.0
+_NUMBER = 26.0  # room for the number of a run
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def recall_intervals_chart(runs: Sequence[str], directions: Mapping[str, Groups]
     svg = both_widths("recall-intervals", title, caption, partial(_draw, runs, directions, None))
     notes = (
         *_interval_notes(directions),
-        "Which differences hold, atrkit compare says: it pairs the runs clip by clip.",
+        "Whether a difference holds, atrkit compare says: it pairs runs clip by clip.",
     )
     return Chart("recall-intervals", title, caption, svg, _table(runs, directions), notes)
 
@@ -122,12 +123,14 @@ def _perturbation_sentence(runs: Sequence[str], tests: Groups) -> str:
 
 
 def _draw(runs: Sequence[str], panels: Mapping[str, Groups], chance: float | None, width: int) -> Drawing:
-    has_key = 1 < len(runs) <= SERIES
-    entries = [KeyEntry(name, series) for series, name in enumerate(runs)] if has_key else []
-    keys = key(entries, 0, width, 0) if has_key else Drawing(Markup(""), 0)
-    named = runs if len(runs) > SERIES else None  # more than there are marks: each row says its run
+    is_numbered = len(runs) > SERIES  # more than there are marks: each row says its run
+    sample = "number" if is_numbered else "marker"
+    entries = [KeyEntry(name, series, sample) for series, name in enumerate(runs)] if len(runs) > 1 else []
+    keys = key(entries, 0, width, 0) if entries else Drawing(Markup(""), 0)
+    titles = panels if len(panels) > 1 else [""]
     draws = [
-        partial(_panel, title if len(panels) > 1 else "", groups, named, chance) for title, groups in panels.items()
+        partial(_panel, title, groups, chance, is_numbered)
+        for title, groups in zip(titles, panels.values(), strict=True)
     ]
     drawing = side_by_side(width, draws, keys.height)
     return Drawing(keys.content + drawing.content, drawing.height)
@@ -144,18 +147,12 @@ class _Row:
 
 
 def _panel(
-    title: str,
-    groups: Groups,
-    named: Sequence[str] | None,
-    chance: float | None,
-    left: float,
-    right: float,
-    top: float,
+    title: str, groups: Groups, chance: float | None, is_numbered: bool, left: float, right: float, top: float
 ) -> Drawing:
     estimates = [each for group in groups.values() for each in group]
     first = top + (30 if title else 8) + (16 if chance is not None else 0)
-    margin = _left_margin(groups, named, right - left)
-    rows, bottom = _rows(groups, named, first, has_headings=margin == 0 or named is not None)
+    margin = _NUMBER if is_numbered else _left_margin(groups, right - left)
+    rows, bottom = _rows(groups, first, has_headings=margin == 0 or is_numbered, is_numbered=is_numbered)
     notes = max(text_width(each.note) for each in estimates)
     value_end = right - (notes + 14 if notes else 0)
     area = Area(left + max(margin, 6.0), first, value_end - text_width("100.0 %") - 12, bottom)
@@ -172,32 +169,30 @@ def _panel(
         if row.text:
             parts.append(on_paper(label(shortened(row.text, room), left, row.top + 15, colour=INK, bold=row.is_bold)))
         if row.estimate is not None:
-            mark = replace(row.estimate, series=0) if named else row.estimate
+            mark = replace(row.estimate, series=0) if is_numbered else row.estimate
             parts.append(_estimate(x, row.top + 11, mark))
             parts.append(label(f"{100 * mark.value:.1f} %", value_end, row.top + 15, anchor="end", colour=INK))
             parts += [label(mark.note, right, row.top + 15, anchor="end", colour=MUTED)] if mark.note else []
     return Drawing(joined(parts), area.bottom + 2 * LINE_PX + 2)
 
 
-def _left_margin(groups: Groups, named: Sequence[str] | None, width: float) -> float:
-    """Room for what stands beside the rows; 0 where it stands above them instead."""
-    if named is not None:
-        return min(max(map(text_width, named)) + 12, width / 3)
+def _left_margin(groups: Groups, width: float) -> float:
+    """Room for the names beside the rows; 0 where they stand above them instead."""
     longest = max(map(text_width, groups)) + 12
     is_single = all(len(group) == 1 for group in groups.values())
     return longest if longest < 72 or (is_single and width > NARROW) else 0.0
 
 
-def _rows(groups: Groups, named: Sequence[str] | None, top: float, *, has_headings: bool) -> tuple[list[_Row], float]:
+def _rows(groups: Groups, top: float, *, has_headings: bool, is_numbered: bool) -> tuple[list[_Row], float]:
     """The lines of the chart, and where they end."""
     rows, y = list[_Row](), top
     for name, group in groups.items():
         if has_headings:
             rows.append(_Row(name, y, None, is_bold=True))
             y += LINE_PX
-        for number, each in enumerate(group):
-            text = named[each.series] if named else "" if has_headings or number else name
-            rows.append(_Row(text, y, each, is_bold=not named and len(group) > 1))
+        for position, each in enumerate(group):
+            text = str(each.series + 1) if is_numbered else "" if has_headings or position else name
+            rows.append(_Row(text, y, each, is_bold=not is_numbered and len(group) > 1))
             y += _ROW
         y += 6
     return rows, y

@@ -35,6 +35,7 @@ from atrkit.reports.charts.svg import (
     series_colour,
     text_width,
 )
+from atrkit.reports.counting import counted
 
 MOST_POINTS = 500
 _HEIGHT = 190
@@ -210,8 +211,8 @@ def _caption(curves: Sequence[LearningCurve], figure_name: str | None) -> str:
     if best_loss:
         sentences.append(f"Validation loss is lowest after epoch {best_loss[0]}: {best_loss[1]:.3f}.")
     if curve.chosen_epoch:
-        sentences.append(f"Of {curve.epochs[-1]} epochs, number {curve.chosen_epoch} was kept.")
-    return " ".join(sentences) or f"{curve.epochs[-1]} epochs."
+        sentences.append(f"Of {counted(curve.epochs[-1], 'epoch')}, number {curve.chosen_epoch} was kept.")
+    return " ".join(sentences) or f"{counted(curve.epochs[-1], 'epoch')}."
 
 
 def _best(curve: LearningCurve, column: Values, *, highest: bool) -> tuple[int, float] | None:

@@ -82,7 +82,8 @@ def pair_scores(
         return None
     low = float(np.min(values_AC, where=finite_AC, initial=np.inf))
     high = float(np.max(values_AC, where=finite_AC, initial=-np.inf))
-    edges = np.linspace(low, high if high > low else low + max(abs(low), 1.0) * 1e-3, _BINS + 1)
+    margin = 0.0 if high > low else abs(low) * 0.1 or 1.0
+    edges = np.linspace(low - margin, high + margin, _BINS + 1)
     median = float(np.median(finite_P))
     counts, beyond = np.zeros(_BINS, dtype=np.int64), 0
     for values_C, finite_C in zip(values_AC, finite_AC, strict=True):  # row by row: no second matrix in memory

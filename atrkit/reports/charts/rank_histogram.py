@@ -22,6 +22,7 @@ from atrkit.reports.charts.frame import (
 )
 from atrkit.reports.charts.scales import Scale, nice_ticks
 from atrkit.reports.charts.svg import INK, MUTED, element, joined, label, line, series_colour, text_width
+from atrkit.reports.counting import counted
 from atrkit.reports.recall_table import as_percent
 
 _ROW = 22
@@ -122,11 +123,8 @@ def rank_histogram_chart(histograms: Sequence[RankHistogram]) -> Chart:
     title = "Rank of the first relevant candidate"
     svg = both_widths("rank-histogram", title, caption, partial(_draw, histograms))
     between = sum(histogram.between for histogram in histograms)
-    notes = (
-        [f"{between:,} queries have, for ties, an expected rank between two; they count at the higher one."]
-        if between
-        else []
-    )
+    why = "for ties the expected rank counts, at the next whole one, so that shares can differ from R@k."
+    notes = [f"{counted(between, 'query', 'queries')} tied: {why}"] if between else []
     return Chart("rank-histogram", title, caption, svg, _table(histograms), tuple(notes))
 
 
@@ -134,9 +132,10 @@ def _sentence(histogram: RankHistogram) -> str:
     first = histogram.counts[0] / histogram.queries
     ten = [count for last, count in zip(histogram.last_ranks, histogram.counts, strict=True) if last <= 10]
     behind = histogram.queries - sum(ten)
+    queries = counted(histogram.queries, "query", "queries")
     return (
-        f"{histogram.direction}: {as_percent(first)} % of {histogram.queries:,} queries have a relevant candidate "
-        f"first, and {as_percent(behind / histogram.queries)} % ({behind:,}) have none among the first ten."
+        f"{histogram.direction}: {as_percent(first)} % of {queries} find a relevant candidate first, and "
+        f"{as_percent(behind / histogram.queries)} % ({behind:,}) none among the first ten."
     )
 
 

@@ -23,6 +23,7 @@ from atrkit.reports.charts.frame import (
 )
 from atrkit.reports.charts.scales import Scale
 from atrkit.reports.charts.svg import INK, joined, label, line, marker, series_colour, text_width
+from atrkit.reports.counting import counted
 from atrkit.reports.recall_table import as_percent
 from atrkit.score_matrix import IntArray
 
@@ -152,7 +153,8 @@ def recall_by_chart(
 def _sentence(direction: str, groups: Sequence[GroupRecall], axis: str) -> str:
     figure = next(iter(groups[0].recall))
     if len(groups) == 1:
-        return f"{direction}: all {groups[0].queries:,} queries are in one group ({groups[0].name} {axis})."
+        queries = counted(groups[0].queries, "query", "queries")
+        return f"{direction}: {queries}, all in one group ({groups[0].name} {axis})."
     best = max(groups, key=lambda group: group.recall[figure])
     worst = min(groups, key=lambda group: group.recall[figure])
     return (

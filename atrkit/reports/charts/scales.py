@@ -48,7 +48,7 @@ def nice_ticks(low: float, high: float, wanted: int, *, whole: bool = False) -> 
     """
     if high <= low:
         margin = 1.0 if whole or low == 0 else abs(low) * 0.1
-        low, high = low - margin, high + margin
+        low, high = (0.0 if low == 0 else low - margin), high + margin
     step = _nice_step((high - low) / max(wanted - 1, 1))
     step = max(1.0, step) if whole else step
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
