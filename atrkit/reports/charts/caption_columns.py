@@ -145,18 +145,26 @@ def _draw(columns: Sequence[CaptionColumn], raw_name: str, scaled_name: str, wid
     scaled = [(column.scaled, column.scaled_own) for column in columns]
     parts = [keys.content]
     for series, (area, name, stage) in enumerate(zip(areas, (raw_name, scaled_name), (raw, scaled), strict=True)):
-        known = [quantiles for quantiles, _ in stage if quantiles is not None]
-        low, high = (min(each[0] for each in known), max(each[-1] for each in known)) if known else (0.0, 1.0)
-        ticks = nice_ticks(low, high, 4)
-        x = Scale(ticks[0], ticks[-1], area.left, area.right)
-        parts.append(x_axis(area, x, ticks, down=True))
-        parts.append(label(shortened(name, half), area.left - 6, area.bottom + 2 * LINE_PX, colour=INK))
-        for index, (column, (quantiles, own)) in enumerate(zip(columns, stage, strict=True)):
-            if quantiles is not None and own is not None:
-                parts.append(_strip(x, top + _ROW * index + 30, quantiles, own, column.text, series))
+        parts.append(_stage(area, name, stage, [column.text for column in columns], series))
     for index, column in enumerate(columns):
         parts.append(on_paper(label(shortened(column.text, width - 8), 0, top + _ROW * index + 15, colour=INK)))
     return Drawing(joined(parts), bottom + 2 * LINE_PX + 6)
+
+
+def _stage(
+    area: Area, name: str, stage: Sequence[tuple[Quantiles | None, float | None]], texts: Sequence[str], series: int
+) -> Markup:
+    """All rows before, or after, scaling."""
+    known = [quantiles for quantiles, _ in stage if quantiles is not None]
+    low, high = (min(each[0] for each in known), max(each[-1] for each in known)) if known else (0.0, 1.0)
+    ticks = nice_ticks(low, high, 4)
+    x = Scale(ticks[0], ticks[-1], area.left, area.right)
+    parts = [x_axis(area, x, ticks, down=True)]
+    parts.append(label(shortened(name, area.width + 12), area.left - 6, area.bottom + 2 * LINE_PX, colour=INK))
+    for index, (text, (quantiles, own)) in enumerate(zip(texts, stage, strict=True)):
+        if quantiles is not None and own is not None:
+            parts.append(_strip(x, area.top + _ROW * index + 30, quantiles, own, text, series))
+    return element("g", *parts, class_="panel")
 
 
 def _strip(x: Scale, y: float, quantiles: Quantiles, own: float, text: str, series: int) -> Markup:

@@ -103,7 +103,7 @@ def side_by_side(width: int, draw: Sequence[Callable[[float, float, float], Draw
     contents, bottom = list[Markup](), top
     for (left, right, is_below), draw_panel in zip(panels(width, len(draw)), draw, strict=True):
         drawing = draw_panel(left, right, bottom + 14 if is_below else top)
-        contents.append(drawing.content)
+        contents.append(element("g", drawing.content, class_="panel"))
         bottom = max(bottom, drawing.height)
     return Drawing(joined(contents), bottom)
 
@@ -115,7 +115,10 @@ def heading(text: str, left: float, top: float, width: float) -> Markup:
 
 def y_axis(area: Area, scale: Scale, ticks: Sequence[float]) -> Markup:
     """Thin lines across, each with its number to the left."""
-    lines = [line(area.left, scale(tick), area.right, scale(tick)) for tick in ticks]
+    lines = [
+        line(area.left, scale(tick), area.right, scale(tick), class_="tick-y", data_value=f"{tick:.10g}")
+        for tick in ticks
+    ]
     numbers = [
         label(text, area.left - 6, scale(tick) + 4, anchor="end")
         for tick, text in zip(ticks, tick_labels(ticks), strict=True)
@@ -133,7 +136,8 @@ def x_axis(area: Area, scale: Scale, ticks: Sequence[float], *, name: str | None
     parts = [line(area.left, area.bottom, area.right, area.bottom)] if not down else []
     for tick, text in shown:
         place = scale(tick)
-        parts.append(line(place, area.top if down else area.bottom, place, area.bottom + 4))
+        top, bottom = area.top if down else area.bottom, area.bottom + 4
+        parts.append(line(place, top, place, bottom, class_="tick-x", data_value=f"{tick:.10g}"))
         parts.append(label(text, _within(place, text, area), area.bottom + LINE_PX, anchor="middle"))
     if name:
         parts.append(label(name, area.right, area.bottom + 2 * LINE_PX, anchor="end"))
