@@ -23,6 +23,7 @@ from atrkit.cli import (
     recipes,
     reporting,
     scoring,
+    searching,
     training,
 )
 from atrkit.cli.session import ending_at_once_when_interrupted, usage_errors_in_one_line
@@ -61,6 +62,7 @@ app.command("compare")(comparing.compare)
 app.command("fuse")(fusing.fuse)
 app.command("caption")(captioning.caption)
 app.command("index")(indexing.index)
+app.command("search")(searching.search)
 app.command("doctor")(doctor.doctor)
 
 
