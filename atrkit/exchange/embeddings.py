@@ -52,7 +52,10 @@ def read_clip_vectors(path: Path) -> NamedVectors:
         case Kind.sealed:
             from atrkit.store.embeddings import load_embeddings
 
-            stored = load_embeddings(path, mapped=True)
+            try:
+                stored = load_embeddings(path, mapped=True)
+            except IntegrityError as error:
+                raise IntegrityError(f"{error} (scores go with --scores)") from None
             return _checked(path, NamedVectors(stored.clip_ids, np.asarray(stored.clip_emb_AD)))
         case _:
             raise _unknown(path)

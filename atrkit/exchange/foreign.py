@@ -12,7 +12,7 @@ Float64Array = npt.NDArray[np.float64]
 ReadRows = Callable[[int, int], FloatArray]
 
 # a larger matrix is read in blocks; 5,225 captions x 1,045 clips are 22 MB
-LARGEST_IN_MEMORY_BYTES = 512 * 2**20
+LARGEST_IN_MEMORY_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, eq=False)

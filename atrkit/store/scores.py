@@ -223,6 +223,11 @@ def load_score_rows(path: str | os.PathLike[str], largest_in_memory_bytes: int) 
     path = Path(path)
     with _open_scores(path) as sealed:
         file = sealed.hdf5
+        if "scores" not in file:
+            raise IntegrityError(
+                f"{path} holds no scores, but is of the format {file.attrs.get('format', 'unknown')!r}: embeddings are "
+                "scored with --embeddings CLIPS CAPTIONS"
+            )
         dataset = file["scores"]
         scores: ScoreMatrix | BlockedScores
         if dataset.nbytes > largest_in_memory_bytes:
