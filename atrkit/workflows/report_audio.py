@@ -58,24 +58,26 @@ def sound_of(dataset: Dataset, clip: Clip, *, longest_s: float = LONGEST_S) -> S
     there = [path for path in map(dataset.audio_path, clip.files) if path.is_file()]
     if not there:
         return Sound(clip.id, clip.duration_s, why_not=f"its file is gone: {dataset.audio_path(clip)}")
-    rate_hz = next((rate for rate in _RATES_HZ if rate <= clip.sample_rate_hz), _RATES_HZ[-1])
+    as_mp3 = "MP3" in soundfile.available_formats()
+    rates_hz = _RATES_HZ if as_mp3 else (_WAV_RATE_HZ,)
+    rate_hz = next((rate for rate in rates_hz if rate <= clip.sample_rate_hz), rates_hz[-1])
     try:
         samples, is_cut = _beginning(there[0], rate_hz, longest_s)
-        data, media_type = encode(samples, rate_hz)
+        data, media_type = encode(samples, rate_hz, as_mp3=as_mp3)
     except UnusableAudioError as error:
         return Sound(clip.id, clip.duration_s, why_not=f"{there[0]} {error}")
     return Sound(clip.id, clip.duration_s, data, media_type, longest_s if is_cut else None)
 
 
-def encode(samples: Float32Array, sample_rate_hz: int, *, as_mp3: bool | None = None) -> Encoded:
-    """Audio that every browser plays: MP3 where libsndfile can write it (from 1.1), else WAV with 16 bits.
+def encode(samples: Float32Array, sample_rate_hz: int, *, as_mp3: bool) -> Encoded:
+    """Audio that every browser plays: MP3, which libsndfile writes from version 1.1 on, or WAV with 16 bits.
 
     The same samples give the same bytes, with the same libsndfile.
 
     Args:
         samples: (n,) float32, one channel; what is over full scale is clipped.
         sample_rate_hz: of the samples; 32, 24 or 16 kHz.
-        as_mp3: None: where it can be written.
+        as_mp3: a third of the size or less; else WAV.
 
     Returns:
         The data and its media type.
@@ -87,7 +89,7 @@ def encode(samples: Float32Array, sample_rate_hz: int, *, as_mp3: bool | None = 
     """
     samples = np.clip(samples, -1.0, 1.0)
     file = io.BytesIO()
-    if as_mp3 if as_mp3 is not None else "MP3" in soundfile.available_formats():
+    if as_mp3:
         how = {"subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE", "compression_level": _QUALITY}
         soundfile.write(file, samples, sample_rate_hz, format="MP3", **how)
         return file.getvalue(), "audio/mpeg"

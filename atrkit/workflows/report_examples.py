@@ -145,7 +145,7 @@ def audio_to_text_examples(
         results = [found(column, str(place)) for place, column in enumerate(columns, start=1)]
         rank = _rank(values.first_rank_Q[position])
         if not set(own) & set(columns):
-            best = max(own, key=lambda column: (ranked_C[column], -column))
+            best = min(own, key=lambda column: (-ranked_C[column], raw.caption_ids[column]))
             results.append(found(best, rank, "the best of its captions"))
         captions = tuple(caption.text for caption in clips[clip_id].captions)
         return Query("", key_of[clip_id], clip_id, captions, rank, tuple(results))
