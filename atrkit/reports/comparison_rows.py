@@ -216,7 +216,10 @@ def _scores(systems: Sequence[Record]) -> Iterator[str]:
 def _left_out(record: Record) -> Iterator[str]:
     counts = {name: each for name, each in (record["left_out"] or {}).items() if any(each.values())}
     if counts:
-        each = ", ".join(f"{name} {n['clips']:,} clips and {n['captions']:,} captions" for name, n in counts.items())
+        each = ", ".join(
+            f"{name} {counted(n['clips'], 'clip')} and {counted(n['captions'], 'caption')}"
+            for name, n in counts.items()
+        )
         yield f"ranked again on what all share; left out: {each}"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from atrkit.errors import UsageError
+from atrkit.reports.counting import counted
 from atrkit.score_matrix import FloatArray, IntArray, ScoreMatrix, ScoreRows, pool_id_of
 from atrkit.workflows.compared_system import Member, System
 
@@ -156,10 +157,14 @@ class _SelectedScores:
 
 def left_out_lines(left_out: Mapping[str, Mapping[str, int]], shared: ScoreRows) -> list[str]:
     """What `intersect` did, for people: how many are shared, and how many were left out on each side."""
-    lines = [f"shared: {len(shared.clip_ids):,} clips and {len(shared.caption_ids):,} captions, ranked again"]
+    lines = [f"shared: {_counted(len(shared.clip_ids), len(shared.caption_ids))}, ranked again"]
     of_names: dict[tuple[Any, ...], list[str]] = {}
     for name, counts in left_out.items():
         of_names.setdefault((counts["clips"], counts["captions"]), []).append(name)
     for (clips, captions), names in of_names.items():
-        lines.append(f"  left out of {', '.join(names)}: {clips:,} clips and {captions:,} captions")
+        lines.append(f"  left out of {', '.join(names)}: {_counted(clips, captions)}")
     return lines
+
+
+def _counted(clips: int, captions: int) -> str:
+    return f"{counted(clips, 'clip')} and {counted(captions, 'caption')}"
