@@ -70,9 +70,9 @@ def pair_scores(
         None where no matching pair, or no other one, is finite: a single clip has no other pairs.
 
     Example:
-        >>> found = pair_scores("cosine", np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]), np.array([0, 1]))
+        >>> found = pair_scores("cosine", np.array([[1.0, 0.1], [0.2, 0.5]]), np.array([0, 1]), np.array([0, 1]))
         >>> found.median_matching, found.other_beyond_median, sum(found.matching), sum(found.other)
-        (0.85, 0.0, 2, 2)
+        (0.75, 0.0, 2, 2)
     """
     matching_P = values_AC[clip_P, caption_P]
     finite_P = matching_P[np.isfinite(matching_P)].astype(np.float64)

@@ -174,7 +174,7 @@ def _panel(
                 "rect", tooltip, x=area.left, y=y, width=x(share) - area.left, height=_BAR, rx=1.5,
                 fill=series_colour(series), class_="bar",
             ),
-            line(x(100 * chance), y - 2, x(100 * chance), y + _BAR + 2, colour=INK, stroke_width=1.75),
+            line(x(100 * chance), y - 2, x(100 * chance), y + _BAR + 2, colour=INK, stroke_width=1.75, class_="chance"),
             label(shown, right, y + 11, anchor="end", colour=INK if count else MUTED),
         ]  # fmt: skip
     return Drawing(joined(parts), area.bottom + 2 * LINE_PX + 4)

@@ -22,7 +22,7 @@ def element(tag: str, *children: str, **attributes: str | float | None) -> Marku
     <text x="1.5" text-anchor="end">a &lt; b</text>
     """
     shown = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(value if isinstance(value, str) else number(value))}"'
+        f' {name.rstrip("_").replace("_", "-")}="{escape(valid(value) if isinstance(value, str) else number(value))}"'
         for name, value in attributes.items()
         if value is not None
     )
