@@ -12,6 +12,7 @@ Record = Mapping[str, Any]
 
 FIGURES = ("R@1", "R@5", "R@10", "mAP@10")  # the columns of the papers' tables, in each direction
 DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
+_UNKNOWN = "-"
 SHORT = {"text_to_audio": "T2A", "audio_to_text": "A2T"}
 
 
@@ -85,13 +86,15 @@ def system_rows(record: Record) -> list[SystemRow]:
     """One row for each system, the best of each column marked; what reads the same is equally good."""
     rows = [[_cell(system, *column) for column in columns_of(record)] for system in record["systems"]]
     columns = zip(*rows, strict=True)
-    best = [max((_as_number(cell.mean) for cell in column if cell.mean), default=None) for column in columns]
+    best = [
+        max((_as_number(cell.mean) for cell in column if cell.mean != _UNKNOWN), default=None) for column in columns
+    ]
     several = any(system["n"] > 1 for system in record["systems"])
     return [
         SystemRow(
             system["name"],
             tuple(
-                FigureCell(cell.mean, cell.deviation, bool(cell.mean) and _as_number(cell.mean) == highest)
+                FigureCell(cell.mean, cell.deviation, cell.mean != _UNKNOWN and _as_number(cell.mean) == highest)
                 for cell, highest in zip(row, best, strict=True)
             ),
             f"n = {system['n']}" if several else "",

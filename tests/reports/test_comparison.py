@@ -225,14 +225,14 @@ def test_one_direction_alone_has_half_the_columns():
     assert len(latex_tables(comparison_latex(record))[0][2]) == 5
 
 
-def test_figures_that_lists_do_not_tell_are_empty():
+def test_figures_that_lists_do_not_tell_are_marked():
     record = copy.deepcopy(RECORD)
     for each in record["systems"]:
         each["text_to_audio"]["R@10"] = {"mean": None, "deviation": None}
     record["comparisons"][0]["text_to_audio"]["R@10"] = None
     record["lists"] = ["submission.csv"]
     systems, differences = markdown_tables(comparison_markdown(record))
-    assert [row[3] for row in systems[1:]] == ["", ""]
+    assert [row[3] for row in systems[1:]] == ["-", "-"]
     assert [row[0] for row in differences].count("T2A R@10") == 0
     assert "submission.csv: lists of the best clips" in as_text(record)
 
