@@ -208,7 +208,16 @@ def _draw_shares(
     ]
     for series, of_stage in enumerate(shares):
         parts.append(
-            _way(x, y, ks, of_stage, colour=series_colour(series), stroke_width=2.25, stroke_dasharray=dash(series))
+            _way(
+                x,
+                y,
+                ks,
+                of_stage,
+                colour=series_colour(series),
+                stroke_width=2.25,
+                stroke_dasharray=dash(series),
+                class_="shares",
+            )
         )
         parts += [
             marker(

@@ -161,7 +161,16 @@ def _panel(
     parts.append(x_axis(area, x, _TICKS, name="%", down=True))
     if chance is not None:
         parts.append(
-            line(x(chance), first - 6, x(chance), bottom, colour=INK, stroke_width=1.5, stroke_dasharray="4 3")
+            line(
+                x(chance),
+                first - 6,
+                x(chance),
+                bottom,
+                colour=INK,
+                stroke_width=1.5,
+                stroke_dasharray="4 3",
+                class_="chance",
+            )
         )
         parts.append(label("chance", x(chance), first - 10, anchor="middle"))
     for row in rows:
