@@ -51,7 +51,7 @@ def scores_of_lists(ranked: RankedLists, clip_ids: Sequence[str], clip_of_captio
 
 def _minus_better(scores_N: FloatArray) -> FloatArray:
     """Minus how many of the list score higher, (N,): finite, whatever the scores are."""
-    return -np.searchsorted(np.sort(-scores_N), -scores_N, side="left").astype(np.float64)
+    return 0.0 - np.searchsorted(np.sort(-scores_N), -scores_N, side="left")
 
 
 def unlisted_first(ranks: PairRanks, listed_Q: IntArray) -> PairRanks:

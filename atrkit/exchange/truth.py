@@ -32,6 +32,7 @@ class Truth:
         clip_ids: the gallery, clips without captions included.
         texts: caption id -> text, where they are known.
         is_judged: it is made of judgements: only what was judged is known, and the gallery may have more clips.
+        notes: what was accepted when it was read, counted, for people.
 
     Example:
         >>> truth = Truth("example", {"rain#1": "rain.wav"}, ("rain.wav",), {"rain#1": "It rains."})
@@ -44,6 +45,7 @@ class Truth:
     clip_ids: tuple[str, ...]
     texts: Mapping[str, str] = field(default_factory=dict)
     is_judged: bool = False
+    notes: tuple[str, ...] = ()
 
     def captions_named(self, name: str, *, is_encoded: bool = False) -> "Named":
         """Captions that a name means: one by its id, perhaps several by their text."""
@@ -160,6 +162,7 @@ def read_truth_csv(path: Path) -> Truth:
         {caption_id: clip_id for caption_id, clip_id, _ in captions},
         tuple(row.file_name for row in table.rows),
         {caption_id: text for caption_id, _, text in captions},
+        notes=table.notes,
     )
 
 
@@ -184,7 +187,7 @@ def _with_ids(path: Path, id_column: str, clip_column: str) -> Truth:
         clip_of_caption[caption_id] = clip_id
         if text_column is not None:
             texts[caption_id] = row.fields[header.index(text_column)]
-    return Truth(str(path), clip_of_caption, tuple(dict.fromkeys(clip_of_caption.values())), texts)
+    return Truth(str(path), clip_of_caption, tuple(dict.fromkeys(clip_of_caption.values())), texts, notes=records.notes)
 
 
 def _inverted(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

@@ -132,6 +132,9 @@ def read_foreign(
     read = _read(source, stated or otherwise or judged)
     says_itself = not isinstance(read.found, FoundLists) and read.found.own_clips is not None
     foreign = _judged(source.path, read, stated or (None if says_itself else otherwise), judged)
+    if stated is not None:
+        for note in stated.notes:
+            session.say(f"{stated.source}: {note}")
     for note in foreign.notes:
         session.say(f"{source.path.name}: {note}")
     return read, foreign

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -241,10 +242,13 @@ def test_a_table_may_have_what_excel_leaves_and_semicolons(tmp_path):
     matrix = small_matrix()
     truth = write_truth(tmp_path / "truth.csv", matrix)
     path = write_pairs(tmp_path / "p.csv", matrix, delimiter=";")
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n").replace(b"\r\r", b"\r"))
+    truth.write_bytes(b"\xef\xbb\xbf" + truth.read_bytes())
+    path.write_bytes(
+        b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\n\n", 1).replace(b"\n", b"\r\n").replace(b"\r\r", b"\r")
+    )
     done = run("--scores", path, "--truth", truth, "--json")
     assert json.loads(done.stdout)["text_to_audio"]["R@1"] == evaluate(matrix)["text_to_audio"]["R@1"]
-    assert "columns are separated by ';'" in done.stderr
+    assert "columns are separated by ';'" in done.stderr and "1 blank lines were skipped" in done.stderr
 
 
 def a_run(tmp_path, *lines):
@@ -364,6 +368,20 @@ def test_a_dataset_of_the_workspace_says_whose_caption_is_whose(dataset, tmp_pat
     assert json.loads(by_file_name.stdout)["pool_id"] == result["pool_id"] == matrix.pool_id
     assert "6 of 6 clips were found by their file name" in by_file_name.stderr
     assert "12 of 12 captions are not in ours/dev" in error("--scores", path, *words, "--split", "dev", code=5)
+
+
+def test_a_clip_without_captions_is_in_the_gallery_too(dataset, tmp_path):
+    lonely = replace(dataset.split("eval")[0], id="eval/lonely.wav", captions=())
+    save_dataset(replace(dataset, clips=(*dataset.clips, lonely)))
+    words = ("--dataset", "ours", "--workspace", tmp_path / "workspace", "--json")
+    whose = {caption.id: clip.id for clip in dataset.split("eval") for caption in clip.captions}
+    clips = [clip.id for clip in dataset.split("eval")]
+    arrays = {"caption_ids": np.array(list(whose)), "clip_of_caption": np.array(list(whose.values()))}
+    path = npz(tmp_path / "s.npz", scores=np.ones((6, 12)), clip_ids=np.array(clips), **arrays)
+    assert "1 clips of ours/eval have no score, the first 'eval/lonely.wav'" in error("--scores", path, *words, code=5)
+    npz(path, scores=np.ones((7, 12)), clip_ids=np.array([*clips, lonely.id]), **arrays)
+    result = json.loads(run("--scores", path, *words).stdout)
+    assert (result["text_to_audio"]["candidates"], result["audio_to_text"]["skipped_queries"]) == (7, 1)
 
 
 def test_judged_captions_alone_need_a_list(dataset, tmp_path):
