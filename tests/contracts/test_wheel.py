@@ -52,5 +52,7 @@ def test_the_wheel_holds_recipes_and_data_files(tmp_path: Path) -> None:
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "atrkit").rglob("*.py")}
     assert sources <= held
     assert {f"atrkit/recipes/{name}.yaml" for name in RECIPES} | {"atrkit/encoders/audioset_labels.txt"} <= held
+    page = {path.relative_to(ROOT).as_posix() for path in (ROOT / "atrkit/reports/page/templates").iterdir()}
+    assert len(page) == 4 and page <= held
     assert not [name for name in held if name.startswith(("tests/", ".", "recipes/"))]
     assert names_from(tmp_path / "site") == ["True", *RECIPES]
