@@ -8,7 +8,7 @@ from pathlib import Path
 from atrkit.datasets.csv_records import shown
 from atrkit.errors import DivergedError, IntegrityError
 from atrkit.exchange.foreign import FoundLists, FoundMatrix
-from atrkit.exchange.pairs import Pairs
+from atrkit.exchange.pairs import ArrangedPairs, Pairs
 from atrkit.exchange.table_header import PairColumns
 from atrkit.exchange.truth import Truth
 
@@ -33,12 +33,14 @@ def read_pairs_csv(path: Path, columns: PairColumns, truth: Truth | None) -> Fou
         DivergedError: a score is NaN (exit code 8).
     """
     pairs = Pairs(path)
+    blank_lines = 0
     with path.open("rb") as binary, io.TextIOWrapper(binary, "utf-8-sig", newline="") as text:
         rows = csv.reader(text, delimiter=columns.delimiter, strict=True)
         try:
             header = next(rows)
             for row in rows:
                 if not row:
+                    blank_lines += 1
                     continue
                 if len(row) != len(header):
                     raise IntegrityError(
@@ -59,7 +61,10 @@ def read_pairs_csv(path: Path, columns: PairColumns, truth: Truth | None) -> Fou
             ) from None
     if not pairs.score_P:
         raise IntegrityError(f"{path}: only the column names are there: add one row per pair of clip and caption")
-    return _matrix_or_lists(path, pairs, truth, columns)
+    notes = [f"{blank_lines:,} blank lines were skipped"] if blank_lines else []
+    if columns.delimiter not in ",\t":
+        notes.append(f"columns are separated by {shown(columns.delimiter)}")
+    return _matrix_or_lists(path, pairs.arranged(truth), tuple(notes))
 
 
 def as_score(path: Path, line: int, column: str, cell: str) -> float:
@@ -90,11 +95,7 @@ def _name(path: Path, line: int, header: list[str], row: list[str], column: int)
     return row[column]
 
 
-def _matrix_or_lists(path: Path, pairs: Pairs, truth: Truth | None, columns: PairColumns) -> FoundMatrix | FoundLists:
-    arranged = pairs.arranged(truth)
-    notes: tuple[str, ...] = (
-        (f"columns are separated by {shown(columns.delimiter)}",) if columns.delimiter not in ",\t" else ()
-    )
+def _matrix_or_lists(path: Path, arranged: ArrangedPairs, notes: tuple[str, ...]) -> FoundMatrix | FoundLists:
     if not arranged.missing:
         return arranged.as_matrix(FORMAT_NAME, notes=notes)
     listed_C = arranged.listed_C

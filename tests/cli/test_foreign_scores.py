@@ -243,9 +243,8 @@ def test_a_table_may_have_what_excel_leaves_and_semicolons(tmp_path):
     truth = write_truth(tmp_path / "truth.csv", matrix)
     path = write_pairs(tmp_path / "p.csv", matrix, delimiter=";")
     truth.write_bytes(b"\xef\xbb\xbf" + truth.read_bytes())
-    path.write_bytes(
-        b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\n\n", 1).replace(b"\n", b"\r\n").replace(b"\r\r", b"\r")
-    )
+    lines = path.read_bytes().replace(b"\r", b"").replace(b"\n", b"\n\n", 1)
+    path.write_bytes(b"\xef\xbb\xbf" + lines.replace(b"\n", b"\r\n"))
     done = run("--scores", path, "--truth", truth, "--json")
     assert json.loads(done.stdout)["text_to_audio"]["R@1"] == evaluate(matrix)["text_to_audio"]["R@1"]
     assert "columns are separated by ';'" in done.stderr and "1 blank lines were skipped" in done.stderr
