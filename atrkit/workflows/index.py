@@ -15,6 +15,7 @@ from atrkit.search.index_files import (
     PROBLEMS_NAME,
     IndexedFile,
     Segment,
+    load_index,
     read_files,
     roots_of,
     write_index,
@@ -34,6 +35,7 @@ from atrkit.workflows.index_target import (
 )
 from atrkit.workflows.index_vectors import KnownVectors, remove_what_is_no_part
 from atrkit.workflows.query_model import QueryModel
+from atrkit.workflows.search_approximate import update_approximate
 from atrkit.workflows.session import Session
 
 
@@ -78,7 +80,9 @@ def index(session: Session, options: IndexOptions) -> IndexOutcome:
     """
     folder, asked = find_target(session, options)
     with single_writer(folder):
-        return _Update(session, options, folder, asked).run()
+        outcome = _Update(session, options, folder, asked).run()
+        update_approximate(session, load_index(folder, is_checked=False))
+        return outcome
 
 
 @dataclass
@@ -197,7 +201,6 @@ class _Update:
     ) -> dict[str, Any]:
         place_of = {content: place for segment in segments for content, place in segment.places.items()}
         records = [vars(segment.about) for segment in segments]
-        is_same = about is not None and about["segments"] == records
         rows = sum(segment.about.rows for segment in segments)
         alive_windows = sum(place_of[content].windows for content in {file.sha256 for file in files})
         write_jsonl_atomic(self.folder / PROBLEMS_NAME, [vars(problem) for problem in problems])
@@ -216,8 +219,8 @@ class _Update:
                     "duration_s": round(sum(file.duration_s for file in files), 3),
                     "skipped": sum(problem.action == "skipped" for problem in problems),
                 },
-                # what was built of these very vectors is still of them, whatever files they belong to
-                "faiss": about["faiss"] if about is not None and is_same else None,
+                # of the vectors that it names; whoever opens it sees whether they are still there
+                "faiss": about["faiss"] if about is not None else None,
             },
             [_indexed(file, place_of[file.sha256]) for file in files],
         )
