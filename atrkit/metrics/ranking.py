@@ -151,10 +151,14 @@ def hits_at_k(blocks: TieBlocks, k: int) -> Float64Array:
     first = blocks.is_first
     tied, relevant = blocks.tied[first], blocks.relevant[first]
     places = np.clip(k - blocks.better[first], 0, tied)
-    miss = np.ones(len(tied))
-    for drawn in range(places.max()):
-        chance_of_miss = np.maximum(tied - relevant - drawn, 0) / np.maximum(tied - drawn, 1)
-        miss *= np.where(drawn < places, chance_of_miss, 1.0)
+    miss = np.where(places > 0, 0.0, 1.0)
+    is_open = (places > 0) & (relevant < tied)  # the order of ties decides
+    tied, relevant, places = tied[is_open], relevant[is_open], places[is_open]
+    chance_of_miss = np.ones(len(tied))
+    for drawn in range(places.max(initial=0)):
+        of_this_place = np.maximum(tied - relevant - drawn, 0) / np.maximum(tied - drawn, 1)
+        chance_of_miss *= np.where(drawn < places, of_this_place, 1.0)
+    miss[is_open] = chance_of_miss
     return 1.0 - miss
 
 
@@ -176,14 +180,12 @@ def average_precisions_at_k(blocks: TieBlocks, k: int) -> Float64Array:
     Source: PROTOCOL.md, "Ties" (the DCASE definition).
     """
     better, tied, relevant = blocks.better, blocks.tied, blocks.relevant
-    precision_sum = np.zeros(len(tied))
-    for rank in range(1, min(k, blocks.candidates) + 1):
-        place = rank - better
-        is_inside = (place >= 1) & (place <= tied)
-        relevant_above = (place - 1) * (relevant - 1) / np.maximum(tied - 1, 1)
-        precision = (blocks.found_before + 1 + relevant_above) / rank
-        precision_sum += np.where(is_inside, relevant / tied * precision, 0.0)
-    return _sum_per_relevant(blocks, precision_sum)
+    first, last = np.minimum(better, k), np.minimum(better + tied, k)
+    inverse_ranks = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, last.max(initial=0) + 1))])
+    # precision at rank r is (found before + 1 + (r - better - 1) * more) / r: summed over the block's places up to k
+    more = (relevant - 1) / np.maximum(tied - 1, 1)
+    of_first_place = (blocks.found_before + 1 - (better + 1) * more) * (inverse_ranks[last] - inverse_ranks[first])
+    return _sum_per_relevant(blocks, relevant / tied * (of_first_place + more * (last - first)))
 
 
 def first_ranks(blocks: TieBlocks) -> Float64Array:

@@ -6,16 +6,19 @@ score matrix, no sort, and no memory beyond a row. Chance and the bounds over ti
 metric is written once (atrkit.metrics.ranking).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from atrkit.metrics.counting import AT_ONCE, BoolArray, ComparisonCounts, count_in_columns
 from atrkit.metrics.relevance import RelevantPairs, own_pairs
 from atrkit.score_matrix import IntArray, ScoreRows
 
-BoolArray = npt.NDArray[np.bool_]
+_SLOTS = 8  # relevant captions of a clip that are compared at once
+_COMPARISONS_AT_ONCE = 2**21
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,10 +174,10 @@ def text_to_audio_ranks(scores: ScoreRows, pairs: RelevantPairs | None = None) -
     better_P = np.zeros(len(relevant_P), dtype=np.int64)
     tied_P = np.zeros(len(relevant_P), dtype=np.int64)
     for block in scores.row_blocks():
-        for scores_C in block:
-            scores_P = scores_C[columns_P]
-            better_P += scores_P > relevant_P
-            tied_P += scores_P == relevant_P
+        for start in range(0, len(block), AT_ONCE):
+            scores_RP = block[start : start + AT_ONCE, columns_P]
+            better_P += count_in_columns(scores_RP > relevant_P)
+            tied_P += count_in_columns(scores_RP == relevant_P)
     queries, query_P = np.unique(pairs.caption_P, return_inverse=True)
     return PairRanks(query_P, better_P, tied_P, pairs.grade_P, len(queries), captions, clips)
 
@@ -189,17 +192,31 @@ def audio_to_text_ranks(scores: ScoreRows, pairs: RelevantPairs | None = None) -
     clip_P, caption_P, grade_P = pairs.clip_P[order_P], pairs.caption_P[order_P], pairs.grade_P[order_P]
     better_P = np.empty(len(clip_P), dtype=np.int64)
     tied_P = np.empty_like(better_P)
+    captions = len(scores.caption_ids)
+    rows = max(1, min(AT_ONCE // 2, _COMPARISONS_AT_ONCE // (_SLOTS * captions)))
+    counts = ComparisonCounts(rows, _SLOTS, captions)
     first_row = 0
     for block in scores.row_blocks():
-        start, stop = np.searchsorted(clip_P, (first_row, first_row + len(block)))
-        for pair in range(start, stop):
-            scores_C = block[clip_P[pair] - first_row]
-            relevant = scores_C[caption_P[pair]]
-            better_P[pair] = np.count_nonzero(scores_C > relevant)
-            tied_P[pair] = np.count_nonzero(scores_C == relevant)
+        starts = np.searchsorted(clip_P, np.arange(first_row, first_row + len(block) + 1))
+        for first in range(0, len(block), rows):
+            scores_RC, ends_R = block[first : first + rows], starts[1:][first : first + rows]
+            for pair_RS in _slots(starts[:-1][first : first + rows], ends_R):
+                is_pair_RS = pair_RS < ends_R[:, None]
+                caption_RS = caption_P[np.where(is_pair_RS, pair_RS, 0)]
+                wanted_RS = scores_RC[np.arange(len(scores_RC))[:, None], caption_RS]
+                found_P = pair_RS[is_pair_RS]
+                better_P[found_P] = counts(np.greater, scores_RC, wanted_RS)[is_pair_RS]
+                tied_P[found_P] = counts(np.equal, scores_RC, wanted_RS)[is_pair_RS]
         first_row += len(block)
     queries, query_P = np.unique(clip_P, return_inverse=True)
-    return PairRanks(query_P, better_P, tied_P, grade_P, len(queries), len(scores.clip_ids), len(scores.caption_ids))
+    return PairRanks(query_P, better_P, tied_P, grade_P, len(queries), len(scores.clip_ids), captions)
+
+
+def _slots(starts_R: IntArray, ends_R: IntArray) -> Iterator[IntArray]:
+    """The pairs of each row side by side, (R, at most _SLOTS) at a time; those behind a row's end are not its own."""
+    most = int((ends_R - starts_R).max())
+    for slot in range(0, most, _SLOTS):
+        yield starts_R[:, None] + np.arange(slot, min(slot + _SLOTS, most))
 
 
 def _scores_of(scores: ScoreRows, pairs: RelevantPairs) -> npt.NDArray[np.floating]:
