@@ -97,7 +97,8 @@ def scaled_scores(material: ChartMaterial) -> Scaled | str:
     scaling: ColumnScaling = "minmax" if material.column_scaling == "none" else material.column_scaling
     infinite = material.matrix.scores_AC.size - int(np.count_nonzero(np.isfinite(material.matrix.scores_AC)))
     if infinite:
-        return f"{infinite:,} scores are infinite, so that columns cannot be scaled."
+        are = "score is" if infinite == 1 else "scores are"
+        return f"{infinite:,} {are} infinite, so that columns cannot be scaled."
     calibration_KC = None if material.calibration is None else material.calibration.loss_KC
     ranking = audio_to_text_matrix(material.matrix, scaling, calibration_KC)
     values_AC = scale_columns(np.negative(material.matrix.scores_AC, dtype=np.float64), scaling, calibration_KC)

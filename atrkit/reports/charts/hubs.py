@@ -21,6 +21,7 @@ from atrkit.reports.charts.frame import (
     x_axis,
     y_axis,
 )
+from atrkit.reports.charts.rows import row_slices
 from atrkit.reports.charts.scales import Scale, nice_ticks, powers_of_ten
 from atrkit.reports.charts.svg import (
     INK,
@@ -98,12 +99,15 @@ def first_places(name: str, scores: ScoreRows, clip_A: IntArray | None = None) -
     """
     is_query_A = np.zeros(len(scores.clip_ids), dtype=bool)
     is_query_A[scores.clip_index_of_caption_C if clip_A is None else clip_A] = True
-    clips_C = np.zeros(len(scores.caption_ids))
-    rows = (scores_C for block in scores.row_blocks() for scores_C in block)
-    for scores_C, is_query in zip(rows, is_query_A, strict=True):
-        if is_query:
-            is_first_C = scores_C == scores_C.max()
-            clips_C[is_first_C] += 1 / np.count_nonzero(is_first_C)
+    clips_C, first_row = np.zeros(len(scores.caption_ids)), 0
+    for block in scores.row_blocks():
+        for rows in row_slices(*block.shape):
+            part = block[rows][is_query_A[first_row : first_row + len(block)][rows]]
+            if len(part):
+                row_F, caption_F = np.nonzero(part == part.max(axis=1, keepdims=True))
+                shares_F = 1 / np.bincount(row_F)[row_F]
+                clips_C += np.bincount(caption_F, weights=shares_F, minlength=len(clips_C))
+        first_row += len(block)
     return FirstPlaces(name, clips_C, int(np.count_nonzero(is_query_A)))
 
 

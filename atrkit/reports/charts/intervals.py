@@ -182,7 +182,7 @@ def _panel(
             parts.append(_estimate(x, row.top + 11, mark))
             parts.append(label(f"{100 * mark.value:.1f} %", value_end, row.top + 15, anchor="end", colour=INK))
             parts += [label(mark.note, right, row.top + 15, anchor="end", colour=MUTED)] if mark.note else []
-    return Drawing(joined(parts), area.bottom + 2 * LINE_PX + 2)
+    return Drawing(joined(parts), area.bottom + 2 * LINE_PX + 6)
 
 
 def _left_margin(groups: Groups, width: float) -> float:

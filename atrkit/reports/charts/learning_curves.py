@@ -16,6 +16,7 @@ from atrkit.reports.charts.frame import (
     both_widths,
     heading,
     key,
+    on_paper,
     side_by_side,
     x_axis,
     y_axis,
@@ -190,11 +191,13 @@ def _names_at_ends(area: Area, x: Scale, y: Scale, lines: Sequence[tuple[int, Le
         return Markup("")
     inner = [each for each in both if x(each[0]) > area.left + 0.35 * area.width] or both
     epoch, t, v = max(inner, key=lambda each: abs(each[1] - each[2]))
-    parts = []
-    for name, value, is_upper in (("training", t, t > v), ("validation", v, v >= t)):
-        place = min(max(x(epoch), area.left + 40), area.right - 40)
-        parts.append(label(name, place, y(value) + (-9 if is_upper else 18), anchor="middle", colour=INK))
-    return joined(parts)
+    place = min(max(x(epoch), area.left + 40), area.right - 40)
+    upper, lower = sorted((y(t), y(v)))
+    above = max(upper - 9, area.top + 22)
+    below = min(max(lower + 18, above + LINE_PX), area.bottom - 5)
+    names = ("training", "validation") if t > v else ("validation", "training")
+    texts = zip(names, (min(above, below - LINE_PX), below), strict=True)
+    return joined([on_paper(label(name, place, row, anchor="middle", colour=INK)) for name, row in texts])
 
 
 def _caption(curves: Sequence[LearningCurve], figure_name: str | None) -> str:

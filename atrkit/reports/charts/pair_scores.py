@@ -20,6 +20,7 @@ from atrkit.reports.charts.frame import (
     x_axis,
     y_axis,
 )
+from atrkit.reports.charts.rows import row_slices
 from atrkit.reports.charts.scales import Scale, nice_ticks
 from atrkit.reports.charts.svg import element, joined, label, number, series_colour, text_width
 from atrkit.reports.recall_table import as_percent
@@ -86,10 +87,10 @@ def pair_scores(
     edges = np.linspace(low - margin, high + margin, _BINS + 1)
     median = float(np.median(finite_P))
     counts, beyond = np.zeros(_BINS, dtype=np.int64), 0
-    for values_C, finite_C in zip(values_AC, finite_AC, strict=True):  # row by row: no second matrix in memory
-        row = values_C[finite_C].astype(np.float64)
-        counts += np.histogram(row, edges)[0]
-        beyond += int(np.count_nonzero(row <= median if is_loss else row >= median))
+    for rows in row_slices(*values_AC.shape):
+        values = values_AC[rows][finite_AC[rows]].astype(np.float64)
+        counts += np.histogram(values, edges)[0]
+        beyond += int(np.count_nonzero(values <= median if is_loss else values >= median))
     matching = np.histogram(finite_P, edges)[0]
     beyond -= int(np.count_nonzero(finite_P <= median if is_loss else finite_P >= median))
     others = finite_pairs - len(finite_P)

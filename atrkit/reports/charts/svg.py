@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import accumulate
 
 from markupsafe import Markup, escape
 
@@ -75,13 +76,14 @@ def shortened(text: str, width: float) -> str:
     ('a dog b…', 'a dog')
     """
     clean = " ".join("".join(each for each in text if each not in _BIDI_CONTROLS).split())
-    if text_width(clean) <= width:
+    ends = [0.0, *accumulate(_character_width(each) * FONT_PX for each in clean[: 2 + int(width)])]
+    if ends[-1] <= width and len(ends) > len(clean):
         return clean
-    while clean and text_width(clean + _ELLIPSIS) > width:
-        clean = clean[:-1]
-    while clean and (unicodedata.combining(clean[-1]) or clean[-1] in "\u200d\ufe0f "):  # half of a drawn character
-        clean = clean[:-1]
-    return clean + _ELLIPSIS
+    room = width - text_width(_ELLIPSIS)
+    kept = clean[: max(sum(end <= room for end in ends) - 1, 0)]
+    while kept and (unicodedata.combining(kept[-1]) or kept[-1] in "\u200d\ufe0f "):  # half of a drawn character
+        kept = kept[:-1]
+    return kept + _ELLIPSIS
 
 
 def text_width(text: str) -> float:
