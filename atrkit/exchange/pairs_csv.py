@@ -49,7 +49,7 @@ def read_pairs_csv(path: Path, columns: PairColumns, truth: Truth | None) -> Fou
                     )
                 line = rows.line_num
                 score = as_score(path, line, shown(header[columns.score]), row[columns.score])
-                pairs.add(_name(path, line, header, row, columns.caption), row[columns.clip], score, line)
+                pairs.add(*_names(path, line, header, row, columns), score, line)
         except csv.Error as error:
             raise IntegrityError(
                 f"{path}:{rows.line_num}: {error}: is a quote left open, or is it no table of clip, caption, score?"
@@ -89,10 +89,13 @@ def as_score(path: Path, line: int, column: str, cell: str) -> float:
     return score
 
 
-def _name(path: Path, line: int, header: list[str], row: list[str], column: int) -> str:
-    if not row[column].strip():
+def _names(path: Path, line: int, header: list[str], row: list[str], columns: PairColumns) -> tuple[str, str]:
+    """Caption and clip."""
+    caption, clip = row[columns.caption], row[columns.clip]
+    if not caption.strip() or not clip.strip():
+        column = columns.clip if caption.strip() else columns.caption
         raise IntegrityError(f"{path}:{line}: column {shown(header[column])} is empty: fill it in, or remove the row")
-    return row[column]
+    return caption, clip
 
 
 def _matrix_or_lists(path: Path, arranged: ArrangedPairs, notes: tuple[str, ...]) -> FoundMatrix | FoundLists:

@@ -19,13 +19,17 @@ _LONGEST_RANK = 18
 
 
 def looks_like_a_run(line: str) -> bool:
-    """Whether a line is `query Q0 clip rank score tag`.
+    """Whether a line is `query Q0 clip rank score tag`; some write another word for Q0, which nobody reads.
 
     Example:
-        >>> looks_like_a_run("rain#1 Q0 rain.wav 1 0.9 ours"), looks_like_a_run("clip caption score")
-        (True, False)
+        >>> [looks_like_a_run(f"rain#1 {word} rain.wav 1 0.9 ours") for word in ("Q0", "0")]
+        [True, True]
+        >>> looks_like_a_run("clip caption score")
+        False
     """
     cells = line.split()
+    if len(cells) == _RUN_COLUMNS and cells[3].isdecimal():
+        return True
     return len(cells) > 1 and cells[1].upper() == "Q0"
 
 

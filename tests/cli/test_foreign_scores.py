@@ -434,6 +434,7 @@ WRONG_BYTES = {
     b"clip,caption,score\na,one,good\n": ":2: column 'score': 'good' is no number",
     b"clip;caption;score\na;one;0,9\n": ":2: column 'score': '0,9' is no number: write the decimal sign as a point",
     b"clip,caption,score\na,,1\n": ":2: column 'caption' is empty",
+    b"clip,caption,score\n ,one,1\n": ":2: column 'clip' is empty",
     b"clip,caption,score\na,one,1\nb,two,1\na,one,2\n": ":4: caption 'one' with clip 'a' is on line 2 too",
     b"clip,caption,score\na,one,1\nb,one,1\na,two,2\n": "1 of 4 pairs have no score, the first is caption 'two' with",
     b"clip,caption,score\na,on\xe9,1\n": "byte 0xe9 is not UTF-8",
