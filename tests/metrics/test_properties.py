@@ -1,7 +1,6 @@
 """Exact maps of the scores, and random orders of ties where there are too many to enumerate; more in test_ranking."""
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
