@@ -18,6 +18,7 @@ LONGEST_S = 30.0
 _RATES_HZ = (32_000, 24_000, 16_000)  # of MP3, and enough to tell events apart; higher ones only make the page larger
 _WAV_RATE_HZ = 16_000
 _QUALITY = 0.5  # of libsndfile's scale from 0 (large) to 1: about 40 kbit/s for mono
+_AUDIBLE = 1e-3  # 60 dB below full scale
 Encoded = tuple[bytes, str]
 
 
@@ -117,8 +118,8 @@ def _beginning(path: Path, sample_rate_hz: int, longest_s: float) -> tuple[Float
         if count <= wanted:  # one sample more tells that there is more
             blocks.append(np.array(mono[: wanted + 1 - count]))
             count += len(blocks[-1])
-        # silence so far may be channels that cancel, which only the whole pass can tell
-        if count > wanted and any(block.any() for block in blocks):
+        # (near) silence so far may be channels that cancel, which only the whole pass can tell
+        if count > wanted and max(np.abs(block).max(initial=0.0) for block in blocks) > _AUDIBLE:
             raise _EnoughRead
 
     with contextlib.suppress(_EnoughRead):
