@@ -142,8 +142,8 @@ class ApproximateIndex:
         faiss = _faiss()
         depth = min(shortlist_depth(k), len(alive_W))
         arguments: dict[str, Any] = {"nprobe": self.facts.lists_read}
-        bits = np.packbits(alive_W, bitorder="little")  # lives as long as the search
         if not alive_W.all():
+            bits = np.packbits(alive_W, bitorder="little")  # lives as long as the search
             arguments["sel"] = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
         _, windows_QN = self.lists.search(queries_QD, depth, params=faiss.SearchParametersIVF(**arguments))
         return [windows_N[windows_N >= 0].astype(np.int64) for windows_N in windows_QN]
