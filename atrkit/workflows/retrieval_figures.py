@@ -139,9 +139,10 @@ def _by_judgements(raw: ScoreRows, judgements: Judgements, options: FigureOption
         figures |= graded_figures(ranks, options.ks)
         if options.ci:
             figures["ci"] |= graded_intervals(raw, judged.all_judged, ranks, options.ks)
-        bounds = graded_tie_bounds(ranks, options.ks)
-        for name, bound in figures.get("tie_bounds", {}).items():
-            bound.update(bounds[name])
+        of_grades = graded_tie_bounds(ranks, options.ks)
+        if figures["tied_queries"] or of_grades["optimistic"] != of_grades["pessimistic"]:
+            bounds = tie_bounds(text_to_audio_blocks(raw, judged.pairs), options.ks)
+            figures["tie_bounds"] = {name: {**bound, **of_grades[name]} for name, bound in bounds.items()}
     record = relevance_record(judged, judgements, least_grade, ranks)
     return {"text_to_audio": figures, "audio_to_text": None, "relevance": record}
 

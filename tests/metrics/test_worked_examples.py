@@ -1,6 +1,7 @@
 """Every worked example of PROTOCOL.md that concerns a score matrix, G1-G4 and G6-G8, to the last fraction.
 
-G5 (column scaling) is in tests/scoring/test_scaling.py.
+G5 (column scaling) is in tests/scoring/test_scaling.py; G5 and G7 at the command line in
+tests/cli/test_evaluation_definitions.py.
 """
 
 from fractions import Fraction
