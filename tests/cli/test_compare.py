@@ -16,6 +16,7 @@ from atrkit.cli.app import app
 from atrkit.metrics.query_values import text_to_audio_values
 from atrkit.metrics.ranking import evaluate
 from atrkit.metrics.significance import figure_intervals
+from atrkit.scoring.scaling import audio_to_text_matrix
 from atrkit.store import load_scores, save_scores
 
 RECIPE = """\
@@ -153,6 +154,21 @@ def test_other_pools_are_refused_unless_what_is_shared_is_ranked_again(files):
                 assert system[direction][name]["mean"] == pytest.approx(expected[direction][name])
 
 
+def test_audio_to_text_ranks_losses_by_scaled_columns_where_asked(files):
+    hubs = random_matrix(seed=5, signal=4)
+    hubs = ScoreMatrix(hubs.scores_AC + np.arange(36) / 4 - 30, hubs.clip_ids, hubs.caption_ids, hubs.clip_of_caption)
+    save_scores(files / "losses.h5", hubs, {"scoring": "cross_entropy"})
+    words = [files / "losses.h5", files / "losses.h5"]
+    raw, scaled = (compare(files, *words, *more)["systems"][0] for more in ([], ["--scaling", "minmax"]))
+    stored = load_scores(files / "losses.h5")
+    for found, expected in ((raw, stored), (scaled, audio_to_text_matrix(stored, "minmax"))):
+        assert found["audio_to_text"]["mAP@10"]["mean"] == pytest.approx(evaluate(expected)["audio_to_text"]["mAP@10"])
+    assert scaled["audio_to_text"]["R@1"]["mean"] > raw["audio_to_text"]["R@1"]["mean"] + 0.3
+    assert scaled["text_to_audio"] == raw["text_to_audio"]
+    refused = run(files, "compare", files / "losses.h5", files / "one.h5", "--scaling", "minmax", code=2).stderr
+    assert "--scaling is of losses" in refused and "one.h5 has none" in refused
+
+
 def test_several_files_are_each_compared_with_the_first(files):
     save_scores(files / "three.h5", random_matrix(seed=9))
     record = compare(files, *(files / f"{name}.h5" for name in ("one", "two", "three")))
@@ -196,7 +212,7 @@ def test_seeds_of_a_training_are_one_system(workspace):
     # text to audio does not change under column scaling, audio to text is that of the run itself
     own = json.loads(run(workspace, "eval", "--run", "scaled", "--json").stdout)
     for direction in DIRECTIONS:
-        assert second[direction]["R@5"]["mean"] == pytest.approx(own[direction]["R@5"])
+        assert second[direction]["MnR"]["mean"] == pytest.approx(own[direction]["MnR"])
     assert (record["dataset"], record["split"]) == ("tones", "eval")
     assert record["target"]["row"] == "tiny"  # both aim at it
 
