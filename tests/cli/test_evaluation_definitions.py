@@ -58,7 +58,7 @@ def scores(tmp_path):
     """Four clips with five captions each; every score of a caption but one is tied."""
     rng = np.random.default_rng(0)
     owners = np.repeat(range(4), 5)
-    return write_scores(tmp_path / "scores.h5", rng.integers(0, 3, (4, 20)) + (owners == np.arange(4)[:, None]), owners)
+    return write_scores(tmp_path / "scores.h5", rng.integers(0, 2, (4, 20)) + (owners == np.arange(4)[:, None]), owners)
 
 
 @pytest.fixture
