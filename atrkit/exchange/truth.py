@@ -66,6 +66,11 @@ class Truth:
         found = self._by_file_name.get(PurePosixPath(unquote(name) if is_encoded else name).name, ())
         return Named(found if len(found) == 1 else (), "by their file name")
 
+    def has_no_more_than(self, names: Iterable[str], *, is_encoded: bool = False) -> bool:
+        """Whether every clip of the gallery is among those that are named."""
+        named = {clip_id for name in names for clip_id in self.clip_named(name, is_encoded=is_encoded).ids}
+        return self._clips <= named
+
     @cached_property
     def _clips(self) -> frozenset[str]:
         return frozenset(self.clip_ids)

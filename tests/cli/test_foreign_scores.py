@@ -270,6 +270,22 @@ def test_a_run_is_judged_by_qrels_alone(tmp_path):
     assert result["relevance"]["queries"] == 2
 
 
+def test_a_run_that_lists_the_same_clips_for_all_is_still_lists(tmp_path):
+    path = a_run(tmp_path, "q1 0 a 1 0.9 x", "q1 0 b 2 0.8 x")
+    (tmp_path / "q.qrels").write_text("q1 0 a 1\nq1 0 c 1\n")
+    to_audio = json.loads(run("--scores", path, "--qrels", tmp_path / "q.qrels", "--json").stdout)["text_to_audio"]
+    assert (to_audio["candidates"], to_audio["R@1"], to_audio["fractional_R@1"]) == (3, 1.0, 0.5)
+    assert to_audio["mAP@10"] == pytest.approx((1 + 2 / 3) / 2), "c can only be third"
+
+
+def test_columns_that_are_not_read_are_said(tmp_path):
+    (tmp_path / "t.csv").write_text("file_name,caption\na,one\nb,two\n")
+    (tmp_path / "s.tsv").write_text("fid\tquery\tfname_2\tfname_1\n7\tone\tb\ta\n8\ttwo\ta\tb\n")
+    done = run("--scores", tmp_path / "s.tsv", "--truth", tmp_path / "t.csv", "--json")
+    assert json.loads(done.stdout)["text_to_audio"]["R@1"] == 1.0
+    assert "columns not read: fid" in done.stderr
+
+
 def test_figures_below_the_lists_are_not_known(tmp_path):
     clips = [f"clip{number}" for number in range(20)]
     lines = [f"{clip}#1 Q0 clip{(n + k) % 20} {k} {-k} x" for n, clip in enumerate(clips) for k in range(4)]
