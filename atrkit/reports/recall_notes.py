@@ -86,7 +86,6 @@ def _relevance(relevance: Mapping[str, Any] | None, to_audio: Mapping[str, Any])
     if "nDCG_queries" in to_audio:
         yield f"  nDCG@10 over {to_audio['nDCG_queries']:,} captions, by all grades above 0"
     if relevance["unjudged_in_top_10"] is not None:  # of lists of fewer than ten it is not known
-        if relevance["unjudged_in_top_10"] is not None:  # not known of lists that are shorter
         yield f"  not judged: {100 * relevance['unjudged_in_top_10']:.1f} % of the top 10; it counts as not relevant"
     if relevance["queries_without_relevant"]:
         yield f"  {relevance['queries_without_relevant']:,} judged captions have no relevant clip here: no query"
