@@ -13,7 +13,6 @@ from atrkit.encoders.cache import cache_folder
 from atrkit.encoders.catalogue import ENCODERS, CheckpointSpec
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.files import as_resource_error
-from atrkit.network import fetch
 
 _READ_BYTES = 1 << 20
 _SHA256_DIGITS = 64
@@ -95,6 +94,8 @@ def find_checkpoint(
     way_out = f"give it with {spec.option} FILE, or {place}" if spec.option else place
     is_there = path.is_file()  # then it is hashed below, once; what is fetched is proven before it gets its name
     whole_sha256 = spec.sha256 if _is_whole(spec.sha256) else None
+    from atrkit.network import fetch  # takes a quarter of a second to import, and most commands have their weights
+
     fetched = fetch(
         spec.url,
         path,
