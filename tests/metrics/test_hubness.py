@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from atrkit import ScoreMatrix
 from atrkit.metrics.hubness import Hubness, audio_to_text_hubness, text_to_audio_hubness
+from atrkit.score_matrix import BlockedScores
 
 
 def matrix_of(scores_AC, owners=None):
@@ -55,3 +56,16 @@ def test_expectation_equals_every_way_of_breaking_ties(scores_AC):
     matrix = matrix_of(scores_AC)
     assert audio_to_text_hubness(matrix).distinct_at_rank_1 == pytest.approx(expected_distinct(scores_AC))
     assert text_to_audio_hubness(matrix).distinct_at_rank_1 == pytest.approx(expected_distinct(scores_AC.T))
+
+
+@pytest.mark.parametrize(("scores_AC", "passes"), [(np.arange(12.0).reshape(4, 3), 1), (np.full((4, 3), -np.inf), 2)])
+def test_scores_are_read_once_and_again_only_for_ties(scores_AC, passes):
+    matrix, read = matrix_of(scores_AC), []
+
+    def read_rows(start, stop):
+        read.append(start)
+        return scores_AC[start:stop]
+
+    blocked = BlockedScores(read_rows, matrix.clip_ids, matrix.caption_ids, matrix.clip_of_caption)
+    assert text_to_audio_hubness(blocked).distinct_at_rank_1 == pytest.approx(expected_distinct(scores_AC.T.tolist()))
+    assert read == [0] * passes
