@@ -40,7 +40,7 @@ def randomisation_p(
     clips, figures = differences.shape
     least_F = np.abs(differences.sum(axis=0)) - _SAME * np.abs(differences).sum(axis=0)
     nonzero_F = np.count_nonzero(differences, axis=0)
-    is_exact_F = 2.0**nonzero_F <= flips
+    is_exact_F = nonzero_F < flips.bit_length()  # 2**nonzero <= flips
     p_F = np.empty(figures)
     for f in np.flatnonzero(is_exact_F):
         p_F[f] = _exact_p(differences[differences[:, f] != 0, f], least_F[f])
