@@ -27,7 +27,7 @@ class NamedVectors:
         emb_ND: (N, D).
         own_clips: of captions, the clip of each, where the file says so.
         texts: of captions, where the file has them.
-        sha_path: the file.
+
     """
 
     names: tuple[str, ...]

@@ -35,7 +35,12 @@ def cosines_found(clips_path: Path, captions_path: Path) -> FoundMatrix:
     is_large = pairs * _FLOAT32_BYTES > LARGEST_IN_MEMORY_BYTES
     scores = _InBlocks(clips, captions).read_rows if is_large else cosine_scores(clips.emb_ND, captions.emb_ND)
     return FoundMatrix(
-        scores, clips.names, captions.names, "pair of embedding files", own_clips=captions.own_clips, texts=captions.texts
+        scores,
+        clips.names,
+        captions.names,
+        "pair of embedding files",
+        own_clips=captions.own_clips,
+        texts=captions.texts,
     )
 
 
