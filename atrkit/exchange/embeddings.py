@@ -27,7 +27,6 @@ class NamedVectors:
         emb_ND: (N, D).
         own_clips: of captions, the clip of each, where the file says so.
         texts: of captions, where the file has them.
-
     """
 
     names: tuple[str, ...]
