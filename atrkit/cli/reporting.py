@@ -14,13 +14,20 @@ def report(
     terminal: Terminal,
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RUN...]", help="Finished runs: folders, names, patterns (default: the newest)."),
+        typer.Argument(metavar="RUN", help="Finished runs: folders, names, patterns (default: the newest)."),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE", help="The page (default: report.html in the run's folder; of several runs: in reports/)."
         ),
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Scores made elsewhere, instead of runs; the page lies beside them."),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Whose caption is whose, for --scores: a table of captions.")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Evaluate on this dataset (default: each run's own).")] = None,
     split: Annotated[str | None, typer.Option(help="Which split (default: each run's test split).")] = None,
@@ -38,10 +45,21 @@ def report(
     network, and can be sent to somebody. Of several runs it also compares
     them; seeds of one training stand together.
     """
+    from atrkit.errors import UsageError
     from atrkit.workflows.report import ReportOptions, write_report
 
+    if truth is not None and scores is None:
+        raise UsageError("--truth is of --scores: name the file, or leave it out")
     options = ReportOptions(
-        tuple(runs or ()), out, dataset, split, examples, with_audio=not no_audio, may_extract=not no_extract
+        tuple(runs or ()),
+        out,
+        dataset,
+        split,
+        examples,
+        with_audio=not no_audio,
+        scores=scores,
+        truth=truth,
+        may_extract=not no_extract,
     )
     record = write_report(terminal.session, options)
     terminal.show(record["path"], record)

@@ -20,7 +20,8 @@ from atrkit.workflows.evaluate_recall import evaluate_recall
 from atrkit.workflows.report_audio import sounds_of
 from atrkit.workflows.report_examples import clips_in
 from atrkit.workflows.report_figures import comparison_charts
-from atrkit.workflows.report_sections import ReportedRun, anchor_of, reported_run, section_of
+from atrkit.workflows.report_foreign import reported_scores
+from atrkit.workflows.report_sections import Reported, anchor_of, reported_run, section_of
 from atrkit.workflows.retrieval_figures import FigureOptions
 from atrkit.workflows.session import Session
 from atrkit.workflows.several_runs import find_runs, groups_of_seeds, not_averaged, seed_of, summarise_seeds
@@ -42,6 +43,8 @@ class ReportOptions:
         split: None: each run's test split.
         examples: queries of each kind and direction, 0: none.
         with_audio: put clips into the page.
+        scores: made elsewhere, in place of runs; with players where `dataset` has their audio.
+        truth: whose caption is whose in them, where neither they nor `dataset` say.
         may_extract: make missing embeddings.
     """
 
@@ -51,6 +54,8 @@ class ReportOptions:
     split: str | None = None
     examples: int = 3
     with_audio: bool = True
+    scores: Path | None = None
+    truth: Path | None = None
     may_extract: bool = True
 
 
@@ -63,15 +68,22 @@ def write_report(session: Session, options: ReportOptions) -> dict[str, Any]:
         "path", "size_bytes", "audio_bytes", "clips" (that can be played), "without_player", "runs", "left_out".
 
     Raises:
-        UsageError: no run is meant, or a file that is no report is in the way (exit code 2).
+        UsageError: no run is meant, options contradict each other, or a file that is no report is in the way (exit
+            code 2).
         MissingPrerequisiteError: no finished run, or no dataset or embedding.
         IntegrityError: all runs are damaged.
         ResourceError: the page cannot be written.
     """
-    found = _find(session, options.runs) if options.runs else [open_run(session, None)]
-    path = options.out or _usual_place(session, found, options)
-    refuse_other_file(path)
-    reported, left_out = _evaluate(session, found, options)
+    if options.scores is not None:
+        _refuse_runs(options)
+        path = options.out or options.scores.with_name(f"{options.scores.name}.{REPORT_NAME}")
+        refuse_other_file(path)
+        reported, left_out = [reported_scores(session, options.scores, options)], dict[str, str]()
+    else:
+        found = _find(session, options.runs) if options.runs else [open_run(session, None)]
+        path = options.out or _usual_place(session, found, options)
+        refuse_other_file(path)
+        reported, left_out = _evaluate(session, found, options)
     page = _page(session, reported, options)
     data = render_page(page).encode("utf-8", errors="replace")
     write_atomic(path, data)
@@ -92,6 +104,11 @@ def write_report(session: Session, options: ReportOptions) -> dict[str, Any]:
         "runs": [run.name for run in reported],
         "left_out": left_out,
     }
+
+
+def _refuse_runs(options: ReportOptions) -> None:
+    if options.runs:
+        raise UsageError("--scores is a page of its own, and runs have theirs: leave one out; atrkit compare has both")
 
 
 def _find(session: Session, named: Sequence[str]) -> list[TrainedRun]:
@@ -123,9 +140,9 @@ def _usual_place(session: Session, runs: Sequence[TrainedRun], options: ReportOp
 
 def _evaluate(
     session: Session, runs: Sequence[TrainedRun], options: ReportOptions
-) -> tuple[list[ReportedRun], dict[str, str]]:
+) -> tuple[list[Reported], dict[str, str]]:
     """Each run in its turn; one that is damaged is left out where there are others."""
-    reported: list[ReportedRun] = []
+    reported: list[Reported] = []
     left_out: dict[str, str] = {}
     for number, run in enumerate(runs, start=1):
         if len(runs) > 1:
@@ -140,7 +157,7 @@ def _evaluate(
     return reported, left_out
 
 
-def _evaluate_one(session: Session, run: TrainedRun, options: ReportOptions) -> ReportedRun:
+def _evaluate_one(session: Session, run: TrainedRun, options: ReportOptions) -> Reported:
     dataset = session.workspace.load_dataset(options.dataset or run.finished["dataset"])
     split = choose_split(session, run, dataset, options.split)
     evaluated = Evaluated(run, dataset, split, run.output_folder(dataset, split))
@@ -148,15 +165,15 @@ def _evaluate_one(session: Session, run: TrainedRun, options: ReportOptions) -> 
     return reported_run(evaluated, evaluate_recall(session, evaluated, how))
 
 
-def _page(session: Session, runs: Sequence[ReportedRun], options: ReportOptions) -> ReportPage:
-    positions = groups_of_seeds([run.evaluated.trained for run in runs])
+def _page(session: Session, runs: Sequence[Reported], options: ReportOptions) -> ReportPage:
+    positions = groups_of_seeds(_trainings(runs)) if runs[0].trained else [[0]]
     groups = [_group([runs[position] for position in group], options) for group in positions]
     several = len(runs) > 1
     title = f"{counted(len(runs), 'run')} compared" if len(groups) > 1 else groups[0].name
-    places = dict.fromkeys(f"{run.result['dataset']}/{run.result['split']}" for run in runs)
+    places = dict.fromkeys(f"{run.result['dataset']}/{run.result['split']}" for run in runs if run.result["dataset"])
     return ReportPage(
         title=title,
-        lead=f"Retrieval on {', '.join(places)}, both directions.",
+        lead=f"Retrieval{' on ' if places else ''}{', '.join(places)}, both directions.",
         groups=tuple(groups),
         version=__version__,
         comparison=_comparison(session, runs, groups) if several else None,
@@ -164,7 +181,7 @@ def _page(session: Session, runs: Sequence[ReportedRun], options: ReportOptions)
     )
 
 
-def _group(runs: Sequence[ReportedRun], options: ReportOptions) -> RunGroup:
+def _group(runs: Sequence[Reported], options: ReportOptions) -> RunGroup:
     """Runs of one training; examples are those of its first seed, as a page with those of all would be too large."""
     first, *others = runs
     note = ""
@@ -179,7 +196,7 @@ def _group(runs: Sequence[ReportedRun], options: ReportOptions) -> RunGroup:
     return RunGroup(f"{anchor_of(name)}-seeds", name, mean, tuple(sections))
 
 
-def _comparison(session: Session, runs: Sequence[ReportedRun], groups: Sequence[RunGroup]) -> Comparison:
+def _comparison(session: Session, runs: Sequence[Reported], groups: Sequence[RunGroup]) -> Comparison:
     """One summary for each pool, as figures of different pools do not compare."""
     run_of = {run.anchor: run for run in runs}
     pools = list(dict.fromkeys(run.result["pool_id"] for run in runs))
@@ -192,7 +209,7 @@ def _comparison(session: Session, runs: Sequence[ReportedRun], groups: Sequence[
                 summary = summary_of(of_group) if len(of_group) > 1 else None
                 entries.append((group.name, group.anchor, of_group[0].result, summary))
         summaries.append(summary_table_of(entries))
-    notes = list(not_averaged([run.evaluated.trained for run in runs]))
+    notes = list(not_averaged(_trainings(runs)))
     if len(pools) > 1:
         notes.append(
             "The runs were evaluated on different pools, whose figures do not compare; atrkit compare --intersect "
@@ -210,15 +227,15 @@ def _comparison(session: Session, runs: Sequence[ReportedRun], groups: Sequence[
     return Comparison(tuple(summaries), tuple(differences), tuple(charts), tuple(notes))
 
 
-def _system(runs: Sequence[ReportedRun]) -> System:
+def _system(runs: Sequence[Reported]) -> System:
     """The seeds of one training, as `atrkit compare` takes them."""
     members = [
         Member(
             run.name,
-            run.scores.matrix,
+            run.matrix,
             run.result["scoring"],
             run.result["column_scaling"],
-            None if run.scores.calibration is None else run.scores.calibration.loss_KC,
+            run.loss_KC,
             about={"dataset": run.result["dataset"], "split": run.result["split"]},
         )
         for run in runs
@@ -227,19 +244,25 @@ def _system(runs: Sequence[ReportedRun]) -> System:
     return System(name_of(runs), tuple(members), runs[0].result["target"], is_run=True, trained_on=trained_on)
 
 
-def name_of(runs: Sequence[ReportedRun]) -> str:
+def name_of(runs: Sequence[Reported]) -> str:
     """Of a single run its own name; of the seeds of a training what they have in common."""
     return runs[0].name if len(runs) == 1 else runs[0].name.rpartition("/")[0] or runs[0].name
 
 
-def summary_of(runs: Sequence[ReportedRun]) -> dict[str, Any]:
+def _trainings(runs: Sequence[Reported]) -> list[TrainedRun]:
+    return [run.trained for run in runs if run.trained is not None]
+
+
+def summary_of(runs: Sequence[Reported]) -> dict[str, Any]:
     """Means over the seeds of one training."""
-    return summarise_seeds([run.result for run in runs], [seed_of(run.evaluated.trained) for run in runs])
+    return summarise_seeds([run.result for run in runs], [seed_of(run) for run in _trainings(runs)])
 
 
-def _sounds(session: Session, runs: Sequence[ReportedRun], groups: Sequence[RunGroup]) -> dict[str, Sound]:
+def _sounds(session: Session, runs: Sequence[Reported], groups: Sequence[RunGroup]) -> dict[str, Sound]:
     """Audio of every clip that examples show, each once."""
-    clip_of = {run.key_of(clip.id): (run.evaluated.dataset, clip) for run in runs for clip in run.clips.values()}
+    placed = [(run, run.dataset) for run in runs if run.dataset is not None]
+    clip_of = {run.key_of(clip.id): (dataset, clip) for run, dataset in placed for clip in run.clips.values()}
     sections = [section for group in groups for section in group.runs]
     keys = dict.fromkeys(key for section in sections for key in clips_in(section.examples))
-    return sounds_of(session, {key: clip_of[key] for key in keys}) if keys else {}
+    wanted = {key: clip_of[key] for key in keys if key in clip_of}
+    return sounds_of(session, wanted) if wanted else {}

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy.typing as npt
 from markupsafe import Markup
 
-from atrkit.datasets.manifest import Clip
+from atrkit.datasets.manifest import Clip, Dataset
 from atrkit.errors import IntegrityError
 from atrkit.reports.charts.chart import Chart
-from atrkit.reports.page.content import Examples, RunSection, Table
+from atrkit.reports.page.content import Examples, Fact, RunSection, Table
 from atrkit.reports.page.tables import perturbation_table_of, recall_table_of
 from atrkit.reports.recall_notes import trained_on_note
 from atrkit.score_matrix import ScoreMatrix
@@ -22,7 +23,7 @@ from atrkit.workflows.evaluate_recall import RecallEvaluation
 from atrkit.workflows.report_examples import audio_to_text_examples, text_to_audio_examples
 from atrkit.workflows.report_facts import facts_of, recipe_text
 from atrkit.workflows.report_figures import ChartMaterial, material_of_run, run_charts
-from atrkit.workflows.score import Scores
+from atrkit.workflows.trained_run import TrainedRun
 from atrkit.workflows.workspace import read_record
 
 _CHARTS_OF_PART = {"hubs": ("hub-captions", "first-place-shares"), "perturbation": ("perturbations",)}
@@ -33,27 +34,30 @@ _SCORES = {
 
 
 @dataclass(frozen=True, eq=False)
-class ReportedRun:
-    """A run that was evaluated for the page, without its embeddings: those of many runs would fill the memory.
+class Reported:
+    """What was evaluated for the page, without embeddings: those of many runs would fill the memory.
 
     Args:
-        evaluated: the run, dataset and split.
-        result: the JSON object of its evaluation.
-        scores: of every clip with every caption.
+        name: how tables call it.
+        result: the JSON object of its evaluation, with one column scaling.
+        matrix: scores of every clip with every caption, as they were made.
+        loss_KC: losses of calibration clips, for scalings that compare with such.
         clips: those that were scored, by id, with their captions as written.
+        dataset: where their audio is; None: not known.
+        facts: what was run.
         charts_from: what its charts are drawn from.
+        trained: the run; None: scores made elsewhere.
     """
 
-    evaluated: Evaluated
+    name: str
     result: dict[str, Any]
-    scores: Scores
+    matrix: ScoreMatrix
+    loss_KC: npt.NDArray[Any] | None
     clips: dict[str, Clip]
+    dataset: Dataset | None
+    facts: tuple[Fact, ...]
     charts_from: ChartMaterial
-
-    @property
-    def name(self) -> str:
-        """How tables call it."""
-        return self.evaluated.trained.name
+    trained: TrainedRun | None
 
     @property
     def anchor(self) -> str:
@@ -63,19 +67,27 @@ class ReportedRun:
     @cached_property
     def ranked(self) -> ScoreMatrix:
         """What audio to text ranks by."""
-        calibration = None if self.scores.calibration is None else self.scores.calibration.loss_KC
-        return audio_to_text_matrix(self.scores.matrix, self.result["column_scaling"], calibration)
+        return audio_to_text_matrix(self.matrix, self.result["column_scaling"], self.loss_KC)
 
     def key_of(self, clip_id: str) -> str:
         """How the page calls a clip's audio: the same for every run on this dataset."""
-        return f"{self.evaluated.dataset.name}/{clip_id}"
+        return f"{self.result['dataset']}/{clip_id}"
 
 
-def reported_run(evaluated: Evaluated, recall: RecallEvaluation) -> ReportedRun:
+def reported_run(evaluated: Evaluated, recall: RecallEvaluation) -> Reported:
     """Keep of an evaluation, with one column scaling, what the page needs."""
-    result = recall.results[0]
-    material = material_of_run(evaluated, recall.scores, recall.clips, result)
-    return ReportedRun(evaluated, result, recall.scores, {clip.id: clip for clip in recall.clips.clips}, material)
+    result, scores = recall.results[0], recall.scores
+    return Reported(
+        name=evaluated.trained.name,
+        result=result,
+        matrix=scores.matrix,
+        loss_KC=None if scores.calibration is None else scores.calibration.loss_KC,
+        clips={clip.id: clip for clip in recall.clips.clips},
+        dataset=evaluated.dataset,
+        facts=facts_of(evaluated, result),
+        charts_from=material_of_run(evaluated, scores, recall.clips, result),
+        trained=evaluated.trained,
+    )
 
 
 def anchor_of(name: str) -> str:
@@ -87,7 +99,7 @@ def anchor_of(name: str) -> str:
     return "run-" + re.sub(r"[^A-Za-z0-9.-]", lambda match: "".join(f"_{byte:02X}" for byte in match[0].encode()), name)
 
 
-def section_of(run: ReportedRun, examples: int, example_note: str = "") -> RunSection:
+def section_of(run: Reported, examples: int, example_note: str = "") -> RunSection:
     """All that the page says of one run.
 
     Args:
@@ -103,13 +115,14 @@ def section_of(run: ReportedRun, examples: int, example_note: str = "") -> RunSe
     return RunSection(
         anchor=run.anchor,
         name=run.name,
-        facts=facts_of(run.evaluated, run.result),
-        recipe=recipe_text(run.evaluated.trained),
+        facts=run.facts,
+        recipe="" if run.trained is None else recipe_text(run.trained),
         warnings=tuple(trained_on_note(run.result)),
         recall=recall_table_of(run.result),
         charts=tuple(chart for chart in charts if chart not in elsewhere),
         hub_charts=tuple(placed["hubs"]),
-        perturbation_charts=tuple(placed["perturbation"]),
+        # their numbers stand in the table below
+        perturbation_charts=tuple(replace(chart, table=()) for chart in placed["perturbation"]),
         perturbation=perturbation,
         perturbation_note=perturbation_note,
         examples=shown,
@@ -127,11 +140,12 @@ def _of_run(chart: Chart, anchor: str) -> Chart:
     return replace(chart, id=f"{anchor}-{chart.id}", svg=Markup(svg))
 
 
-def _perturbation(run: ReportedRun) -> tuple[Table | None, str]:
+def _perturbation(run: Reported) -> tuple[Table | None, str]:
     """What `eval --metric perturbation` found when it was run; nothing is computed here, as it takes long."""
-    path = run.evaluated.folder / PERTURBATION_NAME
-    about = run.evaluated.about
-    command = "atrkit eval --metric perturbation --run {run} --dataset {dataset} --split {split}".format(**about)
+    if run.charts_from.output_folder is None:
+        return None, "Not computed: that needs a model, which scores captions that were changed."
+    path = run.charts_from.output_folder / PERTURBATION_NAME
+    command = "atrkit eval --metric perturbation --run {run} --dataset {dataset} --split {split}".format(**run.result)
     if not path.is_file():
         return None, f"Not computed for this run; make it: {command}"
     try:
@@ -143,8 +157,8 @@ def _perturbation(run: ReportedRun) -> tuple[Table | None, str]:
     )
 
 
-def _examples(run: ReportedRun, examples: int) -> tuple[Examples, ...]:
-    clips, raw, scaling = run.clips, run.scores.matrix, run.result["column_scaling"]
+def _examples(run: Reported, examples: int) -> tuple[Examples, ...]:
+    clips, raw, scaling = run.clips, run.matrix, run.result["column_scaling"]
     key_of = {clip_id: run.key_of(clip_id) for clip_id in clips}
     score_name = f"Score: {_SCORES.get(run.result['scoring'], run.result['scoring'])}, higher is better."
     scaled = "" if scaling == "none" else f" Captions are ranked by {scaling} of each column, not by this score alone."

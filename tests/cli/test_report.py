@@ -10,8 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from atrkit.cli.app import app
+from atrkit.store import load_scores
 
 RIDGE = "source: Ours & <b>nobody's</b>\nencoder: {name: logmel}\nmodel: {name: ridge}\n"
+
 
 def run(workspace, *words, code=0):
     result = CliRunner().invoke(app, [*map(str, words), "--workspace", str(workspace)])
@@ -177,3 +179,30 @@ def test_a_damaged_run_is_left_out_and_said(workspace, tmp_path):
     result = run(tmp_path / "w", "report", "dual", "--no-audio", "--json", code=7)
     record = json.loads(result.stdout)
     assert record["runs"] == ["dual/seed-1"] and "inputs.json" in record["left_out"]["dual/seed-2"]
+
+
+def test_scores_made_elsewhere_have_a_page_too(workspace, plain, tmp_path):
+    """With players where the dataset has the audio; without, from what a file and its table of captions say."""
+    scores = load_scores(workspace / "runs/plain/seed-1/scores.h5")
+    table = "".join(
+        f"{clip},{caption},{float(score)!r}\n"
+        for clip, row in zip(scores.clip_ids, scores.scores_AC, strict=True)
+        for caption, score in zip(scores.caption_ids, row, strict=True)
+    )
+    (tmp_path / "theirs.csv").write_text("clip,caption,score\n" + table)
+    on_dataset = ("--dataset", "synthetic", "--split", "eval")
+    record = json.loads(run(workspace, "report", "--scores", tmp_path / "theirs.csv", *on_dataset, "--json").stdout)
+    assert record["path"] == str(tmp_path / "theirs.csv.report.html") and record["clips"] > 10
+    pages = (tmp_path / "theirs.csv.report.html", workspace / "runs/plain/seed-1/report.html")
+    theirs, ours = (re.search(r"MnR (Text to audio \d.*?) chance", text_of(page.read_text()))[1] for page in pages)
+    assert theirs == ours and theirs.count(" – ") == 6
+    lines = (workspace / "data/synthetic/manifest.jsonl").read_text().splitlines()
+    clips = [clip for clip in map(json.loads, lines) if clip["split"] == "eval"]
+    rows = [f'{clip["id"]},{caption["id"]},"{caption["text"]}"\n' for clip in clips for caption in clip["captions"]]
+    (tmp_path / "truth.csv").write_text("file_name,caption_id,caption\n" + "".join(rows))
+    with_truth = ("--scores", tmp_path / "theirs.csv", "--truth", tmp_path / "truth.csv")
+    run(workspace, "report", *with_truth, "--out", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "<audio" not in page and clips[0]["captions"][0]["text"] in text_of(page)
+    assert "leave one out" in run(workspace, "report", "plain", *with_truth, code=2).stderr
+    assert "--truth is of --scores" in run(workspace, "report", "--truth", tmp_path / "truth.csv", code=2).stderr

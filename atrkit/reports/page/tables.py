@@ -52,8 +52,9 @@ def columns_of(figures: Mapping[str, Any]) -> list[str]:
 
 def _what(result: Result) -> str:
     to_audio = result["text_to_audio"]
+    where = f" on {result['dataset']}/{result['split']}" if result["dataset"] else ""
     return (
-        f"Recall on {result['dataset']}/{result['split']}: {to_audio['queries']:,} captions, "
+        f"Recall{where}: {to_audio['queries']:,} captions, "
         f"{to_audio['candidates']:,} clips. R@k and mAP in %, ranks from 1"
     )
 
