@@ -4,6 +4,8 @@ Matrices without ties go through those loops as they are. With ties, the loops r
 the mean, but for koepke's, which settles ties itself.
 """
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import pytrec_eval
@@ -209,6 +211,23 @@ def test_laions_precision_goes_by_the_order_of_captions():
     best_first = figures_of("laion", five_captions_each(scores_AC)).audio_to_text["mAP@10"]
     difference = (1 / 5 + 2 / 4 + 3 / 3 + 4 / 2 + 5 / 1) / 5 - 1  # the other clip's captions are all tied in both
     assert stored - best_first == pytest.approx(difference / 2)
+
+
+@pytest.mark.parametrize(("better", "tied"), [(0, 14), (8, 4), (9, 3), (10, 2), (3, 9)])
+def test_laions_precision_under_ties_is_the_mean_over_all_places_of_two_captions(better, tied):
+    """One clip has two captions, tied with others; every other clip has its one caption last, and adds nothing."""
+    captions = 14
+    owners = ["a", "a", *(f"clip {n}" for n in range(captions - 2))]
+    scores_AC = np.ones((captions - 1, captions))
+    scores_AC[0, :] = [0.0] * tied + [1.0] * better + [-1.0] * (captions - tied - better)
+    scores_AC[np.arange(1, captions - 1), np.arange(2, captions)] = 0
+    matrix = ScoreMatrix(scores_AC, list(dict.fromkeys(owners)), [str(c) for c in range(captions)], owners)
+    values = []
+    for first, second in permutations(range(better + 1, better + tied + 1), 2):
+        inside = [rank for rank in (first, second) if rank <= 10]
+        values.append(sum(number / rank for number, rank in enumerate(inside, start=1)) / 5)
+    expected = sum(values) / len(values) / (captions - 1)
+    assert figures_of("laion", matrix).audio_to_text["mAP@10"] == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(("protocol", "name"), [("wavcaps", "mAP10"), ("laion", "mAP@10")])
