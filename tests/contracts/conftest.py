@@ -1,5 +1,7 @@
 """One thread, and a text network that stands for those of the transformers library, whose import takes seconds."""
 
+import shutil
+import tempfile
 import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +12,8 @@ import torch
 from torch import nn
 
 from atrkit.models.text_encoders import SentenceEncoder
+
+ROOM_BYTES = 8 * 10**9
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,6 +64,19 @@ class ToyTokenizer:
 
 def toy_sentence_encoder(source: str, **arguments: Any) -> SentenceEncoder:
     return SentenceEncoder(ToyNetwork(), ToyTokenizer(), **arguments).eval()
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Iterator[Path]:
+    """Where a training may write: in memory where there is room, as models of the size of the papers' are gigabytes.
+
+    Every checkpoint is forced to the disk before the training goes on; that it is, fault tests see.
+    """
+    in_memory = Path("/dev/shm")
+    has_room = in_memory.is_dir() and shutil.disk_usage(in_memory).free > ROOM_BYTES
+    folder = Path(tempfile.mkdtemp(dir=in_memory if has_room else tmp_path))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

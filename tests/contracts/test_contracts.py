@@ -186,13 +186,13 @@ def test_the_walk_finds_the_unions_of_the_schema() -> None:
 
 @pytest.mark.parametrize(("place", "part", "value"), EVERY_CHOICE)
 def test_every_choice_of_the_schema_is_built_and_trains(
-    place: str, part: type[BaseModel], value: dict[str, Any], tmp_path: Path
+    place: str, part: type[BaseModel], value: dict[str, Any], run_folder: Path
 ) -> None:
     recipe = Recipe.model_validate(section_of(place, part, value))
     if place == "encoder":
         assert_encoder_can_be_loaded(recipe)
     else:
-        assert_trains(recipe, tmp_path)
+        assert_trains(recipe, run_folder)
 
 
 def test_no_two_choices_make_the_same_thing() -> None:
@@ -290,7 +290,7 @@ TRAINED: set[str] = set()
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_recipe_is_loaded_built_and_trained_one_epoch(name: str, tmp_path: Path) -> None:
+def test_every_shipped_recipe_is_loaded_built_and_trained_one_epoch(name: str, run_folder: Path) -> None:
     path = shipped_recipe_folder() / f"{name}.yaml"
     shipped = load_recipe(path)
     has_vectors = getattr(getattr(shipped.model, "text", None), "vectors", None) is not None
@@ -300,7 +300,7 @@ def test_every_shipped_recipe_is_loaded_built_and_trained_one_epoch(name: str, t
     # the same model on another dataset, or with paraphrases, is the same on toy data: each is trained once
     learned = recipe.model_dump_json(exclude={"source", "target", "seeds", "data", "encoder", "retrieval"})
     if learned not in TRAINED:
-        assert_trains(recipe, tmp_path)
+        assert_trains(recipe, run_folder)
         TRAINED.add(learned)
 
 
