@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from atrkit.score_matrix import ScoreMatrix, ScoreRows
 from atrkit.workflows.compared_lists import figures_known_of
 from atrkit.workflows.compared_system import (
     Member,
+    Named,
     System,
     SystemOptions,
     find_systems,
@@ -103,6 +105,7 @@ def compare(session: Session, options: CompareOptions) -> dict[str, Any]:
     found = find_systems(session, options.systems)
     if len(found) < 2:
         raise UsageError(f"{found[0][0]} is one system, and a comparison needs two: name more runs, or score files")
+    _refuse_what_nothing_reads(found, options)
     place = place_of(session, found, options.scored)
     judgements = judgements_for(session, options.qrels, place.dataset, place.split)
     systems = open_systems(session, found, place, options.scored, judgements)
@@ -112,6 +115,16 @@ def compare(session: Session, options: CompareOptions) -> dict[str, Any]:
         for line in left_out_lines(left_out, systems[0].members[0].scores):
             session.say(line)
     return comparison_of(systems, options, left_out, judgements)
+
+
+def _refuse_what_nothing_reads(found: Sequence[tuple[str, Named]], options: CompareOptions) -> None:
+    files = [name for name, named in found if isinstance(named, Path)]
+    if options.scored.truth is not None and not files:
+        raise UsageError("--truth is of score files, and these are runs: leave it out")
+    if not options.scored.may_extract and len(files) == len(found):
+        raise UsageError("--no-extract is of runs, and these are score files: leave it out")
+    if options.qrels is not None and options.scored.scaling is not None:
+        raise UsageError("--scaling is for audio to text, and --qrels judges text to audio alone: leave one out")
 
 
 def comparison_of(

@@ -167,6 +167,8 @@ def test_audio_to_text_ranks_losses_by_scaled_columns_where_asked(files):
     assert scaled["text_to_audio"] == raw["text_to_audio"]
     refused = run(files, "compare", files / "losses.h5", files / "one.h5", "--scaling", "minmax", code=2).stderr
     assert "--scaling is of losses" in refused and "one.h5 has none" in refused
+    refused = run(files, "compare", files / "one.h5", files / "two.h5", "--no-extract", code=2).stderr
+    assert "--no-extract is of runs" in refused
 
 
 def test_several_files_are_each_compared_with_the_first(files):
@@ -271,6 +273,8 @@ def test_every_format_says_the_same(workspace):
         (["small", "scaled", "--min-grade", "2"], "--min-grade is of --qrels"),
         (["small", "scaled", "--qrels", "x", "--dedup", "text"], "say one of the two"),
         (["small", "scaled", "--split", "nowhere"], "nowhere"),
+        (["small", "scaled", "--truth", "x.csv"], "--truth is of score files, and these are runs"),
+        (["small", "scaled", "--qrels", "x", "--scaling", "minmax"], "--qrels judges text to audio alone"),
     ],
 )
 def test_comparisons_that_make_no_sense_are_refused(workspace, words, message):
