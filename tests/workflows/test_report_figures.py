@@ -173,6 +173,20 @@ def test_a_captioner_shows_losses_and_a_dual_encoder_scores():
     assert all(value < 0 for value in floats(column(cosines["caption-columns"], "own clip"))[::2])
 
 
+def test_scaled_scores_of_a_dual_encoder_go_from_the_worst_clip_to_the_best():
+    matrix = scores()
+    low, high = matrix.scores_AC.min(axis=0), matrix.scores_AC.max(axis=0)
+    scaled_AC = (matrix.scores_AC - low) / (high - low)
+    own = {text: [] for text in TEXTS}
+    for c, text in enumerate(TEXTS):
+        own[text].append(scaled_AC[c // EACH, c])
+    rows = [row for row in rows_of(charts_of(material(matrix=matrix))["caption-columns"]) if row["scores"] == "scaled"]
+
+    assert {(row["lowest"], row["highest"]) for row in rows} == {("0", "1")}
+    for row in rows:
+        assert min(abs(float(row["own clip"]) - value) for value in own[row["caption"]]) < 1e-3
+
+
 @pytest.mark.parametrize("scaling", ["minmax-calib", "pmi"])
 def test_other_scalings_use_their_calibration_clips(scaling):
     losses = -scores(9).scores_AC[:5]

@@ -98,6 +98,8 @@ def _character_width(character: str) -> float:
         return 1.15
     if character in _NARROW:
         return 0.38
+    if character.isdigit():
+        return 0.65
     return 0.98 if character in _BROAD else 0.7 if character.isupper() else 0.61
 
 
