@@ -4,10 +4,11 @@ An index is a folder `index/<name>/` of a workspace:
 
 - `index.json`: what it is of (`source`), of which model (`model`, with its `identity`), `window_s`, `dim`, the
   `segments` (`number`, `rows`, `clips`, `offset` of the vectors in the file, `sha256` that the file is sealed with),
-  which file lists the sounds (`files`: `name`, `sha256`), `counts`, `faiss` (None, or what was built for approximate
-  search), and `sha256`, of all of this. It is written last: what it does not name is not part of the index.
+  which files list the sounds (`files` and `places`: `name`, `sha256`), `counts`, `faiss` (None, or what was built for
+  approximate search), and `sha256`, of all of this. It is written last: what it does not name is not part of the index.
 - `files-<hash>.jsonl`: one line for each file that can be found, in order of root and path; the fields are those of
-  `IndexedFile`, `root` as a number. A new list has a new name, so that index.json and its list always agree.
+  `IndexedFile`, `root` as a number. `places-<hash>.npy`: where the vectors of each lie, as an array. New lists have new
+  names, so that index.json and its lists always agree.
 - `problems.jsonl`: what was skipped, repaired or padded.
 - `journal`: which files were read from end to end before.
 - `segments/NNN.h5`: embedding stores (`store.embeddings`). A "clip" of theirs is the content of a file, named by its
@@ -17,7 +18,6 @@ An index is a folder `index/<name>/` of a workspace:
 Files that changed make a new segment; a segment is never touched again.
 """
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,15 @@ import numpy.typing as npt
 
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, ResourceError, UsageError
 from atrkit.files import write_atomic, write_json_atomic
+from atrkit.search.file_list import FileList, IndexedFile, file_id, files_from, lines_of, places_from, places_of
 from atrkit.search.windows import window_times
+
+__all__ = [
+    "INDEX_NAME", "JOURNAL_NAME", "PROBLEMS_NAME", "SEGMENTS_FOLDER",
+    "FileList", "IndexedFile", "SearchIndex", "Segment",
+    "check_segment", "damaged", "file_id", "find_index", "index_names", "load_index", "read_about", "read_files",
+    "roots_of", "segment_path", "set_faiss", "write_index",
+]  # fmt: skip
 
 INDEX_FORMAT = "atrkit index 1"
 INDEX_NAME = "index.json"
@@ -40,46 +48,6 @@ JOURNAL_NAME = "journal"
 SEGMENTS_FOLDER = "segments"
 
 Float32Array = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedFile:
-    """A file that can be found.
-
-    Args:
-        id: stable for its path: nothing is served by path, only by this.
-        path: below its root, with `/`; of a dataset's clip also absolute.
-        root: the folder, absolute.
-        size_bytes: with `mtime_ns` says whether it changed since.
-        mtime_ns: modification time.
-        sha256: of its bytes.
-        sample_rate_hz: of the file.
-        duration_s: its length.
-        captions: where there are any.
-        segment: number of the segment that holds its vectors.
-        row: of its first window in the segment.
-        windows: how many it has.
-        copies: ids of the other files with the same bytes. Their windows are found as those of the first of them.
-    """
-
-    id: str
-    path: str
-    root: str
-    size_bytes: int
-    mtime_ns: int
-    sha256: str
-    sample_rate_hz: int
-    duration_s: float
-    captions: tuple[str, ...]
-    segment: int
-    row: int
-    windows: int
-    copies: tuple[str, ...] = ()
-
-    @property
-    def full_path(self) -> Path:
-        """Where it lies."""
-        return Path(self.root, self.path)
 
 
 @dataclass(frozen=True)
@@ -113,7 +81,7 @@ class SearchIndex:
         name: of the index.
         folder: its folder.
         about: what index.json says.
-        files: all that can be found, in order of root and path.
+        files: all that can be found, in order of root and path; each is parsed when it is looked at.
         vectors: for each segment (W_s, D) float32, rows of norm 1, mapped from the disk.
         file_of_window_W: index into `files`, -1 where no file has the window any more.
         start_s_W: where each window begins in its file; 0 for dead ones.
@@ -123,7 +91,7 @@ class SearchIndex:
     name: str
     folder: Path
     about: dict[str, Any]
-    files: tuple[IndexedFile, ...]
+    files: Sequence[IndexedFile]
     vectors: tuple[Float32Array, ...]
     file_of_window_W: npt.NDArray[np.int64]
     start_s_W: npt.NDArray[np.float64]
@@ -162,19 +130,6 @@ class SearchIndex:
 def segment_path(folder: Path, number: int) -> Path:
     """File of a segment."""
     return folder / SEGMENTS_FOLDER / f"{number:03d}.h5"
-
-
-def file_id(path: str, root: int) -> str:
-    """What a path is called where it must not be said: half of a hash, the same from run to run.
-
-    Args:
-        path: below the root.
-        root: its number among the roots of the index; two of them may hold the same path.
-
-    >>> file_id("rain/tin roof.wav", 0)
-    '5f1dd9f4e1581dd3'
-    """
-    return hashlib.sha256((path if root == 0 else f"{root}\0{path}").encode()).hexdigest()[:16]
 
 
 def index_names(root: Path) -> list[str]:
@@ -227,7 +182,8 @@ def _load(folder: Path, about: dict[str, Any], *, is_checked: bool) -> SearchInd
     files = read_files(folder, about)
     segments = [Segment(**record) for record in about["segments"]]
     vectors = tuple(_map_vectors(folder, segment, about["dim"], is_checked=is_checked) for segment in segments)
-    return SearchIndex(folder.name, folder, about, files, vectors, *_windows(segments, files))
+    windows = _windows(segments, places_from(_read_named(folder, about["places"])))
+    return SearchIndex(folder.name, folder, about, files, vectors, *windows)
 
 
 def read_about(folder: Path) -> dict[str, Any]:
@@ -253,23 +209,24 @@ def read_about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def read_files(folder: Path, about: Mapping[str, Any]) -> tuple[IndexedFile, ...]:
+def read_files(folder: Path, about: Mapping[str, Any]) -> FileList:
     """The files that can be found.
 
     Raises:
         IntegrityError: the list is missing or damaged.
     """
-    path = folder / about["files"]["name"]
-    data = read_bytes(path)
-    if hashlib.sha256(data).hexdigest() != about["files"]["sha256"]:
+    return files_from(_read_named(folder, about["files"]), roots_of(folder, about))
+
+
+def _read_named(folder: Path, record: Mapping[str, str]) -> bytes:
+    path = folder / record["name"]
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise damaged(path, f"it cannot be read: {error.strerror or error}") from error
+    if hashlib.sha256(data).hexdigest() != record["sha256"]:
         raise damaged(path, "its sha256 is not the one it was written with")
-    roots = roots_of(folder, about)
-    # not splitlines(): captions may hold U+2028 and its kin, which JSON leaves as they are
-    records = [json.loads(line) for line in data.decode().split("\n") if line]
-    for record in records:
-        record["root"] = roots[record["root"]]
-        record["captions"], record["copies"] = tuple(record["captions"]), tuple(record["copies"])
-    return tuple(IndexedFile(**record) for record in records)
+    return data
 
 
 def roots_of(folder: Path, about: Mapping[str, Any]) -> list[str]:
@@ -294,20 +251,13 @@ def write_index(folder: Path, about: Mapping[str, Any], files: Sequence[IndexedF
     Raises:
         ResourceError: the disk is full or cannot be written; the old index stays.
     """
-    number_of_root = {root: number for number, root in enumerate(roots_of(folder, about))}
-    ids_of: dict[str, list[str]] = {}
-    for file in files:
-        ids_of.setdefault(file.sha256, []).append(file.id)
-    lines = []
-    for file in files:
-        copies = [other for other in ids_of[file.sha256] if other != file.id]
-        record = dataclasses.asdict(file) | {"root": number_of_root[file.root], "copies": copies}
-        lines.append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-    data = "".join(lines).encode()
-    sha256 = hashlib.sha256(data).hexdigest()
-    name = f"files-{sha256[:12]}.jsonl"
-    write_atomic(folder / name, data)
-    return _write_about(folder, {**about, "files": {"name": name, "sha256": sha256}})
+    lines, places = lines_of(files, roots_of(folder, about)), places_of(files)
+    records = {}
+    for kind, stem, suffix, data in (("files", "files", "jsonl", lines), ("places", "places", "npy", places)):
+        sha256 = hashlib.sha256(data).hexdigest()
+        records[kind] = {"name": f"{stem}-{sha256[:12]}.{suffix}", "sha256": sha256}
+        write_atomic(folder / records[kind]["name"], data)
+    return _write_about(folder, {**about, **records})
 
 
 def set_faiss(folder: Path, record: Mapping[str, Any] | None) -> None:
@@ -359,35 +309,24 @@ def check_segment(folder: Path, segment: Segment) -> None:
 
 
 def _windows(
-    segments: Sequence[Segment], files: Sequence[IndexedFile]
+    segments: Sequence[Segment], places_A: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """For each window its file, and where in it it lies; of files with the same bytes the first."""
     ends = np.cumsum([segment.rows for segment in segments], dtype=np.int64)
-    first_of = {segment.number: int(end) - segment.rows for segment, end in zip(segments, ends, strict=True)}
     total = int(ends[-1]) if len(ends) else 0
     file_of_window_W = np.full(total, -1, np.int64)
     start_s_W, end_s_W = np.zeros(total), np.zeros(total)
-    windows_A = np.array([file.windows for file in files], np.int64)
-    first_A = np.array([first_of[file.segment] + file.row for file in files], np.int64)
-    starts_s, ends_s = window_times([file.duration_s for file in files], windows_A)
+    first_A = places_A["row"].copy()
+    for segment, end in zip(segments, ends, strict=True):
+        first_A[places_A["segment"] == segment.number] += int(end) - segment.rows
+    windows_A = places_A["windows"]
+    starts_s, ends_s = window_times(places_A["duration_s"], windows_A)
     within = np.arange(len(starts_s)) - np.repeat(np.cumsum(windows_A) - windows_A, windows_A)
     place = np.repeat(first_A, windows_A) + within
     # backwards, so that the first of several files with one content is written last
-    file_of_window_W[place[::-1]] = np.repeat(np.arange(len(files)), windows_A)[::-1]
+    file_of_window_W[place[::-1]] = np.repeat(np.arange(len(places_A)), windows_A)[::-1]
     start_s_W[place], end_s_W[place] = starts_s, ends_s
     return file_of_window_W, start_s_W, end_s_W
-
-
-def read_bytes(path: Path) -> bytes:
-    """A file of an index.
-
-    Raises:
-        IntegrityError: it is missing.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise damaged(path, f"it cannot be read: {error.strerror or error}") from error
 
 
 def damaged(path: Path, why: str) -> IntegrityError:

@@ -115,9 +115,12 @@ def remove_what_is_no_part(folder: Path, about: Mapping[str, Any]) -> None:
             shutil.rmtree(parts)
         except OSError as error:
             raise as_resource_error(error, parts) from error
-    for path in folder.glob("files-*.jsonl"):
-        if path.name != about["files"]["name"]:
+    lists = {about["files"]["name"], about["places"]["name"]}
+    for path in [*folder.glob("files-*.jsonl"), *folder.glob("places-*.npy")]:
+        if path.name not in lists:
             _remove(path)
+    for lock in (folder / SEGMENTS_FOLDER).glob(".*.lock"):  # of parts that are there no more
+        _remove(lock)
 
 
 def _remove(path: Path) -> None:

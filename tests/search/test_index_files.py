@@ -24,7 +24,9 @@ from atrkit.store.embeddings import load_embeddings
 
 
 def about_without_files(index):
-    return {key: value for key, value in index.about.items() if key not in ("files", "format", "name", "sha256")}
+    return {
+        key: value for key, value in index.about.items() if key not in ("files", "places", "format", "name", "sha256")
+    }
 
 
 def test_windows_of_all_segments_belong_to_their_files(make_index):
@@ -71,7 +73,7 @@ def test_captions_with_odd_line_ends_survive(make_index):
     assert make_index([("a.wav", 5.0)], captions={"a.wav": captions}).files[0].captions == tuple(captions)
 
 
-@pytest.mark.parametrize("name", ["index.json", "files-*.jsonl", "segments/001.h5"])
+@pytest.mark.parametrize("name", ["index.json", "files-*.jsonl", "places-*.npy", "segments/001.h5"])
 def test_one_flipped_bit_anywhere_is_found_and_the_way_out_named(make_index, name):
     index = make_index([("a.wav", 25.0), ("b.wav", 5.0)])
     (path,) = index.folder.glob(name)
@@ -97,7 +99,7 @@ def says_the_same(broken, whole):
         return False
 
 
-@pytest.mark.parametrize("name", ["files-*.jsonl", "segments/001.h5"])
+@pytest.mark.parametrize("name", ["files-*.jsonl", "places-*.npy", "segments/001.h5"])
 @pytest.mark.parametrize("is_checked", [True, False])
 def test_a_file_that_is_gone_or_cut_off_is_named(make_index, name, is_checked):
     index = make_index([("a.wav", 25.0)])

@@ -51,15 +51,15 @@ def full_disk():
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-WRITES = 11  # journal, plan, five parts, segment, list of files, problems and index.json
-WRITES_OF_UPDATE = 9  # journal, plan, two parts, segment, joined segment, list of files, problems and index.json
+WRITES = 12  # journal, plan, five parts, segment, two lists of files, problems and index.json
+WRITES_OF_UPDATE = 10  # journal, plan, two parts, segment, joined segment, two lists, problems and index.json
 EVERY_WRITE = pytest.mark.faults
 
 
 @pytest.mark.parametrize(
     ("instants", "make_error", "code"),
     [
-        ((5, 9), KeyboardInterrupt, 130),
+        ((5, 10), KeyboardInterrupt, 130),
         pytest.param(range(1, 100), full_disk, 4, marks=EVERY_WRITE),
         pytest.param(range(1, 100), KeyboardInterrupt, 130, marks=EVERY_WRITE),
     ],
@@ -82,7 +82,7 @@ def test_whatever_is_interrupted_the_same_command_makes_the_same_index(
     assert nth in (instants[-1], WRITES + 1) and nth <= WRITES + 1
 
 
-@pytest.mark.parametrize("instants", [(6, 9), pytest.param(range(1, 100), marks=EVERY_WRITE)])
+@pytest.mark.parametrize("instants", [(6, 9, 10), pytest.param(range(1, 100), marks=EVERY_WRITE)])
 def test_whatever_is_interrupted_the_old_index_is_whole_and_the_update_comes_to_the_same(
     make_workspace, make_sounds, digests, small_parts, monkeypatch, change, instants
 ):
@@ -155,7 +155,7 @@ def test_a_place_that_cannot_be_written_is_said(make_workspace, make_sounds):
     assert "cannot write" in workspace.error("index", sounds, code=4)
 
 
-@pytest.mark.parametrize("name", ["segments/001.h5", "index.json", "files-*.jsonl"])
+@pytest.mark.parametrize("name", ["segments/001.h5", "index.json", "files-*.jsonl", "places-*.npy"])
 def test_damage_is_named_with_the_command_that_makes_it_again(make_workspace, make_sounds, digests, name):
     sounds, workspace = make_sounds(), make_workspace("workspace")
     workspace("index", sounds)
