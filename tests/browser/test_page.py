@@ -96,6 +96,14 @@ def test_the_page_never_scrolls_sideways(shown, width):
     assert max(ends) <= width
 
 
+def test_a_table_that_scrolls_is_a_stop_for_the_keyboard_and_one_that_fits_is_none(shown):
+    stops = "[...document.querySelectorAll('.scrolls')].map(e => [e.scrollWidth > e.clientWidth, e.tabIndex])"
+    for width in (1280, 200):
+        shown.set_viewport_size({"width": width, "height": 800})
+        shown.wait_for_function(f"{stops}.every(([scrolls, stop]) => (stop === 0) === scrolls)")
+    assert [True, 0] in shown.evaluate(stops) and [False, -1] in shown.evaluate(stops)
+
+
 @pytest.mark.parametrize("by", ["system", "toggle"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_can_be_read(shown, theme, by):

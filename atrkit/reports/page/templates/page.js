@@ -30,6 +30,16 @@
       player.hidden = false;
       player.nextElementSibling.remove();
     }
+    // only what scrolls is a stop for the keyboard
+    const stops = () => {
+      for (const each of document.querySelectorAll(".scrolls")) {
+        each.tabIndex = each.scrollWidth > each.clientWidth ? 0 : -1;
+      }
+    };
+    addEventListener("resize", stops);
+    document.addEventListener("toggle", stops, true); // what was folded away had no width
+    stops();
+
     const opened = () => {
       const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
       const details = target && target.closest("details");
