@@ -29,6 +29,7 @@ __all__ = [
 
 _DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 _MAP_COLUMN = "mAP@10"
+_MANY_COLUMNS = 7
 _NDCG_COLUMN = "nDCG@10"  # where judgements are graded
 
 
@@ -148,7 +149,7 @@ def _add_intervals(table: Table, figures: Mapping[str, Any], columns: Sequence[s
 def _full_rows(figures: Mapping[str, Any], columns: Sequence[str]) -> dict[str, dict[str, str]]:
     """Label -> column -> the figure that stands in it."""
     recalls = [column for column in columns if column.startswith("R@")]
-    rows = {"fraction found": {column: f"fractional_{column}" for column in recalls}}
+    rows = {"share found": {column: f"fractional_{column}" for column in recalls}}
     rows["mAP@16"] = {_MAP_COLUMN: "mAP@16"}
     if _NDCG_COLUMN in figures:
         rows["nDCG@k"] = {column: f"nDCG@{column[2:]}" for column in recalls}
@@ -156,8 +157,9 @@ def _full_rows(figures: Mapping[str, Any], columns: Sequence[str]) -> dict[str, 
 
 
 def empty_figures_table(columns: Sequence[str]) -> Table:
-    """A table with a column for row labels, and one for each figure."""
-    table = Table(box=RULED, show_edge=False, pad_edge=False, header_style="")
+    """A table with a column for row labels, and one for each figure; many stand closer, to fit in 80 columns."""
+    padding = (0, 0, 0, 1) if len(columns) > _MANY_COLUMNS else (0, 1)
+    table = Table(box=RULED, show_edge=False, pad_edge=False, padding=padding, header_style="")
     table.add_column("", overflow="fold", min_width=len(_DIRECTIONS["text_to_audio"]))
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)

@@ -180,7 +180,7 @@ def test_the_screen_says_whose_judgements_and_what_they_leave_out(scores, judged
         "1 judgements are of clips that are not among these",
     ):
         assert line in result.stdout
-    assert rows_of(result.stdout)[:6] == ["fraction", "mAP@16", "nDCG@k", "chance", "optimistic", "pessimistic"]
+    assert rows_of(result.stdout)[:6] == ["share", "mAP@16", "nDCG@k", "chance", "optimistic", "pessimistic"]
     assert "nDCG@10" in result.stdout and "audio to text" not in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 
@@ -223,9 +223,9 @@ def test_captions_with_the_same_words_are_found_by_each_others_clips(tmp_path):
 
 
 def test_any_cut_offs_are_columns_and_80_columns_are_enough(scores):
-    shown = run("--scores", scores, "-k", "20,2,1,3", "--full", "--ties").stdout
+    shown = run("--scores", scores, "-k", "50,2,1,3,5,10", "--full", "--ties", "--ci").stdout
     header = next(line for line in shown.splitlines() if "R@1" in line)
-    assert header.split() == ["R@1", "R@2", "R@3", "R@20", "mAP@10", "MedR", "MnR"]
+    assert header.split() == ["R@1", "R@2", "R@3", "R@5", "R@10", "R@50", "mAP@10", "MedR", "MnR"]
     assert max(map(len, shown.splitlines())) <= 80
-    rows = ["fraction", "mAP@16", "chance", "optimistic", "pessimistic"]
+    rows = ["95", "share", "mAP@16", "chance", "optimistic", "pessimistic"]
     assert rows_of(shown) == 2 * rows

@@ -151,3 +151,23 @@ def test_what_runs_have_in_common_is_said_once_and_else_with_their_names(width):
     assert text.count("seed-1 (re-ranked)") == 2 and "moee/seed-1 20.0" in text
     of_both = "context/clotho/cnn14_netrvlad/seed-1, context/clotho/cnn14_netrvlad/seed-2: "
     assert text.count(f"{of_both}re-ranked: ") == text.count(f"{of_both}NOTE: trained on 3") == 1
+
+
+def test_seeds_by_judgements_have_one_direction_their_cut_offs_and_whose_judgements():
+    relevance = {"name": "graded2023", "relevant": 900, "queries": 190, "least_grade": 50, "highest_grade": 100}
+    judged = [
+        result(
+            f"dual/seed-{seed}",
+            0.2,
+            text_to_audio={"R@3": r3, "mAP@10": 0.2, "MedR": 9.0, "MnR": 30.0, "queries": 190, "candidates": 1045},
+            audio_to_text=None,
+            relevance={**relevance, "graded": True},
+        )
+        for seed, r3 in ((1, 0.3), (2, 0.5))
+    ]
+    lines = lines_of(runs_table(judged, [summarise_seeds(judged, [1, 2])]))
+    rows = [line.split() for line in lines]
+    mean = "mean, n = 2 40.0 ± 14.1 20.0 ± 0.0 9.0 ± 0.0"
+    assert ["R@3", "mAP@10", "MedR"] in rows and mean.split() in rows
+    assert "text to audio" in lines and "audio to text" not in lines
+    assert any(line.startswith("relevant by graded2023: 900 clips to 190 captions (grade 50 of 100") for line in lines)
