@@ -9,6 +9,7 @@ import torch
 
 from atrkit.encoders import ENCODER_NAMES, load_encoder
 from atrkit.encoders.catalogue import ENCODERS
+from atrkit.encoders.checkpoints import Checkpoint, find_weights
 from atrkit.errors import DivergedError, UsageError
 
 # the others of PANNs are the same code with more layers, and take a second for ten of audio; golden tests have them
@@ -84,12 +85,15 @@ def save_tiny_clap(folder: Path) -> Path:
 def load(tmp_path_factory):
     """Load by name; networks get random weights, so that no download is needed."""
     folder = tmp_path_factory.mktemp("weights")
-    saved: dict[str, Path | None] = dict.fromkeys(WITHOUT_WEIGHTS)
+    saved: dict[str, Path | Checkpoint | None] = dict.fromkeys(WITHOUT_WEIGHTS)
 
     def load_by_name(name, **settings):
         if name not in saved:
             path = folder / name
-            saved[name] = save_tiny_clap(path) if name == "clap" else save_random_weights(name, path)
+            # a checkpoint that was found is not hashed again with every instance
+            saved[name] = (
+                save_tiny_clap(path) if name == "clap" else find_weights(name, save_random_weights(name, path))
+            )
         return load_encoder(name, checkpoint=saved[name], **settings)
 
     return load_by_name

@@ -90,13 +90,13 @@ def official_checkpoint(official_state, tmp_path_factory) -> Callable[[str], Pat
     def checkpoint(name: str) -> Path:
         path = folder / f"{name}.pth"
         if not path.exists():
-            nesting = NESTINGS[name]
             # Cnn14 at 16 kHz has the entries of Cnn14, and so their values, which take seconds to draw
             twin = folder / "cnn14.pth"
             if name == "cnn14_16k" and twin.exists():
-                state = torch.load(twin, weights_only=False)[nesting]
-            else:
-                state = official_state(name)
+                path.hardlink_to(twin)
+                return path
+            nesting = NESTINGS[name]
+            state = official_state(name)
             torch.save({nesting: state, **BESIDE[nesting]} if nesting else state, path)
         return path
 

@@ -1,11 +1,14 @@
 """The four PANNs against the reference's outputs, alone and in a batch of unlike lengths."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 
 from atrkit.encoders import load_encoder, panns_networks
 from atrkit.encoders import panns_front_end as bands
+from atrkit.encoders.checkpoints import find_weights
 from atrkit.encoders.trainable import trainable_network
 
 NAMES = ("cnn14", "cnn14_16k", "cnn10", "resnet38")
@@ -24,13 +27,14 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 
 @pytest.fixture(scope="module")
 def load(official_checkpoint):
-    """Encoders by name and settings, each made once."""
+    """Encoders by name and settings, each made once; a file is hashed once."""
     made = {}
+    weights = functools.cache(lambda name: find_weights(name, official_checkpoint(name)))
 
     def encoder(name, **settings):
         key = (name, *sorted(settings.items()))
         if key not in made:
-            made[key] = load_encoder(name, checkpoint=official_checkpoint(name), **settings)
+            made[key] = load_encoder(name, checkpoint=weights(name), **settings)
         return made[key]
 
     return encoder
