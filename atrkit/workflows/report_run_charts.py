@@ -79,12 +79,13 @@ def perturbations(materials: Sequence[ChartMaterial]) -> Chart:
         found = None if material.output_folder is None else perturbation_estimates(material.output_folder, series)
         for test, estimate in (found or {}).items():
             tests.setdefault(test, []).append(estimate)
+        of_run = f"{names[series]}: " if len(materials) > 1 else ""
         if material.output_folder is None:
-            notes.append(f"{names[series]}: scores made elsewhere say nothing of changed captions.")
+            notes.append(f"{of_run}scores made elsewhere say nothing of changed captions.")
         elif found is None:
-            notes.append(f"{names[series]}: not made yet; atrkit eval --run {material.name} --metric perturbation")
+            notes.append(f"{of_run}not made yet: atrkit eval --run {material.name} --metric perturbation")
         elif not found:
-            notes.append(f"{names[series]}: no caption has a word that the tests change.")
+            notes.append(f"{of_run}no caption has a word that the tests change.")
     if not tests:
         return absent("perturbations", "Own caption preferred to a changed one", *notes)
     chart = perturbation_chart(names, tests)

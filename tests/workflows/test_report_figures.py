@@ -269,7 +269,7 @@ def test_runs_side_by_side(tmp_path):
         100 * evaluate(scores(1))["audio_to_text"]["R@5"], abs=0.006
     )
     assert column(perturbations, "run") == ["mean/seed-1"]
-    assert any("max/seed-1: not made yet" in note for note in perturbations.notes)
+    assert any("max/seed-1: not made yet: atrkit eval" in note for note in perturbations.notes)
 
 
 def test_intervals_are_those_of_the_results():

@@ -154,14 +154,18 @@ def _sentence(direction: str, groups: Sequence[GroupRecall], axis: str) -> str:
     figure = next(iter(groups[0].recall))
     if len(groups) == 1:
         queries = counted(groups[0].queries, "query", "queries")
-        return f"{direction}: {queries}, all in one group ({groups[0].name} {axis})."
+        return f"{direction}: {queries}, all in one group ({_of(groups[0], axis)})."
     best = max(groups, key=lambda group: group.recall[figure])
     worst = min(groups, key=lambda group: group.recall[figure])
     return (
-        f"{direction}: {figure} is highest, {as_percent(best.recall[figure])} %, at {best.name} {axis} "
+        f"{direction}: {figure} is highest, {as_percent(best.recall[figure])} %, at {_of(best, axis)} "
         f"(n {best.queries:,}), and lowest, {as_percent(worst.recall[figure])} %, at {worst.name} "
         f"(n {worst.queries:,})."
     )
+
+
+def _of(group: GroupRecall, axis: str) -> str:
+    return f"{group.name} {axis.removesuffix('s') if group.name == '1' else axis}"
 
 
 def _draw(axis: str, panels: Mapping[str, Sequence[GroupRecall]], width: int) -> Drawing:

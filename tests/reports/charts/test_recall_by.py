@@ -95,5 +95,5 @@ def test_the_sentence_names_the_best_and_the_worst_group():
     groups = recall_by_group(hits, np.array([0, 0, 1, 1]), ["1", "2–3"], np.arange(4), np.random.default_rng(0))
 
     assert recall_by_chart("id", "t", "events", {"Text to audio": groups}).caption == (
-        "Text to audio: R@1 is highest, 100.0 %, at 1 events (n 2), and lowest, 50.0 %, at 2–3 (n 2)."
+        "Text to audio: R@1 is highest, 100.0 %, at 1 event (n 2), and lowest, 50.0 %, at 2–3 (n 2)."
     )
