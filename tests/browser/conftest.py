@@ -42,7 +42,7 @@ def browser() -> Iterator[object]:
 def opened(browser, tmp_path_factory) -> Watched:
     """Two runs on one page from disk: hostile captions, real audio, real charts."""
     from atrkit.reports.charts.rank_histogram import rank_histogram, rank_histogram_chart
-    from atrkit.reports.page.content import Sound
+    from atrkit.reports.page.content import RunGroup, Sound
     from atrkit.reports.page.render import render_page
     from atrkit.workflows.report_audio import encode
 
@@ -56,7 +56,9 @@ def opened(browser, tmp_path_factory) -> Watched:
         data, media_type = encode(sine(seconds, 16000), 16000, as_mp3=False)
         sounds[f"d/{name}.wav"] = Sound(f"{name}.wav", seconds, data, media_type)
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(render_page(replace(whole, sounds=sounds)), encoding="utf-8")
+    seeds = RunGroup("seeds", "dual", table(), (run("seed-1"), run("seed-2")))
+    made = replace(whole, sounds=sounds, groups=(*whole.groups, seeds))
+    path.write_text(render_page(made), encoding="utf-8")
 
     watched = Watched(browser.new_page(viewport={"width": 1280, "height": 900}))
     watched.page.set_default_timeout(5000)

@@ -134,6 +134,20 @@ def test_players_and_landmarks_have_names(shown):
         assert shown.get_by_role(role).count() == 1
 
 
+def test_what_is_folded_away_opens_for_links_and_for_paper(shown):
+    """Of the seeds of one training the first is open."""
+    is_open = "[...document.querySelectorAll('.seed')].map(seed => seed.open)"
+    assert shown.evaluate(is_open) == [True, False]
+    shown.evaluate("location.hash = '#seed-2-recall'")
+    shown.wait_for_function(f"{is_open}.every(open => open)")
+    folded = "document.querySelectorAll('details:not([open])').length"
+    before = shown.evaluate(folded)
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert before > 0 and shown.evaluate(folded) == 0
+    shown.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert shown.evaluate(folded) == before
+
+
 def test_paper_is_white_and_has_no_players(shown):
     shown.emulate_media(media="print", color_scheme="dark")
     assert shown.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
