@@ -228,6 +228,7 @@ def _name_of(runs: Sequence[TrainedRun]) -> str:
 def _score(session: Session, run: TrainedRun, options: SystemOptions) -> Member:
     from atrkit.workflows.first_stage import AS_THE_RECIPE_SAYS
     from atrkit.workflows.score import make_scores, score_inputs
+    from atrkit.workflows.score_file import fitting_scores, scores_of
 
     assert options.dataset is not None and options.split is not None
     dataset, split = session.workspace.load_dataset(options.dataset), options.split
@@ -247,7 +248,11 @@ def _score(session: Session, run: TrainedRun, options: SystemOptions) -> Member:
         may_extract=options.may_extract,
     )
     with single_writer(inputs.path):
-        scores = make_scores(session, inputs)
+        there = fitting_scores(session, inputs)
+        if there is not None and inputs.calibration_difference(there) is None:
+            scores = scores_of(inputs, there)  # left as they are, with the results beside them
+        else:
+            scores = make_scores(session, inputs)
     return Member(
         run.name,
         scores.matrix,

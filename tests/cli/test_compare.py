@@ -226,6 +226,15 @@ def test_a_run_and_a_file_of_its_scores_are_the_same_system(workspace):
     assert record["systems"][1]["clips_trained_on"] is None and record["systems"][0]["clips_trained_on"] == 0
 
 
+def test_comparing_leaves_results_as_they_are(workspace):
+    run(workspace, "eval", "--run", "small/seed-1", "--ci")
+    folder = workspace / "runs/small/seed-1"
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    compare(workspace, "small", "scaled")
+    compare(workspace, "small", "scaled", "--scaling", "none")
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
 def test_a_pattern_is_several_systems_without_those_named_before(workspace):
     record = compare(workspace, "scaled", "runs/s*")
     assert [each["name"] for each in record["systems"]] == ["scaled/seed-1", "small"]
