@@ -23,6 +23,7 @@ __all__ = [
     "as_published",
     "empty_figures_table",
     "published_figures",
+    "published_rows",
     "recall_table",
     "scalings_table",
 ]
@@ -132,7 +133,7 @@ def _table(result: Mapping[str, Any], show_tie_bounds: bool, show_full: bool) ->
         bounds = figures.get("tie_bounds", {}) if show_tie_bounds else {}
         for bound, bounded in bounds.items():
             table.add_row(f"  {bound}", *(as_measured(bounded, column) for column in columns))
-        for key, label, published in _published_rows(result, direction):
+        for key, label, published in published_rows(result, direction):
             table.add_row(label, *(as_published(published, column) for column in columns))
             differences = (result.get("target_difference") or {}).get(key)
             if differences:
@@ -173,11 +174,12 @@ def _columns_of(figures: Mapping[str, Any]) -> list[str]:
 
 def published_figures(result: Mapping[str, Any], direction: str) -> Iterator[tuple[str, Mapping[str, float]]]:
     """Rows of the paper, those of unscaled losses beside unscaled losses."""
-    for _, label, published in _published_rows(result, direction):
+    for _, label, published in published_rows(result, direction):
         yield label, published
 
 
-def _published_rows(result: Mapping[str, Any], direction: str) -> Iterator[tuple[str, str, Mapping[str, float]]]:
+def published_rows(result: Mapping[str, Any], direction: str) -> Iterator[tuple[str, str, Mapping[str, float]]]:
+    """The same, each behind the key that its differences have in "target_difference"."""
     target = result.get("target") or {}
     values = target.get("values") or {}
     is_scaled = f"{direction}_raw" in result

@@ -9,9 +9,9 @@ from rich.text import Text
 
 from atrkit.reports.counting import counted
 from atrkit.reports.figure_cells import as_measured, as_published, is_rank
-from atrkit.reports.interval_rows import interval_notes, interval_rows
+from atrkit.reports.interval_rows import difference_cells, interval_notes, interval_rows
 from atrkit.reports.recall_notes import ground_truth_note, rerank_note, target_note, trained_on_note
-from atrkit.reports.recall_table import published_figures
+from atrkit.reports.recall_table import published_rows
 from atrkit.reports.style import RULED
 
 _DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
@@ -107,8 +107,11 @@ def _table(groups: Sequence[_Group]) -> Table:
                 if len(groups) > 1:
                     table.add_row(_on_lines(_folder_of(of_group)) + suffix)
                 _add_seeds(table, of_group, summary, direction, columns)
-            for label, published in published_figures(of_group[0], direction):
+            for key, label, published in published_rows(of_group[0], direction):
                 table.add_row(label, *(as_published(published, column) for column in columns))
+                differences = ((summary or of_group[0]).get("target_difference") or {}).get(key)
+                if differences:
+                    table.add_row("  difference", *difference_cells(differences, columns))
         chance = results[0][direction]
         table.add_row("chance", *(as_measured(chance, f"chance_{column}") for column in columns), style="dim")
         table.add_section()
@@ -178,7 +181,9 @@ def _notes(results: Sequence[Result], summaries: Sequence[Result]) -> Iterator[s
             shown = mean_and_deviation_text(accuracy, "accuracy")
             where = "" if len(summaries) == 1 else f" of {summary['runs'][0].rpartition('/')[0]}"
             yield f"twin order{where} {shown} %, n = {summary['n']} (chance 50.0 %)"
-    yield from interval_notes([{**result, "target_difference": None} for result in results])
+    averaged = {run for summary in summaries for run in summary["runs"]}
+    of_runs = [{**each, "target_difference": None} if each["run"] in averaged else each for each in results]
+    yield from interval_notes([*of_runs, *summaries])
     yield from _named(results, ground_truth_note)
     yield from _named(results, _rerank_note)
     for result in results:

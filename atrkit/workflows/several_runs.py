@@ -13,6 +13,7 @@ from atrkit.store.differences import first_difference
 from atrkit.workflows.evaluate import EvaluateOptions, evaluate_run
 from atrkit.workflows.run_folder import INPUTS_NAME
 from atrkit.workflows.session import Session
+from atrkit.workflows.target import target_difference
 from atrkit.workflows.trained_run import TrainedRun
 from atrkit.workflows.workspace import FINISHED_NAME, Workspace
 
@@ -184,7 +185,8 @@ def summarise_seeds(results: Sequence[Mapping[str, Any]], seeds: Sequence[int | 
 
     Returns:
         What the results have in common, "runs", "seeds", "n", and for each direction (and "audio_to_text_raw", where
-        columns are scaled) {"mean", "deviation"} of every figure; "twin_order_accuracy" where it was computed.
+        columns are scaled) {"mean", "deviation"} of every figure; "twin_order_accuracy" where it was computed; the
+        "target", and the "target_difference" of the means to it.
 
     Raises:
         UsageError: results of different pools, scorings or column scalings; names both runs and what differs.
@@ -199,6 +201,8 @@ def summarise_seeds(results: Sequence[Mapping[str, Any]], seeds: Sequence[int | 
     directions = [direction for direction in (*DIRECTIONS, "audio_to_text_raw") if first.get(direction) is not None]
     recalls = [name for name in first["text_to_audio"] if name.startswith("R@")]
     figures = (*recalls, *(name for name in FIGURES if not name.startswith("R@")))
+    over = {direction: over_seeds([result[direction] for result in results], figures) for direction in directions}
+    means = {direction: {name: each["mean"] for name, each in of.items()} for direction, of in over.items()}
     twins = [result.get("twin_order") for result in results]
     return {
         "runs": [result["run"] for result in results],
@@ -207,7 +211,8 @@ def summarise_seeds(results: Sequence[Mapping[str, Any]], seeds: Sequence[int | 
         "deviation": "sample (n - 1)",
         **{key: first[key] for key in _SAME if key in first},
         **({"rerank": {key: first["rerank"][key] for key in ("run", "k")}} if "rerank" in first else {}),
-        **{direction: over_seeds([result[direction] for result in results], figures) for direction in directions},
+        **over,
         "twin_order_accuracy": mean_and_deviation([twin["accuracy"] for twin in twins if twin]) if all(twins) else None,
         "target": first.get("target"),
+        "target_difference": target_difference(means, first.get("target")),
     }

@@ -56,6 +56,8 @@ def test_seeds_end_in_their_mean_as_papers_print_it_beside_the_published_row():
     mean = "mean, n = 3 29.3 ± 0.3 60.0 ± 0.0 80.0 ± 0.0 40.0 ± 0.0 3.0 ± 0.0"
     assert mean.split() in rows and mean.replace("29.3", "30.3").split() in rows
     assert ["paper", "003", "13.1", "13.0"] in rows
+    assert ["difference", "+16.2", "-10.0"] in rows
+    assert "difference: measured - published, in points" in lines
     assert "mean ± sample standard deviation over n seeds (n - 1 in the denominator)" in lines
     assert "the recipe aims at paper 003, table 4, row Ours" in lines
 
