@@ -1,13 +1,13 @@
 """What lies below the folders of an index, or in its dataset: which files can be found, and why others cannot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from atrkit.datasets.folder_files import FolderListing, list_folder
 from atrkit.datasets.manifest import Clip, Dataset, Problem
 from atrkit.datasets.prepared import AudioJob, Prepared, Unusable, prepare_audio
-from atrkit.datasets.prepared_journal import FileState
+from atrkit.datasets.prepared_journal import FileState, Journal
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.processes import available_cores
 from atrkit.reports.counting import counted
@@ -64,6 +64,7 @@ def scan_folders(session: Session, roots: Sequence[str], before: Sequence[Indexe
     skipped: set[str] = set()
     jobs: list[AudioJob] = []
     found: dict[str, tuple[str, str, FileState]] = {}
+    captions: dict[str, dict[str, tuple[str, ...]]] = {}
     for number, root in enumerate(roots):
         listing = list_folder(Path(root))
         _refuse_an_empty_folder(listing, root, before)
@@ -71,6 +72,7 @@ def scan_folders(session: Session, roots: Sequence[str], before: Sequence[Indexe
         for name in listing.refused_sounds():
             problems.append(Problem(item_of(name, root, roots), "skipped", _in_words(listing.refused[name])))
             skipped.add(file_id(name, number))
+        captions[root] = captions_of_folder(session, Path(root), listing.sounds())
         for name in listing.sounds():
             state = FileState.of(listing.files[name])  # before it is read: who writes it meanwhile is noticed next time
             if state is not None:
@@ -78,7 +80,7 @@ def scan_folders(session: Session, roots: Sequence[str], before: Sequence[Indexe
                 jobs.append(AudioJob(file_id(name, number), Path(root, name), None))
     if not jobs and not problems:
         raise UsageError(f"no sound files in {' or '.join(roots)} or below")
-    captions = {root: captions_of_folder(session, Path(root)) for root in roots}
+    _forget_what_is_gone(journal, before, found)
     outcomes = _read(session, jobs, found, before, journal)
     for clip_id, (name, root, state) in found.items():
         outcome, item = outcomes[clip_id], item_of(name, root, roots)
@@ -143,6 +145,18 @@ def _read(
     workers = available_cores() if to_read > _WORTH_PROCESSES_FILES else 1
     with session.open_progress("reading", len(jobs), "files") as advance:
         return prepare_audio(jobs, sample_rate_hz=None, journal=journal, workers=workers, on_progress=advance)
+
+
+def _forget_what_is_gone(journal: Path, before: Sequence[IndexedFile], found: Container[str]) -> None:
+    """A journal that remembers every name that ever was would grow for ever."""
+    if all(file.id in found for file in before):
+        return
+    log = Journal.open(journal)
+    for key in [key for key in log.entries if key[0] not in found]:
+        del log.entries[key]
+        log.is_compact = False
+    with log.appending():
+        pass  # at its end the file is written anew, when it has to be
 
 
 def _refuse_an_empty_folder(listing: FolderListing, root: str, before: Sequence[IndexedFile]) -> None:

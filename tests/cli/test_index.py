@@ -235,6 +235,7 @@ def test_only_what_has_new_bytes_is_encoded(workspace, sounds, index, opened, tm
         "new": 1, "changed": 1, "renamed": 1, "copied": 1, "touched": 1, "unchanged": 1, "gone": 1, "encoded": 2,
     }  # fmt: skip
     assert "long.flac" not in opened
+    assert "remove me" not in (workspace / "index" / "my_sounds" / "journal").read_text(), "it is forgotten"
     after = vectors_of(workspace)
     assert set(after) == {
         "bell.wav", "copy of long.flac", "field/long.flac", "field/renamed.wav", "new.wav", "üben – 音.wav",

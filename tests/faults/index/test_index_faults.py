@@ -52,7 +52,7 @@ def full_disk():
 
 
 WRITES = 12  # journal, plan, five parts, segment, two lists of files, problems and index.json
-WRITES_OF_UPDATE = 10  # journal, plan, two parts, segment, joined segment, two lists, problems and index.json
+WRITES_OF_UPDATE = 11  # journal twice, plan, two parts, segment, joined segment, two lists, problems and index.json
 EVERY_WRITE = pytest.mark.faults
 
 
@@ -155,7 +155,7 @@ def test_a_place_that_cannot_be_written_is_said(make_workspace, make_sounds):
     assert "cannot write" in workspace.error("index", sounds, code=4)
 
 
-@pytest.mark.parametrize("name", ["segments/001.h5", "index.json", "files-*.jsonl", "places-*.npy"])
+@pytest.mark.parametrize("name", ["segments/001.h5", "index.json", "files-*.jsonl"])
 def test_damage_is_named_with_the_command_that_makes_it_again(make_workspace, make_sounds, digests, name):
     sounds, workspace = make_sounds(), make_workspace("workspace")
     workspace("index", sounds)
@@ -169,6 +169,16 @@ def test_damage_is_named_with_the_command_that_makes_it_again(make_workspace, ma
     workspace(*words)
     assert len(load_index(workspace.workspace / "index" / "sounds").files) == 9
     assert '"unchanged": 9' in workspace("index", "--json").stdout
+
+
+def test_numbers_that_follow_from_the_list_are_made_anew_by_an_update(make_workspace, make_sounds, digests):
+    sounds, workspace = make_sounds(), make_workspace("workspace")
+    workspace("index", sounds)
+    whole = digests(workspace)
+    (path,) = (workspace.workspace / "index" / "sounds").glob("places-*.npy")
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    workspace("index")
+    assert digests(workspace) == whole
 
 
 def test_a_damaged_part_is_named_with_the_way_out(make_workspace, make_sounds, digests, small_parts, monkeypatch):
