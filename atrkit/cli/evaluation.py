@@ -1,12 +1,11 @@
 """`atrkit eval`: what a finished run is worth."""
 
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from atrkit.cli.precision import Precision
+from atrkit.cli import evaluation_options as options_of
+from atrkit.cli.evaluation_options import Dedup
 from atrkit.cli.session import Terminal, with_terminal
 from atrkit.errors import EXIT_DONE_WITH_PROBLEMS
 
@@ -14,98 +13,33 @@ if TYPE_CHECKING:
     from atrkit.workflows.evaluate import EvaluateOptions
 
 
-class Dedup(StrEnum):
-    """What is done with captions that several clips share."""
-
-    none = "none"
-    text = "text"
-
-
 @with_terminal
 def evaluate(
     terminal: Terminal,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(help="recall (default), caption, perturbation; several: one option each, or a,b."),
-    ] = None,
-    run: Annotated[str | None, typer.Option(help="Folder or name of a run (default: the newest finished).")] = None,
-    runs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--runs",
-            metavar="NAMES",
-            help="Several runs in one table, seeds of one training averaged: a name or a quoted pattern, 'runs/x/*' "
-            "(repeatable).",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FOLDER|HUB_ID", help="A CLAP model of transformers as it is, zero-shot, instead of a run."
-        ),
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Evaluate on this dataset (default: the run's own).")] = None,
-    split: Annotated[str | None, typer.Option(help="Which split (default: the run's test split).")] = None,
-    scaling: Annotated[
-        list[str] | None,
-        typer.Option(help="Column scaling: none, minmax, minmax-calib, pmi; several: a,b (default: the recipe's)."),
-    ] = None,
-    calib_clips: Annotated[
-        int | None, typer.Option(min=1, help="Training clips for minmax-calib and pmi (default: the recipe's number).")
-    ] = None,
-    rerank: Annotated[
-        str | None,
-        typer.Option(metavar="RUN", help="Score only what this run shortlists; none: all pairs (default: the recipe)."),
-    ] = None,
-    rerank_k: Annotated[
-        int | None, typer.Option(min=1, metavar="K", help="Candidates per caption and per clip (default: 100).")
-    ] = None,
-    precision: Annotated[
-        Precision | None, typer.Option(help="In which a captioner scores (default: fp32, for figures to publish).")
-    ] = None,
-    beam_size: Annotated[int | None, typer.Option(min=1, help="Of --metric caption (default: the recipe's).")] = None,
-    scores: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Scores made elsewhere, instead of a run: .h5, .npz, .npy, CSV, TREC run, challenge submission.",
-        ),
-    ] = None,
-    embeddings: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(metavar="CLIPS CAPTIONS", help="Embeddings made elsewhere: their cosines are scored."),
-    ] = None,
-    truth: Annotated[
-        Path | None,
-        typer.Option(metavar="CSV", help="Whose caption is whose, for --scores and --embeddings: a table of captions."),
-    ] = None,
-    qrels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|NAME", help="Judge by these: several relevant or graded clips per caption (text to audio)."
-        ),
-    ] = None,
-    min_grade: Annotated[
-        int | None, typer.Option(min=1, help="Of --qrels: the grade from which a clip counts as relevant.")
-    ] = None,
-    dedup: Annotated[
-        Dedup, typer.Option(help="text: captions with the same words are relevant to each other's clips.")
-    ] = Dedup.none,
-    protocol: Annotated[
-        list[str] | None,
-        typer.Option(help="Beside ours, as other code computes it: wavcaps, laion, dcase23, mteb, koepke, all."),
-    ] = None,
-    k: Annotated[str, typer.Option("-k", help="Cut-offs of recall.")] = "1,5,10",
-    ci: Annotated[bool, typer.Option("--ci", help="95 % intervals (bootstrap over clips, 10,000 resamples).")] = False,
-    full: Annotated[
-        bool, typer.Option("--full", help="Also print the fraction of relevant items found, and mAP@16.")
-    ] = False,
-    ties: Annotated[
-        bool, typer.Option("--ties", help="Also print what tied scores could make at best and at worst.")
-    ] = False,
-    no_extract: Annotated[
-        bool, typer.Option("--no-extract", help="Do not make missing embeddings; say what is missing.")
-    ] = False,
+    run: options_of.RunOption = None,
+    runs: options_of.RunsOption = None,
+    model: options_of.ModelOption = None,
+    scores: options_of.ScoresOption = None,
+    embeddings: options_of.EmbeddingsOption = None,
+    dataset: options_of.DatasetOption = None,
+    split: options_of.SplitOption = None,
+    scaling: options_of.ScalingOption = None,
+    calib_clips: options_of.CalibClipsOption = None,
+    rerank: options_of.RerankOption = None,
+    rerank_k: options_of.RerankKOption = None,
+    precision: options_of.PrecisionOption = None,
+    beam_size: options_of.BeamSizeOption = None,
+    no_extract: options_of.NoExtractOption = False,
+    truth: options_of.TruthOption = None,
+    qrels: options_of.QrelsOption = None,
+    min_grade: options_of.MinGradeOption = None,
+    dedup: options_of.DedupOption = Dedup.none,
+    protocol: options_of.ProtocolOption = None,
+    metric: options_of.MetricOption = None,
+    k: options_of.CutoffsOption = "1,5,10",
+    ci: options_of.CiOption = False,
+    full: options_of.FullOption = False,
+    ties: options_of.TiesOption = False,
 ) -> None:
     """Score every pair and print the recall table, both directions, with the chance row; or evaluate captions."""
     from atrkit.errors import UsageError
