@@ -200,22 +200,18 @@ def test_lists_beside_exact_search(windows, tmp_path, show_table, keep_figures):
         p50, p95 = np.quantile(times, (0.5, 0.95))
         figures[name] = {"recall@10": recall, "p50_ms": float(p50), "p95_ms": float(p95)}
         rows.append((name, f"{recall:.4f}", f"{p50:.2f}", f"{p95:.2f}"))
-    keep_figures(
-        "search_speed",
-        {
-            f"lists_{windows}": {
-                "build_s": build_s,
-                "open_s": open_s,
-                "own_memory_while_building_mb": building_mb[0],
-                "disk_mb": disk_mb,
-                "lists": facts.lists,
-                "lists_read": facts.lists_read,
-                "recall_when_built": facts.recall,
-                "load_average": os.getloadavg()[0],
-                "queries": figures,
-            }
-        },
-    )
+    about = {
+        "build_s": build_s,
+        "open_s": open_s,
+        "own_memory_while_building_mb": building_mb[0],
+        "disk_mb": disk_mb,
+        "lists": facts.lists,
+        "lists_read": facts.lists_read,
+        "recall_when_built": facts.recall,
+        "load_average": os.getloadavg()[0],
+        "queries": figures,
+    }
+    keep_figures(f"search_lists_{windows}", about)
     show_table(f"Lists of {windows:,} x {DIM:,}", ["query", "recall@10", "p50 ms", "p95 ms"], rows)
     print(
         f"\nbuilt in {build_s:.0f} s with {building_mb[0]:,.0f} MB of memory, {disk_mb:,.0f} MB on the disk, opened in "

@@ -73,6 +73,8 @@ def test_other_windows_count_that_are_as_good_as_the_last_hit(recordings):
         of_file = recordings.windows_of(hit.file)
         assert hit.windows == (scores_W[of_file] >= hits[-1].score - 1e-6).sum()
     assert hits[0].windows == 10 and hits[1].windows == 7
+    (alone,) = open_searcher(recordings, silent).find(query_D, 1)
+    assert alone.windows == 1  # the best window of all has none beside it
 
 
 def test_files_that_are_gone_are_not_found(make_index):
