@@ -1,10 +1,6 @@
 """The names that others build on (DESIGN.md, section 9), used as they are written there.
-
-What this version does not have yet is absent: an import that fails says so at once, a stub would say it at runtime.
-When one of `LATER` comes, it moves up into a test of its own.
 """
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -17,11 +13,6 @@ from typer.testing import CliRunner
 from atrkit.cli.app import app
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "shared" / "weights" / "mn04_as_mAP_432.pt"
-
-LATER = [
-    ("atrkit.search", None),
-]
-LATER_COMMANDS = ("search", "index", "report")
 
 FIGURES: dict[str, type] = {
     **dict.fromkeys(("R@1", "R@5", "R@10", "mAP@10", "MedR", "MnR", "chance_R@1"), float),
@@ -155,17 +146,6 @@ def test_poolings_and_retrieval_models() -> None:
     assert callable(DualEncoder.from_pretrained) and callable(DualEncoder.save_pretrained)
 
 
-@pytest.mark.parametrize(("module", "name"), LATER, ids=lambda part: str(part))
-def test_what_comes_later_is_absent(module: str, name: str | None) -> None:
-    if name is None:
-        with pytest.raises(ModuleNotFoundError):
-            importlib.import_module(module)
-    else:
-        with pytest.raises(ImportError):
-            exec(f"from {module} import {name}")
-        assert name not in importlib.import_module(module).__all__
-
-
 def test_fixed_recipe_names() -> None:
     from atrkit.recipe.find import shipped_recipe_folder, shipped_recipe_names
 
@@ -182,7 +162,7 @@ def commands() -> dict[str, Any]:
     return found
 
 
-def test_commands_that_come_later_are_absent() -> None:
+def test_every_command_of_the_design_is_there() -> None:
     assert {
         "download synthetic",
         "download clotho",
@@ -196,8 +176,12 @@ def test_commands_that_come_later_are_absent() -> None:
         "caption",
         "doctor",
         "download metrics",
+        "compare",
+        "report",
+        "export",
+        "index",
+        "search",
     } <= commands().keys()
-    assert not set(LATER_COMMANDS) & commands().keys()
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
