@@ -2,9 +2,10 @@
 
 Published figures were made by these. They are for reading somebody's table beside one's own, and are never mixed with
 figures of another protocol. Ground truth is by id here, where that code goes by position (five captions per clip, in
-order), and clips without captions stay candidates; where it leaves equal scores to the order in which a sort happens to put them, the figure is the exact
-expectation over random orders (our choice). A median rank under ties is that of expected ranks, rounded afterwards
-where that code rounds (our choice: the expectation of a rounded median has no closed form).
+order), and clips without captions stay candidates; where it leaves equal scores to the order in which a sort happens to
+put them, the figure is the exact expectation over random orders (our choice). A median rank under ties is that of
+expected ranks, rounded afterwards where that code rounds (our choice: the expectation of a rounded median has no closed
+form).
 """
 
 from collections.abc import Mapping
