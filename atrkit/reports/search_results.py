@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atrkit.reports.caption_table import common_folder, in_lines
+from atrkit.reports.counting import counted
 from atrkit.reports.style import RULED
 
 
@@ -43,7 +44,7 @@ def _of_query(record: Mapping[str, Any]) -> list[RenderableType]:
     table.add_column("file", overflow="fold")
     table.add_column("time", justify="right", no_wrap=True)
     if has_captions:
-        table.add_column("caption", min_width=24)
+        table.add_column("caption", min_width=20)
     for rank, result in enumerate(results, start=1):
         name = os.path.relpath(result["path"], folder) if folder else result["path"]
         marks = "" if result["is_there"] else "\n(no longer there)"
@@ -75,7 +76,7 @@ def mm_ss(seconds: float) -> str:
 
 def _time(result: Mapping[str, Any]) -> str:
     others = result["windows"] - 1
-    return f"{mm_ss(result['start_s'])}-{mm_ss(result['end_s'])}" + (f" +{others}" if others else "")
+    return mm_ss(result["start_s"]) + (f" +{others}" if others else "")
 
 
 def _notes(record: Mapping[str, Any]) -> list[str]:
@@ -84,8 +85,8 @@ def _notes(record: Mapping[str, Any]) -> list[str]:
     if any(result["windows"] > 1 for result in results):
         notes.append("+1: so many more windows of the file are as good as the last hit")
     if any(result["copies"] for result in results):
-        copied = sum(bool(result["copies"]) for result in results)
-        notes.append(f"{copied} of the files lie in other places too, with the same content: --json lists them")
+        copied = counted(sum(bool(result["copies"]) for result in results), "file lies", "files lie")
+        notes.append(f"{copied} in other places too, with the same content: --json lists them")
     if rerank:
         by = f"{rerank['run']}, {rerank['scoring']}, {rerank['seconds']:.2f} s"
         notes.append(f"re-ranked: the best {rerank['k']} files by {by}")
