@@ -1,5 +1,4 @@
-"""The names that others build on (DESIGN.md, section 9), used as they are written there.
-"""
+"""The names that others build on (DESIGN.md, section 9), used as they are written there."""
 
 import json
 from pathlib import Path
