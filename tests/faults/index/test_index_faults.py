@@ -127,6 +127,17 @@ def test_an_interrupted_update_of_a_folder_that_changed_again_uses_what_was_fini
         np.testing.assert_allclose(ours, np.concatenate(other.vectors)[other.windows_of(same)], atol=1e-6)
 
 
+def test_a_segment_that_was_finished_and_not_listed_is_not_made_again(
+    make_workspace, make_sounds, small_parts, monkeypatch
+):
+    sounds, workspace = make_sounds(), make_workspace("workspace")
+    assert disturbed(monkeypatch, workspace, ("index", sounds), 9, KeyboardInterrupt) == 130
+    folder = workspace.workspace / "index" / "sounds"
+    assert (folder / "segments" / "001.h5").is_file() and not (folder / "index.json").exists()
+    record = workspace("index", sounds, "--json").stdout
+    assert '"encoded": 0' in record and '"new": 9' in record
+
+
 def test_a_disk_that_fills_up_leaves_finished_parts(make_workspace, make_sounds, digests, small_parts):
     sounds, workspace, reference = make_sounds(), make_workspace("workspace"), make_workspace("reference")
     reference("index", sounds)
