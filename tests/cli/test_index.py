@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from atrkit.audio import read
 from atrkit.cli.app import app
 from atrkit.cli.session import Terminal
-from atrkit.search.index_files import load_index, set_faiss
+from atrkit.search.index_files import load_index
 from atrkit.store.embeddings import load_embeddings
 from atrkit.workflows import index_encode
 from atrkit.workflows.query_model import open_query_model
@@ -261,18 +261,6 @@ def test_what_is_gone_is_removed_from_the_disk_when_it_is_worth_it(workspace, so
     opened_index = load_index(workspace / "index" / "my_sounds")
     assert [len(vectors_WD) for vectors_WD in opened_index.vectors] == [2] and opened_index.is_alive_W.all()
     assert [path.name for path in sorted((opened_index.folder / "segments").glob("*.h5"))] == ["002.h5"]
-
-
-def test_what_was_built_of_the_vectors_is_kept_while_they_are_the_same(workspace, sounds, index):
-    index(sounds, "--run", "dual")
-    folder = workspace / "index" / "my_sounds"
-    set_faiss(folder, {"file": "faiss.bin"})
-    (sounds / "bell.wav").rename(sounds / "renamed.wav")
-    assert became(index()) == {"renamed": 1, "unchanged": 2}
-    assert load_index(folder).about["faiss"] == {"file": "faiss.bin"}
-    soundfile.write(sounds / "new.wav", tone(1.0, 8), RATE_HZ)
-    index()
-    assert load_index(folder).about["faiss"] is None
 
 
 def test_the_same_folder_has_the_same_bytes(workspace, sounds, index):
