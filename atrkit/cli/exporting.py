@@ -39,7 +39,12 @@ def export(
             help="trec, qrels, ranks, submission; several: a,b (default: trec,qrels).",
         ),
     ] = None,
-    scores: Annotated[Path | None, typer.Option(metavar="FILE", help="A file of scores instead of a run.")] = None,
+    scores: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Scores instead of a run, ours or made elsewhere, as for eval.")
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Whose caption is whose, where --scores does not say.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where to (default: export/ in the run's folder).")
     ] = None,
@@ -67,6 +72,7 @@ def export(
         parse_formats(formats or ["trec,qrels"]),
         run,
         scores,
+        truth,
         dataset,
         split,
         scaling=None if scaling is None else scaling.value,

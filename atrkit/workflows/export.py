@@ -29,6 +29,7 @@ class ExportOptions:
         formats: each once, at least one.
         run: folder or name; None: the newest finished run.
         scores: a file of scores instead of a run.
+        truth: whose caption is whose, where the file does not say.
         dataset: None: the run's own.
         split: None: the run's test split.
         scaling: of caption columns; None: the recipe's, and none for a file.
@@ -42,6 +43,7 @@ class ExportOptions:
     formats: tuple[Format, ...]
     run: str | None = None
     scores: Path | None = None
+    truth: Path | None = None
     dataset: str | None = None
     split: str | None = None
     scaling: ColumnScaling | None = None
@@ -55,6 +57,8 @@ class ExportOptions:
         """Refuse what cannot go together, and options that no format asked for would read."""
         if self.run is not None and self.scores is not None:
             raise UsageError("RUN and --scores are two sources: say one of them")
+        if self.truth is not None and self.scores is None:
+            raise UsageError("--truth is of --scores: leave it out, or name the file")
         if self.depth is not None and "trec" not in self.formats:
             raise UsageError("--depth is of --format trec: leave it out, or add the format")
         if self.qrels is not None and not {"qrels", "ranks"} & set(self.formats):
@@ -94,7 +98,7 @@ def export(session: Session, options: ExportOptions) -> dict[str, Any]:
         ResourceError: the folder cannot be written.
     """
     if options.scores is not None:
-        source = scores_of_file(session, options.scores, options.dataset, options.split, options.scaling)
+        source = scores_of_file(session, options.scores, options.dataset, options.split, options.scaling, options.truth)
     else:
         source = scores_of_run(
             session,

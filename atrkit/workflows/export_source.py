@@ -7,16 +7,18 @@ from typing import Any
 
 from atrkit.datasets.manifest import Clip, Dataset
 from atrkit.errors import UsageError
+from atrkit.exchange.foreign import RankedLists
 from atrkit.files import single_writer
 from atrkit.recipe.schema import ColumnScaling
 from atrkit.score_matrix import ScoreMatrix, ScoreRows
 from atrkit.scoring.scaling import audio_to_text_matrix
 from atrkit.store.scores import load_stored_scores
+from atrkit.workflows.evaluate_foreign import ForeignSource, read_foreign, stated_truth
 from atrkit.workflows.score import make_scores
 from atrkit.workflows.score_file import Scores, fitting_scores, scores_of
 from atrkit.workflows.score_inputs import ScoreInputs, score_inputs
 from atrkit.workflows.session import Session
-from atrkit.workflows.trained_run import choose_split, clips_as_trained, open_run
+from atrkit.workflows.trained_run import choose_split, choose_test_split, clips_as_trained, open_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,12 @@ def scores_of_run(
 
 
 def scores_of_file(
-    session: Session, path: Path, dataset_name: str | None, wanted_split: str | None, scaling: ColumnScaling | None
+    session: Session,
+    path: Path,
+    dataset_name: str | None,
+    wanted_split: str | None,
+    scaling: ColumnScaling | None,
+    truth: Path | None = None,
 ) -> ExportSource:
     """Scores of every pair from a file, ours or somebody else's.
 
@@ -99,7 +106,8 @@ def scores_of_file(
         path: the file.
         dataset_name: where texts and file names are; None: the one that the file names, where it is there.
         wanted_split: of it.
-        scaling: of caption columns; None: none.
+        scaling: of caption columns, where the file is ours; None: none.
+        truth: a table of whose caption is whose, where a file of somebody else's does not say.
 
     Raises:
         MissingPrerequisiteError: there is no such file or dataset.
@@ -107,6 +115,8 @@ def scores_of_file(
         IntegrityError: the file is damaged.
         DivergedError: a score is NaN.
     """
+    if path.suffix != ".h5" or truth is not None:
+        return _foreign_scores(session, path, dataset_name, wanted_split, scaling, truth)
     stored = load_stored_scores(path)
     about = {"file": str(path), **{key: stored.about.get(key) for key in ("run", "dataset", "split", "scoring")}}
     scaling = scaling or "none"
@@ -125,6 +135,38 @@ def scores_of_file(
         scaled,
         path.with_name(f"{path.name.removesuffix('.h5')}.export"),
         *names,
+        dataset,
+        split,
+    )
+
+
+def _foreign_scores(
+    session: Session,
+    path: Path,
+    dataset_name: str | None,
+    wanted_split: str | None,
+    scaling: ColumnScaling | None,
+    truth: Path | None,
+) -> ExportSource:
+    if scaling not in (None, "none"):
+        raise UsageError(f"--scaling {scaling}: export scales columns of runs and of our own .h5 files only")
+    dataset = None if dataset_name is None else session.workspace.load_dataset(dataset_name)
+    split = None if dataset is None else choose_test_split(session, dataset, wanted_split)
+    source = ForeignSource(path, None, truth)
+    _, foreign = read_foreign(session, source, stated_truth(source, dataset, split))
+    if isinstance(foreign.scores, RankedLists):
+        raise UsageError(f"{path} lists the best clips of each caption; export needs the scores of every pair")
+    clips = () if dataset is None or split is None else dataset.split(split)
+    texts, names = _names_in(clips)
+    about = {"file": str(path), "run": None, "dataset": dataset_name, "split": split, "scoring": foreign.format_name}
+    return ExportSource(
+        {**about, "column_scaling": "none"},
+        path.stem,
+        foreign.scores,
+        foreign.scores,
+        path.with_name(f"{path.stem}.export"),
+        {**foreign.texts, **texts},
+        names,
         dataset,
         split,
     )

@@ -175,6 +175,26 @@ def test_a_score_file_is_exported_beside_itself(score_file, tmp_path):
     assert any("12 queries have equal scores; trec_eval breaks ties" in note for note in record["notes"])
 
 
+def test_scores_made_elsewhere_are_read_as_eval_reads_them(score_file, tmp_path):
+    """A TREC run that lists every clip is a matrix again; its export is the run."""
+    export(tmp_path, "--scores", score_file, "--format", "trec", "--direction", "text-to-audio")
+    ours = tmp_path / "theirs.export" / "text_to_audio.run.txt"
+    (tmp_path / "truth.csv").write_text("file_name,caption_1\n" + "".join(f"clip {n},caption {n}\n" for n in range(12)))
+    matrix = load_scores(score_file)
+    np.savez(tmp_path / "m.npz", scores=matrix.scores_AC, clip_ids=matrix.clip_ids, caption_ids=matrix.caption_ids)
+    words = ("--scores", tmp_path / "m.npz", "--truth", tmp_path / "truth.csv", "--out", tmp_path / "npz")
+    record = export(tmp_path, *words, "--format", "trec,submission")
+    assert record["file"] == str(tmp_path / "m.npz")
+    again = (tmp_path / "npz" / "text_to_audio.run.txt").read_text()
+    assert again.replace(" m\n", " theirs\n") == ours.read_text()
+    with (tmp_path / "npz" / "submission.csv").open(newline="") as file:
+        first = next(csv.DictReader(file))
+    assert (first["caption"], first["file_name_1"]) == ("caption 0", "clip 0")
+    done = run(tmp_path, "export", *words, "--scaling", "minmax", code=2)
+    assert "export scales columns of runs and of our own .h5 files only" in done.stderr
+    run(tmp_path, "export", "--truth", tmp_path / "truth.csv", code=2)
+
+
 def test_a_score_file_of_a_run_finds_its_texts_in_the_dataset(workspace, tmp_path):
     scores = workspace / "runs" / "small" / "seed-1" / "scores.h5"
     export(workspace, "--format", "submission,ranks", "--out", tmp_path / "run")
