@@ -24,6 +24,7 @@ from atrkit.cli import (
     reporting,
     scoring,
     searching,
+    serving,
     training,
 )
 from atrkit.cli.session import ending_at_once_when_interrupted, usage_errors_in_one_line
@@ -63,6 +64,7 @@ app.command("fuse")(fusing.fuse)
 app.command("caption")(captioning.caption)
 app.command("index")(indexing.index)
 app.command("search")(searching.search)
+app.command("serve")(serving.serve)
 app.command("doctor")(doctor.doctor)
 
 

@@ -1,0 +1,207 @@
+"""The addresses that are answered, and how."""
+
+import hashlib
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from atrkit.errors import AtrkitError, MissingPrerequisiteError, UsageError
+from atrkit.serve.guard import LARGEST_UPLOAD_BYTES, App, Guard, Rules, too_large
+from atrkit.serve.interface import INSTALL_COMMAND, Searches, ServedFile, Wanted
+from atrkit.serve.peaks import LONGEST_S, Peaks
+from atrkit.serve.questions import wanted_of, window_of
+from atrkit.serve.ranges import UnsatisfiableRangeError, requested_range
+from atrkit.serve.sound_files import GoneError, open_playable
+from atrkit.serve.uploads import UploadTooLargeError, keep_beginning, receive
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request, Response
+
+Result = TypeVar("Result")
+
+_PAGE = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/theme.js": ("theme.js", "text/javascript; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/hit.js": ("hit.js", "text/javascript; charset=utf-8"),
+    "/parts.js": ("parts.js", "text/javascript; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+_MOST_UPLOADS = 4  # at once: each takes a core for seconds and 200 MB of disk
+_READS = ["GET", "HEAD"]
+_NOT_KEPT = {"cache-control": "no-store"}
+
+
+def build_application(searches: Searches, rules: Rules, say: Callable[[str], None]) -> App:
+    """The server as an ASGI application.
+
+    Args:
+        searches: what answers.
+        rules: whom.
+        say: takes a line for the person at the terminal.
+
+    Raises:
+        MissingPrerequisiteError: FastAPI is not installed; says the command.
+    """
+    try:
+        from fastapi import FastAPI
+    except ImportError as error:
+        raise MissingPrerequisiteError(f"atrkit serve needs FastAPI and uvicorn: {INSTALL_COMMAND}") from error
+    # its own pages of documentation load scripts from elsewhere
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    _answer_errors(app, say)
+    _serve_page(app)
+    _serve_searches(app, searches)
+    _serve_sounds(app, searches)
+    return Guard(app, rules, say)
+
+
+def _answer_errors(app: "FastAPI", say: Callable[[str], None]) -> None:
+    from fastapi import Request, Response
+    from starlette.exceptions import HTTPException
+
+    async def wrong(request: Request, error: Exception) -> Response:
+        match error:
+            case GoneError():
+                return _error(404, str(error))
+            case UsageError():
+                return _error(400, str(error))
+            case UploadTooLargeError():
+                refusal = too_large()
+                return _error(refusal.status, refusal.message, {"connection": "close"})
+            case HTTPException():
+                return _error(error.status_code, "there is nothing here")
+            case _:  # its message may hold paths, which are for the person at the terminal
+                say(str(error))
+                return _error(500, "the index or its model cannot be used: the terminal of atrkit serve says why")
+
+    for kind in (AtrkitError, UploadTooLargeError, HTTPException):
+        app.add_exception_handler(kind, wrong)
+
+
+def _serve_page(app: "FastAPI") -> None:
+    from fastapi import Request, Response
+
+    def add(path: str, name: str, media_type: str) -> None:
+        data = resources.files("atrkit.serve").joinpath("page", name).read_bytes()
+        headers = {"etag": f'"{hashlib.sha256(data).hexdigest()[:16]}"', "cache-control": "no-cache"}
+
+        async def give(request: Request) -> Response:
+            if request.headers.get("if-none-match") == headers["etag"]:
+                return Response(status_code=304, headers=headers)
+            return Response(data, media_type=media_type, headers=headers)
+
+        app.add_api_route(path, give, methods=_READS, response_model=None)
+
+    for path, (name, media_type) in _PAGE.items():
+        add(path, name, media_type)
+
+
+def _serve_searches(app: "FastAPI", searches: Searches) -> None:
+    from fastapi import Request, Response
+    from fastapi.responses import JSONResponse
+
+    free = threading.BoundedSemaphore(_MOST_UPLOADS)
+
+    @app.api_route("/api/about", methods=_READS, response_model=None)
+    async def about(request: Request) -> Response:
+        return JSONResponse(await _in_thread(searches.about), headers=_NOT_KEPT)
+
+    @app.api_route("/api/search", methods=_READS, response_model=None)
+    async def search(request: Request) -> Response:
+        wanted = wanted_of(request.query_params)
+        return JSONResponse(await _in_thread(partial(searches.find, wanted)), headers=_NOT_KEPT)
+
+    @app.post("/api/search-by-sound", response_model=None)
+    async def search_by_sound(request: Request) -> Response:
+        wanted = wanted_of(request.query_params, has_sound=True)
+        if not free.acquire(blocking=False):
+            return _error(503, "others search by sounds just now: try again in a moment", {"retry-after": "5"})
+        try:
+            with tempfile.TemporaryDirectory(prefix="atrkit-", ignore_cleanup_errors=True) as folder:
+                sent, kept = Path(folder, "sent"), Path(folder, "sound.wav")
+                await receive(_body(request), sent, LARGEST_UPLOAD_BYTES)
+                found = await _in_thread(partial(_find_by_sound, searches, wanted, sent, kept))
+        finally:
+            free.release()
+        return JSONResponse(found, headers=_NOT_KEPT)
+
+
+def _serve_sounds(app: "FastAPI", searches: Searches) -> None:
+    from fastapi import Request, Response
+    from fastapi.responses import JSONResponse
+
+    drawn = Peaks()
+
+    def file_of(file_id: str) -> ServedFile:
+        file = searches.file(file_id)
+        if file is None:
+            raise GoneError("the index holds no such file")
+        return file
+
+    @app.api_route("/api/audio/{file_id}", methods=_READS, response_model=None)
+    async def audio(file_id: str, request: Request) -> Response:
+        return await _in_thread(lambda: _audio(file_of(file_id), request))
+
+    @app.api_route("/api/peaks/{file_id}", methods=_READS, response_model=None)
+    async def peaks(file_id: str, request: Request) -> Response:
+        start_s, end_s = window_of(request.query_params, LONGEST_S)
+        found = await _in_thread(lambda: drawn.of(file_of(file_id), start_s, end_s))
+        return JSONResponse({"start_s": start_s, "end_s": end_s, "peaks": found}, headers=_NOT_KEPT)
+
+
+def _audio(file: ServedFile, request: "Request") -> "Response":
+    from fastapi import Response
+    from fastapi.responses import StreamingResponse
+
+    playable = open_playable(file)
+    etag = f'"{file.sha256}"'
+    headers = {"accept-ranges": "bytes", "etag": etag, "cache-control": "private, no-cache"}
+    asked = request.headers.get("range")
+    if request.headers.get("if-range", etag) != etag:
+        asked = None  # what the browser has is of another state of the file
+    try:
+        part = requested_range(asked, playable.size_bytes)
+    except UnsatisfiableRangeError:
+        playable.close()
+        return _error(416, "there is no such part", {"content-range": f"bytes */{playable.size_bytes}"})
+    start, stop = part or (0, playable.size_bytes)
+    headers["content-length"] = str(stop - start)
+    if part is not None:
+        headers["content-range"] = f"bytes {start}-{stop - 1}/{playable.size_bytes}"
+    status = 200 if part is None else 206
+    if request.method == "HEAD":
+        playable.close()
+        return Response(status_code=status, headers=headers, media_type=playable.media_type)
+    return StreamingResponse(playable.chunks(start, stop), status, headers, playable.media_type)
+
+
+def _find_by_sound(searches: Searches, wanted: Wanted, sent: Path, kept: Path) -> dict[str, Any]:
+    is_cut = keep_beginning(sent, kept)
+    found = searches.find(Wanted(wanted.text, wanted.unwanted, wanted.like, kept, wanted.k))
+    if is_cut:
+        found["notes"] = [*found["notes"], "only the first two minutes of the sound are searched by"]
+    return found
+
+
+async def _body(request: "Request") -> AsyncIterator[bytes]:
+    async for chunk in request.stream():
+        yield chunk
+
+
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> "Response":
+    from fastapi.responses import JSONResponse
+
+    return JSONResponse({"error": message}, status, {**_NOT_KEPT, **(headers or {})})
+
+
+async def _in_thread(function: Callable[[], Result]) -> Result:
+    """Leave the loop free; on Ctrl-C nobody waits for what is still computed."""
+    from anyio.to_thread import run_sync
+
+    return await run_sync(function, abandon_on_cancel=True)

@@ -1,0 +1,320 @@
+// The page: what is asked for stands in the address, so that going back and sending a link work.
+import { ask, counted, element, name } from "./parts.js";
+import { HitCard } from "./hit.js";
+
+const LARGEST_BYTES = 20_000_000;
+const STEPS = [10, 20, 50, 100];
+const $ = (id) => document.getElementById(id);
+const sounds = new Map(); // what was dropped, by a key in the history: an address cannot hold it
+let cards = [];
+let shown = null; // the search that is on the page
+let running = null;
+let blob = null;
+
+// ---- the address
+
+const asked = () => {
+  const query = new URLSearchParams(location.search);
+  const k = Number(query.get("k"));
+  return {
+    q: (query.get("q") || "").trim(),
+    not: (query.get("not") || "").trim(),
+    like: query.get("like") || "",
+    sound: query.get("sound") || "",
+    key: (history.state && history.state.sound) || "",
+    k: STEPS.includes(k) ? k : STEPS[0],
+  };
+};
+
+const parameters = (search) => {
+  const query = new URLSearchParams();
+  for (const key of ["q", "not", "like", "sound"]) if (search[key]) query.set(key, search[key]);
+  if (search.k !== STEPS[0]) query.set("k", search.k);
+  return query.toString();
+};
+
+const address = (search) => `/${parameters(search) ? `?${parameters(search)}` : ""}`;
+const isSame = (a, b) => a && b && address(a) === address(b) && a.key === b.key;
+const isNothing = (search) => !search.q && !search.like && !search.sound;
+
+const go = (search) => {
+  if (!isSame(search, asked()) || location.hash) history.pushState({ sound: search.key || "" }, "", address(search));
+  run(asked(), { again: true });
+};
+
+// ---- the search
+
+const run = async (search, { again = false } = {}) => {
+  $("q").value = search.q;
+  $("not").value = search.not;
+  showLikes(search, null);
+  if (isSame(search, shown) && !again) { focusLinked(); return; }
+  if (running) running.abort();
+  running = null;
+  document.title = `${search.q || search.sound || (search.like && "More like this") || "Sound search"} – atrkit`;
+  if (isNothing(search)) { showStart(search); return; }
+  if (search.sound && !sounds.has(search.key)) {
+    clear(search);
+    showError(`The sound ${search.sound} is not kept over a reload: choose it or drop it again.`);
+    return;
+  }
+  const mine = running = new AbortController();
+  const isSlow = setTimeout(() => { if (running === mine) $("status").textContent = "Searching …"; }, 250);
+  $("results").setAttribute("aria-busy", "true");
+  document.body.classList.add("busy");
+  $("start").hidden = true;
+  $("error").hidden = true;
+  try {
+    const found = await (search.sound ? askBySound(search, mine.signal) : ask(`/api/search?${parameters(search)}`, { signal: mine.signal }));
+    if (running === mine) show(search, found);
+  } catch (error) {
+    if (running !== mine) return;
+    clear(null);
+    if (error.name !== "AbortError") showError(error.message, search);
+  } finally {
+    clearTimeout(isSlow);
+    if (running === mine) {
+      running = null;
+      $("results").removeAttribute("aria-busy");
+      document.body.classList.remove("busy");
+    }
+  }
+};
+
+const askBySound = (search, signal) => {
+  const query = parameters({ ...search, sound: "" });
+  const body = sounds.get(search.key);
+  return ask(`/api/search-by-sound?${query}`, { method: "POST", body, signal, headers: { "Content-Type": "application/octet-stream" } });
+};
+
+// ---- what is shown
+
+const clear = (search) => {
+  for (const card of cards) card.audio.pause();
+  cards = [];
+  shown = search;
+  $("results").replaceChildren();
+  for (const id of ["notes", "error", "start", "more"]) $(id).hidden = true;
+  $("status").textContent = "";
+};
+
+const show = (search, found) => {
+  clear(search);
+  showLikes(search, found.like);
+  const count = found.results.length;
+  $("status").textContent = count
+    ? `${counted(count, "sound", "sounds")}, the best first, in ${Math.max(1, Math.round(found.seconds * 1000))} ms`
+    : "Nothing was found: the index holds no other sound.";
+  $("notes").replaceChildren(...found.notes.map((note) => element("li", {}, note)));
+  $("notes").hidden = !found.notes.length;
+  cards = found.results.map((hit, at) => new HitCard(hit, at + 1, {
+    like: address({ like: `${hit.id}@${hit.start_s}`, k: STEPS[0] }),
+    link: `${address(search)}#hit-${hit.id}`,
+  }));
+  $("results").replaceChildren(...cards.map((card) => card.item));
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      seen.unobserve(entry.target);
+      cards.find((card) => card.item === entry.target)?.draw();
+    }
+  }, { rootMargin: "300px" });
+  for (const card of cards) seen.observe(card.item);
+  const next = STEPS.find((step) => step > search.k);
+  $("more").hidden = !(next && count >= search.k);
+  if (!$("more").hidden) $("more").replaceChildren(element("a", { href: address({ ...search, k: next }), "data-go": true }, `Show ${next}`));
+  focusLinked();
+};
+
+const focusLinked = () => {
+  if (!location.hash.startsWith("#hit-")) return;
+  const linked = cards.find((card) => `#${card.item.id}` === location.hash);
+  if (linked) linked.item.focus();
+  else if (cards.length) $("status").textContent += ". The sound that the link leads to is not among them any more.";
+};
+
+const showLikes = (search, like) => {
+  const chips = [];
+  const chip = (words, without, label, ...rest) => element("p", { class: "chip" }, ...words, ...rest,
+    element("a", { href: address(without), "data-go": true, class: "off", "aria-label": label }, "×"));
+  if (search.like) {
+    const words = like ? ["like ", name(like.name), ` at ${clockOf(like.start_s)}`] : ["like another sound"];
+    chips.push(chip(words, { ...search, like: "" }, "Do not search by that sound"));
+  }
+  if (blob) URL.revokeObjectURL(blob);
+  blob = null;
+  if (search.sound) {
+    const rest = [];
+    if (sounds.has(search.key)) {
+      blob = URL.createObjectURL(sounds.get(search.key));
+      rest.push(element("audio", { src: blob, controls: true, preload: "metadata", "aria-label": `Player of ${search.sound}, which is searched by` }));
+    }
+    chips.push(chip(["sounds like ", name(search.sound)], { ...search, sound: "", key: "" }, "Do not search by that sound", ...rest));
+  }
+  $("likes").replaceChildren(...chips);
+  $("likes").hidden = !chips.length;
+};
+
+const clockOf = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+
+const showError = (message, search = null) => {
+  $("error").replaceChildren(element("p", {}, message));
+  if (search) {
+    const again = element("button", { type: "button" }, "Try again");
+    again.addEventListener("click", () => run(search, { again: true }));
+    $("error").append(again);
+  }
+  $("error").hidden = false;
+};
+
+const showStart = (search) => {
+  clear(search);
+  const { examples = [] } = about || {};
+  const section = $("start");
+  section.replaceChildren(element("h2", {}, "Write what you want to hear"),
+    element("p", {}, "A sentence finds more than a word: say what sounds, and where. Or drop a sound file on this page to find others like it."));
+  if (examples.length) {
+    section.append(element("p", { class: "note", id: "try" }, "For example"), element("ul", { class: "examples", "aria-labelledby": "try" },
+      ...examples.map((text) => element("li", {}, element("a", { href: address({ q: text, k: STEPS[0] }), "data-go": true }, text)))));
+  }
+  section.hidden = false;
+};
+
+// ---- a sound to search by
+
+const searchBySound = (file) => {
+  if (file.size > LARGEST_BYTES) {
+    showError(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; a sound to search by has at most ${LARGEST_BYTES / 1e6} MB.`);
+    return;
+  }
+  const key = `${Date.now()}-${sounds.size}`;
+  sounds.set(key, file);
+  go({ ...asked(), like: "", sound: file.name.slice(0, 200), key, k: STEPS[0] });
+};
+
+$("choose").addEventListener("click", () => $("file").click());
+$("file").addEventListener("change", () => {
+  const [file] = $("file").files;
+  if (file) searchBySound(file);
+  $("file").value = "";
+});
+
+let depth = 0; // of elements that are dragged over: each tells when it is entered and left
+const hasFiles = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
+const showDrop = (isOver) => { depth = isOver ? depth : 0; $("drop").hidden = !isOver; };
+addEventListener("dragenter", (event) => { if (hasFiles(event)) { event.preventDefault(); depth += 1; showDrop(true); } });
+addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); });
+addEventListener("dragleave", (event) => { if (hasFiles(event)) { depth -= 1; if (depth <= 0) showDrop(false); } });
+addEventListener("drop", (event) => {
+  if (!hasFiles(event)) return;
+  event.preventDefault();
+  showDrop(false);
+  const [file] = event.dataTransfer.files;
+  if (file) searchBySound(file);
+});
+
+// ---- words, links, keys
+
+$("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const now = asked();
+  go({ ...now, q: $("q").value.trim(), not: $("not").value.trim(), k: STEPS[0] });
+});
+$("q").addEventListener("search", () => { if (!$("q").value && shown && !isNothing(shown)) go({ ...asked(), q: "" }); });
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-go], a.link");
+  if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  const { key } = asked();
+  const target = new URL(link.href);
+  if (link.matches(".link")) {
+    history.pushState({ sound: key }, "", link.href);
+    focusLinked();
+    return;
+  }
+  history.pushState({ sound: target.searchParams.get("sound") ? key : "" }, "", target.pathname + target.search);
+  run(asked());
+  scrollTo(0, 0);
+});
+addEventListener("popstate", () => run(asked()));
+
+const cardOf = (node) => cards.find((card) => card.item.contains(node));
+const move = (step) => {
+  const at = cards.indexOf(cardOf(document.activeElement));
+  if (at < 0 && step < 0) return false;
+  const next = at + step;
+  if (next < 0) $("q").focus();
+  else if (next < cards.length) {
+    cards[next].item.focus();
+    cards[next].item.scrollIntoView({ block: "nearest" });
+  }
+  return true;
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  const at = event.target;
+  const isText = at.matches("input:not([type=range]), textarea");
+  const card = cardOf(at);
+  switch (event.key) {
+    case "/":
+      if (isText) return;
+      $("q").focus();
+      $("q").select();
+      break;
+    case "ArrowDown":
+    case "ArrowUp":
+      if (at.matches("audio") || !cards.length || !move(event.key === "ArrowDown" ? 1 : -1)) return;
+      break;
+    case "ArrowLeft":
+    case "ArrowRight":
+      if (!card || at.matches("input")) return;
+      card.seek(card.place + (event.key === "ArrowRight" ? 1 : -1));
+      break;
+    case " ": {
+      if (isText || at.matches("button, a, summary, audio")) return;
+      const wanted = card || HitCard.playing || cards[0];
+      if (!wanted) return;
+      wanted.toggle();
+      break;
+    }
+    case "Escape":
+      showDrop(false);
+      if (running) { running.abort(); $("status").textContent = "The search was stopped."; }
+      if (HitCard.playing && !HitCard.playing.audio.paused) HitCard.playing.audio.pause();
+      else if (isText) at.blur();
+      else return;
+      break;
+    default:
+      return;
+  }
+  event.preventDefault();
+});
+
+// one player at a time, the one of the sound that is searched by included; "play" does not bubble
+document.addEventListener("play", (event) => {
+  for (const player of document.querySelectorAll("audio")) if (player !== event.target) player.pause();
+}, true);
+
+// ---- the start
+
+let about = null;
+const showAbout = async () => {
+  try {
+    about = await ask("/api/about");
+    $("about").textContent = `${counted(about.files, "sound", "sounds")} in ${about.index}, ${about.model}`;
+    if (shown && isNothing(shown)) showStart(shown);
+  } catch (error) {
+    showError(error.message);
+  }
+};
+$("home").addEventListener("click", (event) => {
+  if (event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  go({ q: "", not: "", like: "", sound: "", key: "", k: STEPS[0] });
+  $("q").focus();
+});
+run(asked());
+showAbout();
+if (isNothing(asked()) && matchMedia("(hover: hover)").matches) $("q").focus();

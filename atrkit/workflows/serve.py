@@ -1,0 +1,187 @@
+"""`atrkit serve`: the search page on an address of its own, for as long as it is wanted."""
+
+import errno
+import ipaddress
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from atrkit.errors import MissingPrerequisiteError, ResourceError, UsageError
+from atrkit.serve.application import build_application
+from atrkit.serve.guard import App, Rules
+from atrkit.serve.interface import INSTALL_COMMAND
+from atrkit.workflows.live_search import LiveSearch
+from atrkit.workflows.session import Session
+
+if TYPE_CHECKING:
+    import uvicorn
+
+LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = 8765
+SHORTEST_TOKEN = 16
+_LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+_MOST_CONNECTIONS = 200
+_BACKLOG = 128
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What is asked for.
+
+    Args:
+        index: by name; None: the newest.
+        port: 0: any that is free.
+        host: name or address of this computer to listen at.
+        token: that everybody must show; needed for any host but this computer itself.
+    """
+
+    index: str | None = None
+    port: int = DEFAULT_PORT
+    host: str = LOOPBACK
+    token: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would let anybody in."""
+        if self.token is None:
+            if not _is_loopback(self.host):
+                raise UsageError(
+                    f"--host {self.host}: everybody who can reach this computer could listen to the sounds: "
+                    f"add a token that only you know, such as --token {secrets.token_urlsafe(SHORTEST_TOKEN)}"
+                )
+            return
+        is_plain = self.token.isascii() and all(letter.isalnum() or letter in "-_.~" for letter in self.token)
+        if len(self.token) < SHORTEST_TOKEN or not is_plain:
+            raise UsageError(
+                f"--token: at least {SHORTEST_TOKEN} letters, digits, or any of - _ . ~, such as "
+                f"{secrets.token_urlsafe(SHORTEST_TOKEN)}"
+            )
+
+
+def serve(session: Session, options: ServeOptions, tell: Callable[[str, dict[str, Any]], None]) -> None:
+    """Answer until the process is interrupted.
+
+    Args:
+        session: where to speak.
+        options: what is asked for.
+        tell: given the address, and what is served as JSON, when the server can be asked.
+
+    Raises:
+        UsageError: the port is in use, the host is not of this computer, or no index has that name.
+        MissingPrerequisiteError: FastAPI, the index or its model is not there; says the command.
+        IntegrityError: the index or its model is damaged.
+        ResourceError: the system does not let this user listen there.
+        KeyboardInterrupt, TerminatedError: it was ended.
+    """
+    require_libraries()
+    with open_socket(options.host, options.port) as listening:  # before the model is read, which takes its time
+        searches = LiveSearch(session, options.index)
+        port = listening.getsockname()[1]
+        app = build_application(searches, rules_for(options), session.say)
+        server = make_server(app)
+        listening.listen(_BACKLOG)  # who connects from here on waits for the answer, and is not refused
+        url = url_of(options.host, port, options.token)
+        tell(url, {"url": url, "host": options.host, "port": port, **searches.about()})
+        server.run(sockets=[listening])
+
+
+def require_libraries() -> None:
+    """See that the extra is installed, before anything is opened.
+
+    Raises:
+        MissingPrerequisiteError: it is not; says the command.
+    """
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingPrerequisiteError(f"atrkit serve needs FastAPI and uvicorn: {INSTALL_COMMAND}") from error
+
+
+def make_server(app: App) -> "uvicorn.Server":
+    """A server that is quiet, bounded, and ends at once when it is asked to."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=0,
+    )
+    return uvicorn.Server(config)
+
+
+def rules_for(options: ServeOptions) -> Rules:
+    """Which names the server goes by: of this computer's own addresses all, and of names those it is known by."""
+    host = options.host.lower()
+    if _is_loopback(host):
+        return Rules(_LOCAL_NAMES | {host}, token=options.token)
+    known = {host, socket.gethostname().lower(), socket.getfqdn().lower()}
+    return Rules(_LOCAL_NAMES | known, any_address=True, token=options.token)
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Take a port; nobody is let in before `listen`.
+
+    Raises:
+        UsageError: it is in use, or the host is not of this computer; says the way out.
+        ResourceError: this user may not take it.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        opened = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--host {host}: no address of this computer has that name") from error
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+    except OSError as error:
+        opened.close()
+        match error.errno:
+            case errno.EADDRINUSE:
+                raise UsageError(
+                    f"port {port} is in use, perhaps by another atrkit serve: take another one, such as "
+                    f"--port {port + 1 if port < 65535 else port - 1}, or any that is free with --port 0"
+                ) from error
+            case errno.EADDRNOTAVAIL:
+                raise UsageError(f"--host {host}: that is no address of this computer") from error
+            case _:
+                raise ResourceError(
+                    f"port {port} cannot be taken: {error.strerror or error}; take one above 1023, or --port 0"
+                ) from error
+    return opened
+
+
+def url_of(host: str, port: int, token: str | None) -> str:
+    """What to open in a browser.
+
+    >>> url_of("127.0.0.1", 8765, None), url_of("::1", 80, "secret")
+    ('http://127.0.0.1:8765/', 'http://[::1]:80/?token=secret')
+    """
+    name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this computer can reach a host: an address of it, or the name that is reserved for it.
+
+    >>> [_is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "example.org")]
+    [True, True, True, False, False]
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
