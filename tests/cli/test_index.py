@@ -211,7 +211,7 @@ def test_texts_are_embedded_beside_the_sounds(workspace, sounds, index):
 def test_the_second_time_nothing_is_read_and_nothing_changes(workspace, sounds, index, opened):
     index(sounds, "--run", "dual")
     assert set(opened) >= {"bell.wav", "long.flac", "üben – 音.wav"}
-    before = {path.name: path.read_bytes() for path in (workspace / "index").rglob("*") if path.is_file()}
+    before = contents(workspace / "index")
     opened.clear()
     for path in sounds.rglob("*.*"):  # whoever reads one finds no sound in it
         state = path.stat()
@@ -219,7 +219,13 @@ def test_the_second_time_nothing_is_read_and_nothing_changes(workspace, sounds, 
         os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert became(index()) == {"unchanged": 3}
     assert opened == []
-    assert {path.name: path.read_bytes() for path in (workspace / "index").rglob("*") if path.is_file()} == before
+    assert contents(workspace / "index") == before
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files but locks, which say who wrote when."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {path.name: path.read_bytes() for path in files}
 
 
 def test_only_what_has_new_bytes_is_encoded(workspace, sounds, index, opened, tmp_path):
@@ -350,6 +356,17 @@ def test_a_run_that_was_trained_again_is_another_model(workspace, sounds, index,
     assert became(index("--overwrite")) == {"new": 3, "encoded": 3}
     shutil.rmtree(workspace / "runs" / "dual")
     assert "index 'my_sounds' was made with run dual/seed-1, which is not there" in index(code=3)
+
+
+def test_an_index_outlives_a_new_version_of_atrkit(workspace, sounds, index):
+    index(sounds, "--run", "dual")
+    inputs = workspace / "runs" / "dual" / "seed-1" / "inputs.json"
+    record = json.loads(inputs.read_text())
+    record["embeddings"]["atrkit_version"] = "0.0.9"
+    inputs.write_text(json.dumps(record))
+    assert became(index()) == {"unchanged": 3}
+    soundfile.write(sounds / "new.wav", tone(1.0, 8), RATE_HZ)
+    assert "embeddings of atrkit 0.0.9, and this is" in atrkit(workspace, "index").stderr
 
 
 def test_models_that_compare_pairs_are_refused_with_what_can_be_used(workspace, sounds, index):

@@ -59,7 +59,7 @@ EVERY_WRITE = pytest.mark.faults
 @pytest.mark.parametrize(
     ("instants", "make_error", "code"),
     [
-        ((5, 10), KeyboardInterrupt, 130),
+        ((5,), KeyboardInterrupt, 130),
         pytest.param(range(1, 100), full_disk, 4, marks=EVERY_WRITE),
         pytest.param(range(1, 100), KeyboardInterrupt, 130, marks=EVERY_WRITE),
     ],
@@ -82,7 +82,7 @@ def test_whatever_is_interrupted_the_same_command_makes_the_same_index(
     assert nth in (instants[-1], WRITES + 1) and nth <= WRITES + 1
 
 
-@pytest.mark.parametrize("instants", [(6, 9, 10), pytest.param(range(1, 100), marks=EVERY_WRITE)])
+@pytest.mark.parametrize("instants", [(6, 10), pytest.param(range(1, 100), marks=EVERY_WRITE)])
 def test_whatever_is_interrupted_the_old_index_is_whole_and_the_update_comes_to_the_same(
     make_workspace, make_sounds, digests, small_parts, monkeypatch, change, instants
 ):
