@@ -17,7 +17,8 @@ def search(
         list[Path] | None, typer.Option(metavar="FILE", help="Sounds like this file; with TEXT, both count alike.")
     ] = None,
     unwanted: Annotated[
-        list[str] | None, typer.Option("--not", metavar="TEXT", help="Push away what sounds like this; may be said again.")
+        list[str] | None,
+        typer.Option("--not", metavar="TEXT", help="Push away what sounds like this; may be said again."),
     ] = None,
     queries: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Search for each line of this file, in place of TEXT.")
