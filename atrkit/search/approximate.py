@@ -8,8 +8,7 @@ many lists are read is measured when the lists are made, so that recall@10 again
 Without faiss, or without a fitting file, search is exact: nothing here is needed to find something.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atrkit.errors import IntegrityError, MissingPrerequisiteError
-from atrkit.files import open_atomic, require_free_space, sha256_of_file
+from atrkit.files import sha256_of_file
 from atrkit.search.exact import checked_queries, rescored, top_windows
 
 Float32Array = npt.NDArray[np.float32]
@@ -27,14 +26,6 @@ IntArray = npt.NDArray[np.int64]
 APPROXIMATE_FROM_WINDOWS = 50_000  # exact search of more takes about 10 ms on two cores (1,024 dimensions), or more
 INSTALL_COMMAND = "pip install 'atrkit[search]'"
 _FORMAT = "atrkit approximate 1"
-_LEAST_RECALL = 0.998  # on sample queries near and far, so that others are above 0.99
-_RECALL_AT = 10
-_SAMPLE_QUERIES = 200  # at each angle
-# the angle between a query and a window that it means: of a like sound, and of a text, which is further from all sounds
-_ANGLES = (25.0, 65.0)
-_TRAINING_ROWS_PER_LIST = 64
-_TRAINING_ROUNDS = 10
-_ROWS_AT_ONCE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -139,7 +130,7 @@ class ApproximateIndex:
         """The windows that may be among the best, by their 8-bit numbers."""
         if not k or not alive_W.any():
             return [np.zeros(0, np.int64) for _ in queries_QD]
-        faiss = _faiss()
+        faiss = import_faiss()
         depth = min(shortlist_depth(k), len(alive_W))
         arguments: dict[str, Any] = {"nprobe": self.facts.lists_read}
         if not alive_W.all():
@@ -165,81 +156,6 @@ def is_faiss_there() -> bool:
     return importlib.util.find_spec("faiss") is not None
 
 
-def build_approximate(
-    folder: Path,
-    vectors: Sequence[Float32Array],
-    segments: Sequence[str],
-    *,
-    seed: int = 1,
-    threads: int = 1,
-    on_progress: Callable[[int], None] | None = None,
-) -> ApproximateFacts:
-    """Make the lists of an index and measure how many of them a query must read.
-
-    The same vectors, seed and number of threads give the same bytes.
-
-    Args:
-        folder: of the index; the file is put there, and its name is made of what it was made of.
-        vectors: the segments, each (W_s, D) float32 with rows of norm 1.
-        segments: sha256 of each of them.
-        seed: of the sample that the centres are found with, and of the sample queries.
-        threads: that faiss may use.
-        on_progress: told the number of windows of each finished block.
-
-    Returns:
-        What is to be noted in index.json.
-
-    Raises:
-        MissingPrerequisiteError: faiss is not installed; says the command.
-        ResourceError: the disk is full or cannot be written; nothing is left behind.
-
-    Source: our choice: about sqrt(W) lists, ten rounds of k-means on 64 windows for each list. With more lists
-        training takes longer than it saves (measured at 100,000 and at 1,000,000 windows).
-    """
-    faiss = _faiss()
-    windows = sum(len(segment) for segment in vectors)
-    dim = vectors[0].shape[1]
-    require_free_space(folder, windows * (dim + 8), "approximate search")
-    lists_count = number_of_lists(windows)
-    faiss.omp_set_num_threads(threads)
-    generator = np.random.default_rng(seed)
-    training_rows = min(windows, lists_count * _TRAINING_ROWS_PER_LIST)
-    sample_N = np.sort(generator.choice(windows, training_rows, replace=False))
-    centres = faiss.IndexFlatIP(dim)
-    lists = faiss.IndexIVFScalarQuantizer(
-        centres, dim, lists_count, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
-    )
-    lists.cp.seed = seed
-    lists.cp.niter = _TRAINING_ROUNDS
-    lists.cp.spherical = True
-    lists.cp.min_points_per_centroid = 1  # else faiss complains on stderr
-    lists.cp.max_points_per_centroid = _TRAINING_ROWS_PER_LIST
-    lists.train(_rows(vectors, sample_N))
-    for block_BD in _blocks(vectors):
-        lists.add(block_BD)
-        if on_progress:
-            on_progress(len(block_BD))
-    of_angles = _sample_queries(vectors, generator)
-    lists_read, recall = _lists_to_read(faiss, lists, vectors, of_angles)
-    name = f"approximate-{_name_of(segments)}.faiss"
-    sha256 = _write(faiss, lists, folder / name)
-    return ApproximateFacts(
-        name, sha256, tuple(segments), windows, lists_count, lists_read, recall, sample_queries=sum(map(len, of_angles))
-    )
-
-
-def number_of_lists(windows: int) -> int:
-    """A power of two from sqrt(W) to twice that.
-
-    >>> number_of_lists(20_000), number_of_lists(100_000), number_of_lists(1_000_000)
-    (256, 512, 1024)
-    """
-    lists: int = 1
-    while lists * lists < windows:
-        lists *= 2
-    return lists
-
-
 def open_approximate(folder: Path, record: Mapping[str, Any], segments: Sequence[str]) -> ApproximateIndex:
     """Read the lists of an index after every byte of the file was checked.
 
@@ -259,7 +175,7 @@ def open_approximate(folder: Path, record: Mapping[str, Any], segments: Sequence
     path = folder / facts.name
     if tuple(segments[: len(facts.segments)]) != facts.segments:
         raise IntegrityError("it was made of vectors that are no longer in the index")
-    faiss = _faiss()
+    faiss = import_faiss()
     try:
         if sha256_of_file(path) != facts.sha256:
             raise IntegrityError(f"{path.name} is damaged: its sha256 is not the one it was written with")
@@ -281,86 +197,14 @@ def recall_against_exact(found_QK: IntArray, exact_QK: IntArray) -> float:
     return float(np.mean([len(np.intersect1d(found_K, exact_K)) / len(exact_K) for found_K, exact_K in pairs]))
 
 
-def _faiss() -> Any:
+def import_faiss() -> Any:
+    """The package faiss.
+
+    Raises:
+        MissingPrerequisiteError: it is not installed; says the command.
+    """
     try:
         import faiss
     except ImportError as error:
         raise MissingPrerequisiteError(f"approximate search needs faiss: {INSTALL_COMMAND}") from error
     return faiss
-
-
-def _name_of(segments: Sequence[str]) -> str:
-    return hashlib.sha256("".join(segments).encode()).hexdigest()[:12]
-
-
-def _blocks(vectors: Sequence[Float32Array]) -> Iterator[Float32Array]:
-    for segment in vectors:
-        for start in range(0, len(segment), _ROWS_AT_ONCE):
-            yield np.ascontiguousarray(segment[start : start + _ROWS_AT_ONCE])
-
-
-def _rows(vectors: Sequence[Float32Array], windows_N: IntArray) -> Float32Array:
-    """Vectors of windows in ascending order."""
-    starts_S = np.concatenate([[0], np.cumsum([len(segment) for segment in vectors])])
-    bounds_S = np.searchsorted(windows_N, starts_S)
-    return np.concatenate(
-        [
-            segment[windows_N[low:high] - first]
-            for segment, first, low, high in zip(vectors, starts_S[:-1], bounds_S[:-1], bounds_S[1:], strict=True)
-        ]
-    )
-
-
-def _sample_queries(vectors: Sequence[Float32Array], generator: np.random.Generator) -> list[Float32Array]:
-    """Windows, turned away into any direction: by as much as a like sound, and by as much as a text."""
-    windows = sum(len(segment) for segment in vectors)
-    chosen_N = np.sort(generator.choice(windows, min(windows, _SAMPLE_QUERIES), replace=False))
-    rows_ND = _rows(vectors, chosen_N).astype(np.float64)
-    rows_ND /= np.linalg.norm(rows_ND, axis=1, keepdims=True)
-    of_angles: list[Float32Array] = []
-    for angle in np.radians(_ANGLES):
-        noise_ND = generator.standard_normal(rows_ND.shape)
-        noise_ND -= (noise_ND * rows_ND).sum(axis=1, keepdims=True) * rows_ND
-        noise_ND /= np.linalg.norm(noise_ND, axis=1, keepdims=True)
-        of_angles.append((np.cos(angle) * rows_ND + np.sin(angle) * noise_ND).astype(np.float32))
-    return of_angles
-
-
-def _lists_to_read(
-    faiss: Any, lists: Any, vectors: Sequence[Float32Array], of_angles: Sequence[Float32Array]
-) -> tuple[int, float]:
-    """The least number of lists with which the recall is reached at every angle, and the lowest recall."""
-    exact = [top_windows(vectors, queries_QD, _RECALL_AT)[1] for queries_QD in of_angles]
-    depth = min(shortlist_depth(_RECALL_AT), lists.ntotal)
-    reached = 0.0
-    for lists_read in _steps(lists.nlist):
-        parameters = faiss.SearchParametersIVF(nprobe=lists_read)
-        # the exact order of a shortlist holds all exact results that are on it
-        listed = [lists.search(queries_QD, depth, params=parameters)[1] for queries_QD in of_angles]
-        reached = min(recall_against_exact(*pair) for pair in zip(listed, exact, strict=True))
-        if reached >= _LEAST_RECALL:
-            return lists_read, reached
-    return int(lists.nlist), reached
-
-
-def _steps(most: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 12, 16 ... up to all.
-
-    >>> _steps(20)
-    [1, 2, 3, 4, 6, 8, 12, 16, 20]
-    """
-    steps = {1, most} | {round(2**power * part) for power in range(1, 32) for part in (1, 1.5)}
-    return sorted(step for step in steps if step <= most)
-
-
-def _write(faiss: Any, lists: Any, path: Path) -> str:
-    """Write the file piece by piece; the sha256 of what was written comes back."""
-    digest = hashlib.sha256()
-    with open_atomic(path) as file:
-
-        def write(piece: bytes) -> int:
-            digest.update(piece)
-            return file.write(piece)
-
-        faiss.write_index(lists, faiss.PyCallbackIOWriter(write))
-    return digest.hexdigest()

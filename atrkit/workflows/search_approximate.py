@@ -8,10 +8,10 @@ from atrkit.processes import available_cores
 from atrkit.search.approximate import (
     APPROXIMATE_FROM_WINDOWS,
     INSTALL_COMMAND,
-    build_approximate,
     is_faiss_there,
     open_approximate,
 )
+from atrkit.search.approximate_build import build_approximate
 from atrkit.search.index_files import SearchIndex, set_faiss
 from atrkit.search.searcher import segment_hashes
 from atrkit.workflows.session import Session

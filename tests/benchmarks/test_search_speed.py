@@ -21,11 +21,11 @@ import soundfile
 from atrkit.processes import available_cores
 from atrkit.search.approximate import (
     INSTALL_COMMAND,
-    build_approximate,
     is_faiss_there,
     open_approximate,
     recall_against_exact,
 )
+from atrkit.search.approximate_build import build_approximate
 from atrkit.search.exact import top_windows
 
 pytestmark = pytest.mark.bench

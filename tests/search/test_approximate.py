@@ -13,11 +13,11 @@ from atrkit.errors import DivergedError, IntegrityError, MissingPrerequisiteErro
 from atrkit.search.approximate import (
     INSTALL_COMMAND,
     ApproximateFacts,
-    build_approximate,
     is_faiss_there,
     open_approximate,
     recall_against_exact,
 )
+from atrkit.search.approximate_build import build_approximate
 from atrkit.search.exact import top_windows
 
 WINDOWS, DIM = 20_000, 64

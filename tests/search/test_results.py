@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from atrkit.errors import UsageError
-from atrkit.search.approximate import INSTALL_COMMAND, build_approximate, is_faiss_there
+from atrkit.search.approximate import INSTALL_COMMAND, is_faiss_there
+from atrkit.search.approximate_build import build_approximate
 from atrkit.search.index_files import load_index, set_faiss
 from atrkit.search.searcher import open_searcher, segment_hashes
 
