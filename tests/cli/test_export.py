@@ -130,8 +130,20 @@ def test_scaled_columns_rank_audio_to_text_as_in_eval(workspace, tmp_path):
     assert record["column_scaling"] == "minmax"
     for direction in ("text_to_audio", "audio_to_text"):
         with (tmp_path / f"{direction}.ranks.csv").open(newline="") as file:
-            ranks = [float(row["first_rank"]) for row in csv.DictReader(file)]
-        assert np.mean(ranks) == pytest.approx(scaled[direction]["MnR"])
+            rows = list(csv.DictReader(file))
+        assert np.mean([float(row["first_rank"]) for row in rows]) == pytest.approx(scaled[direction]["MnR"])
+        is_order = {float(row["best_score"]) for row in rows} == {0.0}
+        assert is_order == (direction == "audio_to_text"), "minus the rank by scaled, then raw score"
+
+
+def test_paper_004_table_3_is_ranked_by_scaled_columns(tmp_path):
+    losses_AC = np.array([[1.7, 8.4, 8.1], [2.1, 7.6, 8.5], [2.0, 8.3, 6.5]])
+    matrix = ScoreMatrix(-losses_AC, ["A1", "A2", "A3"], ["C1", "C2", "C3"], ["A1", "A2", "A3"])
+    save_scores(tmp_path / "t3.h5", matrix)
+    for scaling, best in (("none", ["C1", "C1", "C1"]), ("minmax", ["C1", "C2", "C3"])):
+        export(tmp_path, "--scores", tmp_path / "t3.h5", "--scaling", scaling, "--format", "ranks")
+        with (tmp_path / "t3.export" / "audio_to_text.ranks.csv").open(newline="") as file:
+            assert [row["best"] for row in csv.DictReader(file)] == best
 
 
 def test_one_direction_and_a_depth(workspace, tmp_path):
