@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from atrkit.datasets.folder_files import printable
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.search.index_files import INDEX_NAME, find_index, read_about
@@ -100,7 +101,10 @@ def _folders(named: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             what = "is a file, and an index is of folders" if path.exists() else "is not there"
             raise UsageError(f"{path} {what}: name folders of sound files")
-        folders.append(path.resolve())
+        folder = path.resolve()
+        if printable(str(folder)) != str(folder):
+            raise UsageError(f"{printable(str(folder))}: its name is not UTF-8: rename it")
+        folders.append(folder)
     for at, folder in enumerate(folders):
         for other in folders[:at] + folders[at + 1 :]:
             if folder.is_relative_to(other):

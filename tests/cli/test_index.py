@@ -396,6 +396,7 @@ def test_without_a_model_every_way_to_one_is_said(tmp_path, sounds):
         (("nowhere",), "nowhere is not there"),
         (("FILE",), "is a file, and an index is of folders"),
         (("EMPTY",), "no sound files in"),
+        (("BAD NAME",), "its name is not UTF-8: rename it"),
         (("SOUNDS", "--dataset", "tiny"), "leave one of them out"),
         (("SOUNDS", "--split", "eval"), "--split is of a dataset"),
         (("SOUNDS", "--run", "dual", "--model", "x"), "--run and --model"),
@@ -406,8 +407,10 @@ def test_without_a_model_every_way_to_one_is_said(tmp_path, sounds):
     ],
 )
 def test_what_makes_no_sense_is_said_in_one_line(workspace, sounds, index, tmp_path, words, reason):
-    (tmp_path / "nothing").mkdir()
-    places = {"SOUNDS": sounds, "FILE": sounds / "bell.wav", "EMPTY": tmp_path / "nothing"}
+    bad_name = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad \xff"))
+    for folder in (tmp_path / "nothing", bad_name):
+        folder.mkdir()
+    places = {"SOUNDS": sounds, "FILE": sounds / "bell.wav", "EMPTY": tmp_path / "nothing", "BAD NAME": bad_name}
     assert reason in index(*(places.get(word, word) for word in words), code=2)
 
 
