@@ -66,6 +66,6 @@ def _can_stay(index: SearchIndex, record: dict[str, Any]) -> bool:
 
 
 def _remove_others(folder: Path, keep: str | None) -> None:
-    for path in folder.glob("approximate-*.faiss"):
+    for path in folder.glob("approximate-*.faiss*"):  # and what a killed process had begun to write
         if path.name != keep:
             path.unlink(missing_ok=True)

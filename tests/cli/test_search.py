@@ -28,6 +28,7 @@ from atrkit.store.embeddings import load_embeddings
 from atrkit.workflows import search_approximate
 from atrkit.workflows.run_folder import RunFolder
 
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 RATE_HZ = 16000
 WORDS = ("<pad>", "<unk>", "<bos>", "<eos>", "a", "bell", "rings", "low", "high", "tone")
 RECIPE = """\
@@ -296,6 +297,21 @@ def test_a_second_stage_of_the_first_stages_own_model_changes_nothing(search):
     )
 
 
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ("context/clotho/moee", "hears with several encoders"),
+        ("ac/clotho/resnet38_da_acfi", "reads generated captions of the sounds"),
+    ],
+)
+def test_a_run_that_needs_more_than_one_encoder_gives_cannot_be_the_second_stage(made, workspace, recipe, said):
+    run = RunFolder(workspace / "runs" / "other" / "seed-1")
+    run.start(load_recipe(RECIPES / f"{recipe}.yaml"), {"dataset": "tiny", "clips": {}, "embeddings": {}})
+    run.finish({"run": "other/seed-1", "dataset": "tiny", "test_split": "eval", "checkpoint": None})
+    refused = atrkit(workspace, "search", "tone", "--rerank", "other", code=2).stderr.splitlines()[-1]
+    assert f"--rerank other/seed-1: that run {said}; take one of" in refused
+
+
 def test_the_newest_index_is_taken_and_that_is_said(workspace):
     shutil.copytree(workspace / "index" / "sounds", workspace / "index" / "older")
     os.utime(workspace / "index" / "older" / "index.json", ns=(0, 0))
@@ -362,12 +378,14 @@ def test_a_large_index_gets_lists_and_finds_the_same(made, workspace, monkeypatc
     assert after["results"] == json.loads(before)["results"]
     assert "approximate search" not in atrkit(workspace, "index", "--name", "sounds").stderr  # they stay
     lists.write_bytes(b"damaged")
+    left = lists.with_name("approximate-000000000000.faiss.part")
+    left.write_bytes(b"a killed process left this")
     said = atrkit(workspace, "search", "a low tone").stderr
     assert f"search is exact: {lists.name} is damaged" in said
     assert "approximate search: 4 lists" in atrkit(workspace, "index", "--name", "sounds").stderr
     monkeypatch.setattr(search_approximate, "APPROXIMATE_FROM_WINDOWS", 100)
     atrkit(workspace, "index", "--name", "sounds")
-    assert not lists.exists()
+    assert not lists.exists() and not left.exists()
 
 
 @pytest.mark.parametrize(
