@@ -178,7 +178,7 @@ def open_run_model(session: Session, named: str | None) -> QueryModel:
     if named is not None:
         return _model_of_run(session, open_run(session, named))
     runs = session.workspace.finished_runs()
-    usable = (run for run in map(session.workspace.run_name, runs) if _why_not(open_run(session, run)) is None)
+    usable = (name for name in map(session.workspace.run_name, runs) if _is_usable(session, name))
     if (name := next(usable, None)) is None:
         there = f"{len(runs)} finished runs, none of which embeds texts and sounds apart" if runs else "no finished run"
         raise MissingPrerequisiteError(
@@ -186,6 +186,15 @@ def open_run_model(session: Session, named: str | None) -> QueryModel:
         )
     session.say(f"run: {name} (the newest finished one that embeds texts and sounds apart)")
     return _model_of_run(session, open_run(session, name))
+
+
+def _is_usable(session: Session, name: str) -> bool:
+    """Whether a run that nobody named can be taken; a damaged one is passed over, and that is said."""
+    try:
+        return _why_not(open_run(session, name)) is None
+    except (IntegrityError, UsageError) as error:
+        session.say(f"run {name} is passed over: {error}")
+        return False
 
 
 def open_clap_model(session: Session, source: str) -> QueryModel:

@@ -383,6 +383,13 @@ def test_models_that_compare_pairs_are_refused_with_what_can_be_used(workspace, 
     assert "run: ridge/seed-1 (the newest finished one that embeds texts and sounds apart)" in said
 
 
+def test_a_damaged_run_that_nobody_named_is_passed_over(workspace, sounds, index):
+    (workspace / "runs" / "ridge" / "seed-1" / "recipe.yaml").write_text("")
+    said = atrkit(workspace, "index", sounds).stderr
+    assert "run ridge/seed-1 is passed over" in said and "run: dual/seed-1" in said
+    assert "train the run again" in index(sounds, "--name", "other", "--run", "ridge", code=5)
+
+
 def test_without_a_model_every_way_to_one_is_said(tmp_path, sounds):
     message = atrkit(tmp_path / "empty", "index", sounds, code=3).stderr
     for way in ("atrkit train synthetic/retrieval", "--model laion/clap-htsat-unfused", "atrkit train own_recordings"):

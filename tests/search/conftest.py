@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from atrkit.search.index_files import IndexedFile, SearchIndex, file_id, load_index, write_index
+from atrkit.search.index_files import IndexedFile, SearchIndex, Segment, file_id, load_index, write_index
 from atrkit.search.segments import save_segment
 
 MakeIndex = Callable[..., SearchIndex]
@@ -28,7 +28,9 @@ def make_index(tmp_path: Path) -> MakeIndex:
         generator = np.random.default_rng(seed)
         folder = tmp_path / "index" / name
         given = None if vectors is None else np.asarray(vectors, np.float32)
-        files, records, taken = [], [], 0
+        files: list[IndexedFile] = []
+        records: list[Segment] = []
+        taken = 0
         for number, sounds in enumerate(segments, start=1):
             counts = [max(1, int(np.ceil(duration_s / 10.0))) for _, duration_s in sounds]
             rows_WD = generator.standard_normal((sum(counts), dim)) if given is None else given[taken:][: sum(counts)]
