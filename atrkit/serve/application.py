@@ -1,9 +1,10 @@
 """The addresses that are answered, and how."""
 
+import asyncio
 import hashlib
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -33,6 +34,7 @@ _PAGE = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 _MOST_UPLOADS = 4  # at once: each takes a core for seconds and 200 MB of disk
+_LONGEST_UPLOAD_S = 60.0
 _READS = ["GET", "HEAD"]
 _NOT_KEPT = {"cache-control": "no-store"}
 
@@ -105,6 +107,7 @@ def _serve_page(app: "FastAPI") -> None:
 def _serve_searches(app: "FastAPI", searches: Searches) -> None:
     from fastapi import Request, Response
     from fastapi.responses import JSONResponse
+    from starlette.requests import ClientDisconnect
 
     free = threading.BoundedSemaphore(_MOST_UPLOADS)
 
@@ -125,8 +128,13 @@ def _serve_searches(app: "FastAPI", searches: Searches) -> None:
         try:
             with tempfile.TemporaryDirectory(prefix="atrkit-", ignore_cleanup_errors=True) as folder:
                 sent, kept = Path(folder, "sent"), Path(folder, "sound.wav")
-                await receive(_body(request), sent, LARGEST_UPLOAD_BYTES)
+                async with asyncio.timeout(_LONGEST_UPLOAD_S):
+                    await receive(request.stream(), sent, LARGEST_UPLOAD_BYTES)
                 found = await _in_thread(partial(_find_by_sound, searches, wanted, sent, kept))
+        except TimeoutError:
+            return _error(408, "the sound took too long to arrive", {"connection": "close"})
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
         finally:
             free.release()
         return JSONResponse(found, headers=_NOT_KEPT)
@@ -187,11 +195,6 @@ def _find_by_sound(searches: Searches, wanted: Wanted, sent: Path, kept: Path) -
     if is_cut:
         found["notes"] = [*found["notes"], "only the first two minutes of the sound are searched by"]
     return found
-
-
-async def _body(request: "Request") -> AsyncIterator[bytes]:
-    async for chunk in request.stream():
-        yield chunk
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> "Response":

@@ -148,6 +148,8 @@ class Guard:
         if len(scope["query_string"]) > LONGEST_QUERY_BYTES:
             return _Refusal(414, "the address is too long")
         lengths = [value for name, value in headers if name == b"content-length"]
+        if lengths and any(name == b"transfer-encoding" for name, _ in headers):
+            return _Refusal(400, "a body has a length or is in chunks, not both", ((b"connection", b"close"),))
         if any(not value.isdigit() or int(value[:20]) > LARGEST_UPLOAD_BYTES for value in lengths):
             return too_large()
         origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]

@@ -53,20 +53,21 @@ def open_unchanged(file: ServedFile) -> BinaryIO:
         descriptor = os.open(file.full_path, flags)
     except OSError:
         raise GoneError("this file is not where it was when it was indexed: run atrkit index again") from None
-    opened = os.fdopen(descriptor, "rb")
-    facts = os.fstat(descriptor)
-    if not stat.S_ISREG(facts.st_mode) or (facts.st_size, facts.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
-        opened.close()
+    if not _is_as_indexed(os.fstat(descriptor), file):
+        os.close(descriptor)
         raise GoneError("this file changed since it was indexed: run atrkit index again")
-    return opened
+    return os.fdopen(descriptor, "rb")
 
 
 def is_unchanged(file: ServedFile) -> bool:
     """Whether a file still looks like the one that was indexed; it is not opened."""
     try:
-        facts = file.full_path.stat()
+        return _is_as_indexed(file.full_path.stat(), file)
     except OSError:
         return False
+
+
+def _is_as_indexed(facts: os.stat_result, file: ServedFile) -> bool:
     is_same = (facts.st_size, facts.st_mtime_ns) == (file.size_bytes, file.mtime_ns)
     return is_same and stat.S_ISREG(facts.st_mode)
 

@@ -1,6 +1,9 @@
 """A folder of sounds of four kinds, their index, and a model that knows the four words: no training, no weights."""
 
 import hashlib
+import http.client
+import json
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -129,6 +132,39 @@ class Served:
     def id_of(self, path: str) -> str:
         return file_id(path, 0)
 
+    def ask(self, path: str, method: str = "GET", body: bytes | None = None, **headers: str) -> "Answer":
+        """One request on a connection of its own; `if_range` is the header If-Range."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, named)
+            answer = connection.getresponse()
+            return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def raw(self, sent: bytes, *, breaks_off: bool = False) -> bytes:
+        """Everything that comes back for these bytes, until the server ends the connection."""
+        with socket.create_connection((self.host, self.port), timeout=10) as connection:
+            connection.sendall(sent)
+            if breaks_off:
+                connection.shutdown(socket.SHUT_WR)
+            received = b""
+            while chunk := connection.recv(65536):
+                received += chunk
+            return received
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
 
 def _no_progress(*_: Any, **__: Any) -> AbstractContextManager[Callable[..., None]]:
     return nullcontext(lambda *_, **__: None)
@@ -137,6 +173,7 @@ def _no_progress(*_: Any, **__: Any) -> AbstractContextManager[Callable[..., Non
 @contextmanager
 def serving(root: Path, options: ServeOptions | None = None) -> Iterator[Served]:
     """Serve the toy index below `root`, on a port that is free."""
+    pytest.importorskip("fastapi", reason="pip install 'atrkit[search]'")
     options = options or ServeOptions(port=0)
     if not (root / "sounds").is_dir():
         make_sounds(root / "sounds")

@@ -106,7 +106,7 @@ export class HitCard {
 
   #score(place) {
     return element("p", { class: "score", title: "Cosine of the query and this part of the file" },
-      element("span", { class: "unseen" }, `Result ${place}, score `), this.hit.score.toFixed(2));
+      element("span", { class: "unseen" }, `Result ${place}, `), element("span", { class: "label" }, "score "), this.hit.score.toFixed(2));
   }
 
   async draw() {
@@ -186,7 +186,7 @@ export class HitCard {
     try {
       await ask(`/api/audio/${this.hit.id}`, { headers: { Range: "bytes=0-0" } });
     } catch (error) {
-      this.say(error.message.startsWith("The server answered 2") ? "This browser cannot play this file." : error.message);
+      this.say(error.status < 300 ? "This browser cannot play this file." : error.message);
     }
   }
 }

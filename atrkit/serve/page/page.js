@@ -70,7 +70,7 @@ const run = async (search, { again = false } = {}) => {
   } catch (error) {
     if (running !== mine) return;
     clear(null);
-    if (error.name !== "AbortError") showError(error.message, search);
+    if (error.name !== "AbortError") showError(error.message, error.status < 500 ? null : search); // else no use in asking again
   } finally {
     clearTimeout(isSlow);
     if (running === mine) {
@@ -189,7 +189,7 @@ const searchBySound = (file) => {
   }
   const key = `${Date.now()}-${sounds.size}`;
   sounds.set(key, file);
-  go({ ...asked(), like: "", sound: file.name.slice(0, 200), key, k: STEPS[0] });
+  go({ q: "", not: "", like: "", sound: file.name.slice(0, 200), key, k: STEPS[0] }); // words may be added to it
 };
 
 $("choose").addEventListener("click", () => $("file").click());

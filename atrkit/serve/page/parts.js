@@ -44,6 +44,8 @@ export const ask = async (address, options = {}) => {
   }
   let content = null;
   try { content = await response.json(); } catch (error) { if (error.name === "AbortError") throw error; }
-  if (!response.ok || content === null) throw new Error((content && content.error) || `The server answered ${response.status}.`);
+  if (!response.ok || content === null) {
+    throw Object.assign(new Error((content && content.error) || `The server answered ${response.status}.`), { status: response.status });
+  }
   return content;
 };

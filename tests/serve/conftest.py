@@ -1,0 +1,13 @@
+"""One server for all tests that do not change what it serves."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.serve.world import Served, serving
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("served")) as server:
+        yield server
