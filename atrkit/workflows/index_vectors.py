@@ -119,8 +119,10 @@ def remove_what_is_no_part(folder: Path, about: Mapping[str, Any]) -> None:
     for path in [*folder.glob("files-*.jsonl"), *folder.glob("places-*.npy")]:
         if path.name not in lists:
             _remove(path)
-    for lock in (folder / SEGMENTS_FOLDER).glob(".*.lock"):  # of parts that are there no more
-        _remove(lock)
+    segments = folder / SEGMENTS_FOLDER
+    # locks of parts that are there no more, and what a killed process was writing
+    for path in [*segments.glob(".*.lock"), *segments.glob("*.part"), *folder.glob("*.part")]:
+        _remove(path)
 
 
 def _remove(path: Path) -> None:

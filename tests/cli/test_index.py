@@ -269,6 +269,22 @@ def test_what_is_gone_is_removed_from_the_disk_when_it_is_worth_it(workspace, so
     assert [path.name for path in sorted((opened_index.folder / "segments").glob("*.h5"))] == ["002.h5"]
 
 
+def test_what_a_killed_process_left_is_removed(workspace, sounds, index):
+    index(sounds, "--run", "dual")
+    folder = workspace / "index" / "my_sounds"
+    before = contents(folder)
+    for name in (
+        "files-0123456789ab.jsonl.part",
+        "files-0123456789ab.jsonl",
+        "segments/007.h5",
+        "segments/002.h5.part",
+    ):
+        (folder / name).write_text("half")
+    (folder / "segments" / "009.parts").mkdir()
+    assert became(index()) == {"unchanged": 3}
+    assert contents(folder) == before and not (folder / "segments" / "009.parts").exists()
+
+
 def test_the_same_folder_has_the_same_bytes(workspace, sounds, index):
     for name in ("one", "two"):
         index(sounds, "--run", "dual", "--name", name)
