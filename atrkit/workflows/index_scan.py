@@ -143,7 +143,7 @@ def _read(
     )
     to_read = len(jobs) - sum(is_known)
     workers = available_cores() if to_read > _WORTH_PROCESSES_FILES else 1
-    with session.open_progress("reading", len(jobs), "files") as advance:
+    with session.open_progress("looking through", len(jobs), "files") as advance:
         return prepare_audio(jobs, sample_rate_hz=None, journal=journal, workers=workers, on_progress=advance)
 
 
