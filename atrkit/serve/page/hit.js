@@ -163,8 +163,14 @@ export class HitCard {
   #showState() {
     const isPlaying = !this.audio.paused && !this.audio.ended;
     this.button.replaceChildren(drawing({ viewBox: "0 0 24 24" }, isPlaying ? PAUSE : PLAY));
-    this.button.setAttribute("aria-label", isPlaying ? `Pause ${this.hit.name}` : `Play ${this.hit.name} from ${clock(this.place)}`);
+    this.#nameButton();
     this.item.classList.toggle("plays", isPlaying);
+  }
+
+  #nameButton() {
+    const { name } = this.hit;
+    const label = this.audio.paused ? `Play ${name} from ${clock(this.place)}` : `Pause ${name}`;
+    if (this.button.getAttribute("aria-label") !== label) this.button.setAttribute("aria-label", label);
   }
 
   #showTime() {
@@ -179,6 +185,7 @@ export class HitCard {
       this.whole.setAttribute("aria-valuetext", clock(place));
     }
     this.now.textContent = clock(place);
+    this.#nameButton();
   }
 
   async #explain() {

@@ -135,7 +135,7 @@ const focusLinked = () => {
 
 const showLikes = (search, like) => {
   const chips = [];
-  const chip = (words, without, label, ...rest) => element("p", { class: "chip" }, ...words, ...rest,
+  const chip = (words, without, label, ...rest) => element("p", { class: "chip" }, element("span", {}, ...words), ...rest,
     element("a", { href: address(without), "data-go": true, class: "off", "aria-label": label }, "×"));
   if (search.like) {
     const words = like ? ["like ", name(like.name), ` at ${clockOf(like.start_s)}`] : ["like another sound"];

@@ -125,7 +125,7 @@ def test_lengths_that_are_none_are_refused_and_nothing_is_smuggled(served):
 def test_garbage_is_survived(served, sent):
     try:
         answer = served.raw(sent, breaks_off=True)
-    except ConnectionError:
+    except OSError:  # it ended the connection while there was more to come
         return
     assert answer == b"" or status_of(answer) in (200, 400, 414)
 

@@ -1,0 +1,279 @@
+"""The search page in a real browser: words in, sounds out, by mouse, keyboard, and a dropped file."""
+
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.browser.conftest import Watched
+from tests.browser.test_page import CONTRASTS
+from tests.serve.world import HOSTILE_CAPTION, HOSTILE_NAME, Served, serving
+
+PLAYS_BEYOND = """([name, least]) => {
+  const player = document.querySelector(`audio[aria-label="Player of ${name}"]`);
+  return player && !player.paused && player.currentTime > least;
+}"""
+PLACE = "name => document.querySelector(`audio[aria-label='Player of ${name}']`).currentTime"
+PAUSED = "() => [...document.querySelectorAll('audio')].every(player => player.paused)"
+WALK, BELL = "a long walk.flac", "bell.ogg"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("browser")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def opened(browser, served) -> Iterator[Watched]:
+    watched = Watched(browser.new_page(viewport={"width": 1280, "height": 900}))
+    watched.page.set_default_timeout(5000)
+    watched.page.on("request", lambda request: watched.requests.append(request.url))
+    watched.page.on("console", lambda message: watched.complaints.append(message.text))
+    watched.page.on("pageerror", lambda error: watched.complaints.append(str(error)))
+    yield watched
+    assert watched.complaints == []
+    assert all(url.startswith((served.url + "/", f"blob:{served.url}/")) for url in watched.requests)
+    watched.page.close()
+
+
+@pytest.fixture
+def page(opened, served):
+    """The page just opened, wide, in light colours, with nothing asked for."""
+    opened.page.set_viewport_size({"width": 1280, "height": 900})
+    opened.page.emulate_media(color_scheme="light")
+    opened.page.goto(served.url + "/")
+    opened.page.wait_for_selector("#start:not([hidden])")
+    return opened.page
+
+
+def search(page, text):
+    page.fill("#q", text)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#results:not([aria-busy]) .hit.drawn >> nth=0")
+
+
+def names(page) -> list[str]:
+    return page.locator(".hit bdi.name").all_inner_texts()
+
+
+def asked(page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def test_words_find_sounds_and_say_where_they_are(page):
+    page.get_by_role("searchbox", name="What do you want to hear?").fill("a bell")
+    page.get_by_role("button", name="Search", exact=True).click()
+    page.wait_for_selector(".hit.drawn")
+    assert names(page)[:2] == [BELL, WALK]
+    assert asked(page) == {"q": ["a bell"]} and page.title() == "a bell – atrkit"
+    walk = page.locator(".hit", has_text=WALK)
+    assert "0:10–0:20" in walk.inner_text() and "of 0:30" in walk.inner_text() and "in field" in walk.inner_text()
+    assert page.get_by_role("status").first.inner_text().startswith("6 sounds, the best first, in ")
+    assert page.locator(".hit").first.inner_text().startswith("A bell rings once")
+    # the picture is that of the peaks: 160 strokes, of different heights
+    path = walk.locator(".window > .wave path").get_attribute("d")
+    assert path.count("M") == 160 and len(set(path.split("M"))) > 20
+
+
+def test_a_hit_plays_from_where_it_begins_and_another_stops_it(page):
+    search(page, "a bell")
+    page.get_by_role("button", name=f"Play {WALK} from 0:10").click()
+    page.wait_for_function(PLAYS_BEYOND, arg=[WALK, 10.1])
+    assert page.evaluate(PLACE, WALK) < 14
+    page.get_by_role("button", name=f"Play {BELL}").click()
+    page.wait_for_function(PLAYS_BEYOND, arg=[BELL, 0.05])
+    assert page.evaluate("() => [...document.querySelectorAll('audio')].filter(player => !player.paused).length") == 1
+    page.get_by_role("button", name=f"Pause {BELL}").click()
+    page.wait_for_function(PAUSED)
+
+
+def test_seeking_in_the_picture_and_in_the_whole_file(page):
+    search(page, "a bell")
+    window = page.get_by_role("slider", name=f"Place in {WALK}")
+    box = window.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + 20)
+    page.get_by_role("button", name=f"Play {WALK} from 0:17").click()
+    page.wait_for_function(PLAYS_BEYOND, arg=[WALK, 17.5])
+    page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + 20)
+    page.wait_for_function(
+        "() => { const t = document.querySelector('.plays audio').currentTime; return t > 12.5 && t < 14; }"
+    )
+    page.get_by_role("slider", name=f"Place in the whole of {WALK}").fill("25")
+    page.wait_for_function(PLAYS_BEYOND, arg=[WALK, 25.05])
+    assert page.evaluate(PLACE, WALK) < 28
+    assert window.get_attribute("aria-valuetext") == "0:20"  # its end: the place lies behind it
+
+
+def test_what_browsers_cannot_play_plays_too(page):
+    search(page, "whistle")
+    page.get_by_role("button", name="Play whistle.aiff").click()
+    page.wait_for_function(PLAYS_BEYOND, arg=["whistle.aiff", 0.1])
+    assert page.evaluate("document.querySelector('.plays audio').duration") == pytest.approx(3.0)
+
+
+def test_the_keyboard_alone_searches_moves_plays_and_stops(page):
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "q" and page.input_value("#q") == ""
+    page.keyboard.type("a dog / here ")  # here they are letters
+    assert page.input_value("#q") == "a dog / here "
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".hit.drawn")
+    focused = "() => [...document.querySelectorAll('.hit')].indexOf(document.activeElement)"
+    for key, expected in (("ArrowDown", 0), ("ArrowDown", 1), ("ArrowUp", 0)):
+        page.keyboard.press(key)
+        assert page.evaluate(focused) == expected
+    page.keyboard.press("Space")
+    page.wait_for_function(PLAYS_BEYOND, arg=["dog.mp3", 0.05])
+    assert page.evaluate("scrollY") == 0
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(PLAYS_BEYOND, arg=["dog.mp3", 1.0])
+    page.keyboard.press("Space")
+    page.wait_for_function(PAUSED)
+    page.keyboard.press("Space")
+    page.wait_for_function(PLAYS_BEYOND, arg=["dog.mp3", 1.0])
+    page.keyboard.press("Escape")
+    page.wait_for_function(PAUSED)
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.activeElement.id") == "q"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Search"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+
+def test_searches_and_hits_have_addresses(page, served):
+    search(page, "a bell")
+    page.fill("#not", "rain")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => location.search.includes('not=rain') && !document.querySelector('.busy')")
+    assert names(page)[-1] == "rain.wav"
+    page.get_by_role("link", name=f"More like {WALK}").click()
+    page.wait_for_selector(f".chip:has-text('like {WALK} at 0:10')")
+    page.wait_for_function("() => document.querySelectorAll('.hit').length === 5")
+    assert WALK not in names(page) and names(page)[0] == BELL and page.input_value("#q") == ""
+    page.go_back()
+    page.wait_for_function("() => document.querySelectorAll('.hit').length === 6")
+    assert page.input_value("#q") == "a bell" and page.input_value("#not") == "rain"
+    link = page.get_by_role("link", name="Link to rain.wav in these results").get_attribute("href")
+    page.goto("about:blank")
+    page.goto(served.url + link)
+    page.wait_for_selector(".hit.drawn")
+    assert page.evaluate("document.activeElement.querySelector('bdi').textContent") == "rain.wav"
+    page.go_back()
+
+
+DROP = """async ([name, bytes]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], name, {type: "audio/ogg"}));
+  const how = {dataTransfer: data, bubbles: true, cancelable: true};
+  const tell = kind => document.body.dispatchEvent(new DragEvent(kind, how));
+  tell("dragenter");
+  const shown = !document.getElementById("drop").hidden;
+  tell("dragover");
+  tell("drop");
+  return shown && document.getElementById("drop").hidden;
+}"""
+
+
+def test_a_dropped_sound_finds_its_like_and_plays(page, served):
+    search(page, "rain")
+    assert page.evaluate(DROP, ["my <b>bell</b>.ogg", list((served.sounds / BELL).read_bytes())]) is True
+    page.wait_for_selector(".chip audio")
+    page.wait_for_function("() => !document.querySelector('.busy')")
+    assert set(names(page)[:2]) == {BELL, WALK} and page.input_value("#q") == ""
+    assert asked(page) == {"sound": ["my <b>bell</b>.ogg"]}
+    assert page.locator(".chip").inner_text().startswith("sounds like my <b>bell</b>.ogg")
+    assert page.evaluate("document.querySelector('.chip audio').play().then(() => true)") is True
+    page.wait_for_function("() => document.querySelector('.chip audio').currentTime > 0.05")
+    search(page, "a dog")  # and words with it
+    assert asked(page) == {"sound": ["my <b>bell</b>.ogg"], "q": ["a dog"]}
+    page.get_by_role("link", name="Do not search by that sound").click()
+    page.wait_for_function("() => !document.querySelector('.chip, .busy')")
+    assert asked(page) == {"q": ["a dog"]} and names(page)[0] == "dog.mp3"
+    page.go_back()
+    page.wait_for_selector(".chip audio")  # it is kept for as long as the page is
+    page.reload()
+    page.wait_for_selector("#error:not([hidden])")
+    assert "choose it or drop it again" in page.locator("#error").inner_text()
+
+
+def test_a_chosen_file_that_is_too_large_is_not_sent(page, opened, tmp_path):
+    (tmp_path / "large.wav").write_bytes(bytes(20_000_001))
+    before = len(opened.requests)
+    page.set_input_files("#file", str(tmp_path / "large.wav"))
+    page.wait_for_selector("#error:not([hidden])")
+    assert "at most 20 MB" in page.locator("#error").inner_text()
+    assert len(opened.requests) == before
+
+
+def test_text_from_outside_is_text(page):
+    search(page, "<img src=x onerror=alert(1)> dog")
+    hit = page.locator(".hit", has=page.locator("bdi", has_text=HOSTILE_NAME))
+    assert hit.locator(".caption").inner_text() == HOSTILE_CAPTION
+    assert page.locator("img, main script").count() == 0
+    assert page.input_value("#q") == "<img src=x onerror=alert(1)> dog"
+
+
+def test_what_goes_wrong_is_said(page, opened, served):
+    search(page, "zeppelin")
+    assert "does not know: 'zeppelin'" in page.locator("#notes").inner_text()
+    gone = served.sounds / "rain.wav"
+    gone.rename(served.sounds / "elsewhere")
+    try:
+        search(page, "rain")
+        hit = page.locator(".hit", has_text="rain.wav")
+        assert "gone or changed" in hit.inner_text()
+        assert hit.get_by_role("button", name="Play rain.wav").is_disabled()
+    finally:
+        (served.sounds / "elsewhere").rename(gone)
+    page.goto(f"{served.url}/?q={'x' * 501}")
+    page.wait_for_selector("#error:not([hidden])")
+    assert (
+        page.get_by_role("alert").inner_text() == "a text of 501 characters is too long: at most 500 are searched for"
+    )
+    complaints = [each for each in opened.complaints if "400 (Bad Request)" not in each]  # the browser's own remark
+    opened.complaints[:] = complaints
+    page.route("**/api/search?*", lambda route: route.abort())
+    page.fill("#q", "rain")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#error button")
+    assert "Is atrkit serve still running?" in page.get_by_role("alert").inner_text()
+    page.unroute("**/api/search?*")
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_selector(".hit.drawn")
+    assert not page.locator("#error").is_visible()
+    opened.complaints[:] = [each for each in opened.complaints if "ERR_FAILED" not in each]
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+def test_the_page_never_scrolls_sideways(page, served, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.evaluate(DROP, [f"{'long name ' * 19}.ogg", list((served.sounds / BELL).read_bytes())])
+    page.wait_for_selector(".hit.drawn")
+    widths = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert widths[0] <= widths[1] == width
+    small = page.evaluate("""[...document.querySelectorAll('button, main input:not([type=range])')]
+        .filter(each => each.checkVisibility()).map(each => each.getBoundingClientRect().height)""")
+    assert min(small) >= 43.9  # fingers
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_can_be_read(page, served, theme):
+    page.emulate_media(color_scheme=theme)
+    page.evaluate(DROP, ["bell.ogg", list((served.sounds / BELL).read_bytes())])
+    page.wait_for_selector(".hit.drawn")
+    found = page.evaluate(CONTRASTS)
+    assert len(found) > 40
+    assert [each for each in found if each[0] < 4.5] == []
+
+
+def test_everything_that_is_used_has_a_name(page):
+    search(page, "a bell")
+    needy = "[...document.querySelectorAll('audio, button, [role=slider], input:not([hidden]), a, ol.results')]"
+    named = "e => (e.getAttribute('aria-label') || e.textContent || (e.labels?.[0]?.textContent ?? '')).trim()"
+    assert page.evaluate(f"{needy}.length") > 30 and page.evaluate(f"{needy}.every({named})")
+    for role in ("banner", "main", "search", "contentinfo"):
+        assert page.get_by_role(role).count() == 1
+    live = page.locator("#status")
+    assert (live.get_attribute("role"), live.get_attribute("aria-live")) == ("status", "polite")
