@@ -69,6 +69,8 @@ class LiveSearch:
         self._noted = threading.local()
         self._session = replace(session, say=self._say_or_note(session.say))
         self._texts_lock, self._sounds_lock = threading.Lock(), threading.Lock()
+        # a search takes all cores and reads all vectors: 16 at once took four times as long as one after the other
+        self._search_lock = threading.Lock()
         self._reloading = threading.Lock()
         opened = open_search(self._session, named)
         self._named = opened.index.name
@@ -113,7 +115,8 @@ class LiveSearch:
             query_D = self._query(opened.search, wanted, [] if liked is None else [_vector_of(index, liked)])
         own = None if like is None else like[0]
         # what is like a file is first of all the file itself
-        hits = opened.search.searcher.find(query_D, wanted.k + (own is not None))
+        with self._search_lock:
+            hits = opened.search.searcher.find(query_D, wanted.k + (own is not None))
         hits = [hit for hit in hits if own is None or own not in (hit.file_id, *hit.file.copies)][: wanted.k]
         return {
             "query": wanted.text,

@@ -2,12 +2,14 @@
 
 import hashlib
 import http.client
+import io
 import json
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -67,13 +69,23 @@ def vector_of(kinds: Sequence[str]) -> np.ndarray:
 
 
 def make_sounds(folder: Path) -> None:
-    for path, kinds, seconds, _ in SOUNDS:
+    for path, data in _encoded_sounds().items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(data)
+
+
+@cache
+def _encoded_sounds() -> dict[str, bytes]:
+    encoded = {}
+    for path, kinds, seconds, _ in SOUNDS:
         rate_hz = 44100 if path.endswith(".aiff") else RATE_HZ
         wave = np.concatenate([wave_of(kind, seconds / len(kinds), rate_hz) for kind in kinds])
         samples = np.stack([wave, wave / 2], axis=1) if path.endswith(".aiff") else wave
         subtype = {".aiff": "PCM_24", ".wav": "PCM_16"}.get(Path(path).suffix)
-        soundfile.write(folder / path, samples, rate_hz, subtype=subtype)
+        buffer = io.BytesIO()
+        soundfile.write(buffer, samples, rate_hz, subtype=subtype, format=Path(path).suffix[1:].upper())
+        encoded[path] = buffer.getvalue()
+    return encoded
 
 
 def make_index(workspace: Path, folder: Path, paths: Sequence[str] = tuple(path for path, *_ in SOUNDS)) -> None:
