@@ -23,14 +23,15 @@ def serve(
 ) -> None:
     """Open a page to search an index of atrkit index, by words or by a sound, and to listen; Ctrl-C ends it.
 
-    The page is for this computer only. It loads nothing from elsewhere, and
-    serves no file that is not in the index.
+    By default only this computer is answered. The page loads nothing from
+    elsewhere, and no file is given out that is not in the index.
     """
     from atrkit.workflows.serve import ServeOptions
     from atrkit.workflows.serve import serve as run_serve
 
     def tell(url: str, record: dict[str, Any]) -> None:
-        terminal.show(f"search at {url} (Ctrl-C ends it)", record)
+        with_token = "" if token is None else "?token=YOUR_TOKEN"
+        terminal.show(f"search at {url}{with_token} (Ctrl-C ends it)", record)
         sys.stdout.flush()
 
     run_serve(terminal.session, ServeOptions(index, port, host, token), tell)

@@ -176,7 +176,7 @@ class Guard:
             return _Refusal(
                 303, "", ((b"location", f"/?{rest}".rstrip("?").encode()), (b"set-cookie", cookie.encode()))
             )
-        message = "this server wants its token: open the address that atrkit serve printed, with ?token="
+        message = "this server wants its token: open its first page with ?token= and the token behind the address"
         return _Refusal(401, message, ((b"www-authenticate", b"Bearer"),))
 
 

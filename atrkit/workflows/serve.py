@@ -81,7 +81,7 @@ def serve(session: Session, options: ServeOptions, tell: Callable[[str, dict[str
         app = build_application(searches, rules_for(options), session.say)
         server = make_server(app)
         listening.listen(_BACKLOG)  # who connects from here on waits for the answer, and is not refused
-        url = url_of(options.host, port, options.token)
+        url = url_of(options.host, port)
         tell(url, {"url": url, "host": options.host, "port": port, **searches.about()})
         server.run(sockets=[listening])
 
@@ -165,14 +165,14 @@ def open_socket(host: str, port: int) -> socket.socket:
     return opened
 
 
-def url_of(host: str, port: int, token: str | None) -> str:
-    """What to open in a browser.
+def url_of(host: str, port: int) -> str:
+    """What to open in a browser; without the token, as output ends up in logs.
 
-    >>> url_of("127.0.0.1", 8765, None), url_of("::1", 80, "secret")
-    ('http://127.0.0.1:8765/', 'http://[::1]:80/?token=secret')
+    >>> url_of("127.0.0.1", 8765), url_of("::1", 80)
+    ('http://127.0.0.1:8765/', 'http://[::1]:80/')
     """
     name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}/" + (f"?token={token}" if token else "")
+    return f"http://{name}:{port}/"
 
 
 def _is_loopback(host: str) -> bool:

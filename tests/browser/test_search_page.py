@@ -50,7 +50,7 @@ def page(opened, served):
 def search(page, text):
     page.fill("#q", text)
     page.keyboard.press("Enter")
-    page.wait_for_selector("#results:not([aria-busy]) .hit.drawn >> nth=0")
+    page.wait_for_selector("#results:not([aria-busy=true]) .hit.drawn >> nth=0")
 
 
 def names(page) -> list[str]:
@@ -92,7 +92,8 @@ def test_seeking_in_the_picture_and_in_the_whole_file(page):
     search(page, "a bell")
     window = page.get_by_role("slider", name=f"Place in {WALK}")
     box = window.bounding_box()
-    page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + 20)
+    for share in (0.5, 0.75):  # before anything plays
+        page.mouse.click(box["x"] + box["width"] * share, box["y"] + 20)
     page.get_by_role("button", name=f"Play {WALK} from 0:17").click()
     page.wait_for_function(PLAYS_BEYOND, arg=[WALK, 17.5])
     page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + 20)
@@ -244,6 +245,21 @@ def test_what_goes_wrong_is_said(page, opened, served):
     page.wait_for_selector(".hit.drawn")
     assert not page.locator("#error").is_visible()
     opened.complaints[:] = [each for each in opened.complaints if "ERR_FAILED" not in each]
+
+
+def test_a_search_can_be_stopped(page, opened, served):
+    search(page, "rain")
+    page.route("**/api/search?*", lambda route: None)  # an answer that never comes
+    page.fill("#q", "a dog")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#status:has-text('Searching')")
+    assert page.locator("#results").get_attribute("aria-busy") == "true"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#status:has-text('The search was stopped.')")
+    assert page.locator("#results").get_attribute("aria-busy") == "false"
+    page.unroute("**/api/search?*")
+    search(page, "a dog")
+    assert names(page)[0] == "dog.mp3"
 
 
 @pytest.mark.parametrize("width", [360, 390, 768, 1280])

@@ -151,12 +151,12 @@ export class HitCard {
   }
 
   #open() {
-    const start = this.wanted ?? this.hit.start_s;
+    const start = () => this.wanted ?? this.hit.start_s; // somebody may seek before the file is known
     this.say("");
     this.audio.src = `/api/audio/${this.hit.id}`;
-    this.audio.currentTime = start; // where playing begins as soon as the file is known
+    this.audio.currentTime = start();
     this.audio.addEventListener("loadedmetadata", () => {
-      if (Math.abs(this.audio.currentTime - start) > 0.05) this.audio.currentTime = start;
+      if (Math.abs(this.audio.currentTime - start()) > 0.05) this.audio.currentTime = start();
     }, { once: true });
   }
 

@@ -48,9 +48,10 @@ const run = async (search, { again = false } = {}) => {
   $("q").value = search.q;
   $("not").value = search.not;
   showLikes(search, null);
-  if (isSame(search, shown) && !again) { focusLinked(); return; }
   if (running) running.abort();
   running = null;
+  showBusy(false);
+  if (isSame(search, shown) && !again) { focusLinked(); return; }
   document.title = `${search.q || search.sound || (search.like && "More like this") || "Sound search"} – atrkit`;
   if (isNothing(search)) { showStart(search); return; }
   if (search.sound && !sounds.has(search.key)) {
@@ -60,8 +61,7 @@ const run = async (search, { again = false } = {}) => {
   }
   const mine = running = new AbortController();
   const isSlow = setTimeout(() => { if (running === mine) $("status").textContent = "Searching …"; }, 250);
-  $("results").setAttribute("aria-busy", "true");
-  document.body.classList.add("busy");
+  showBusy(true);
   $("start").hidden = true;
   $("error").hidden = true;
   try {
@@ -70,13 +70,13 @@ const run = async (search, { again = false } = {}) => {
   } catch (error) {
     if (running !== mine) return;
     clear(null);
-    if (error.name !== "AbortError") showError(error.message, error.status < 500 ? null : search); // else no use in asking again
+    if (error.name === "AbortError") $("status").textContent = "The search was stopped.";
+    else showError(error.message, error.status < 500 ? null : search); // else no use in asking again
   } finally {
     clearTimeout(isSlow);
     if (running === mine) {
       running = null;
-      $("results").removeAttribute("aria-busy");
-      document.body.classList.remove("busy");
+      showBusy(false);
     }
   }
 };
@@ -88,6 +88,11 @@ const askBySound = (search, signal) => {
 };
 
 // ---- what is shown
+
+const showBusy = (isBusy) => {
+  $("results").setAttribute("aria-busy", isBusy);
+  document.body.classList.toggle("busy", isBusy);
+};
 
 const clear = (search) => {
   for (const card of cards) card.audio.pause();
@@ -281,7 +286,7 @@ document.addEventListener("keydown", (event) => {
     }
     case "Escape":
       showDrop(false);
-      if (running) { running.abort(); $("status").textContent = "The search was stopped."; }
+      if (running) running.abort();
       if (HitCard.playing && !HitCard.playing.audio.paused) HitCard.playing.audio.pause();
       else if (isText) at.blur();
       else return;
