@@ -221,17 +221,17 @@ def _vector_of(index: SearchIndex, window: int) -> Float32Array:
 
 def _like_record(index: SearchIndex, like: tuple[str, float]) -> dict[str, Any]:
     file = index.file_of_id[like[0]]
-    return {"id": file.id, "name": PurePosixPath(file.path).name, "start_s": like[1]}
+    return {"id": file.id, "name": _shown_path(file).name, "start_s": like[1]}
 
 
 def _hit_record(index: SearchIndex, hit: Hit) -> dict[str, Any]:
-    """A hit for the page; paths are below the folders that were indexed."""
+    """A hit for the page."""
     file = hit.file
-    path = PurePosixPath(file.path)
+    path = _shown_path(file)
     return {
         "id": file.id,
         "name": path.name,
-        "folder": "" if str(path.parent) in (".", "/") else str(path.parent),
+        "folder": "" if str(path.parent) == "." else str(path.parent),
         "start_s": round(hit.start_s, 3),
         "end_s": round(hit.end_s, 3),
         "duration_s": round(file.duration_s, 3),
@@ -239,6 +239,15 @@ def _hit_record(index: SearchIndex, hit: Hit) -> dict[str, Any]:
         "caption": hit.captions[0] if hit.captions else None,
         "captions": list(hit.captions),
         "windows": hit.windows,
-        "copies": [index.file_of_id[copy].path for copy in file.copies],
+        "copies": [str(_shown_path(index.file_of_id[copy])) for copy in file.copies],
         "is_there": is_unchanged(file),
     }
+
+
+def _shown_path(file: IndexedFile) -> PurePosixPath:
+    """Where a file lies below what was indexed; of a dataset's clip that lies elsewhere only its name."""
+    path = PurePosixPath(file.path)
+    if not path.is_absolute():
+        return path
+    root = PurePosixPath(file.root)
+    return path.relative_to(root) if path.is_relative_to(root) else PurePosixPath(path.name)

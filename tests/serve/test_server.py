@@ -14,7 +14,7 @@ from atrkit.serve import application
 from atrkit.serve.guard import LARGEST_UPLOAD_BYTES
 from atrkit.workflows.live_search import LiveSearch
 from atrkit.workflows.serve import ServeOptions
-from tests.serve.world import KINDS, SOUNDS, make_index, serving, vector_of, wave_of
+from tests.serve.world import KINDS, SOUNDS, make_index, make_sounds, serving, vector_of, wave_of
 
 TOKEN = "a-token-of-24-characters"
 
@@ -174,6 +174,24 @@ def test_an_index_that_was_brought_up_to_date_is_searched_at_once(tmp_path):
         assert sum("the old one is searched" in line for line in served.said) == 1
         shutil.rmtree(served.workspace / "index")
         assert len(served.ask("/api/search?q=rain").json["results"]) == 2
+
+
+def test_copies_are_one_hit_and_say_where_else_they_are_below_the_folder(tmp_path):
+    make_sounds(tmp_path / "sounds")
+    elsewhere = tmp_path / "elsewhere" / "of a dataset.wav"
+    elsewhere.parent.mkdir()
+    for copy in (tmp_path / "sounds" / "field" / "rain again.wav", elsewhere):
+        shutil.copy(tmp_path / "sounds" / "rain.wav", copy)
+    copies = [("field/rain again.wav", ("rain",), 6.0, ()), (str(elsewhere), ("rain",), 6.0, ())]
+    make_index(tmp_path / "workspace", tmp_path / "sounds", sounds=[*SOUNDS, *copies])
+    with serving(tmp_path) as served:
+        hits = served.ask("/api/search?q=rain&k=100").json["results"]
+        assert len(hits) == 6 and str(tmp_path) not in str(hits)
+        names = {f"{hits[0]['folder']}/{hits[0]['name']}".lstrip("/"), *hits[0]["copies"]}
+        assert names == {"rain.wav", "field/rain again.wav", "of a dataset.wav"}
+        for path in ("rain.wav", "field/rain again.wav", str(elsewhere)):
+            assert served.ask(f"/api/audio/{served.id_of(path)}", "HEAD").status == 200
+            assert len(served.ask(f"/api/search?like={served.id_of(path)}@0").json["results"]) == 5
 
 
 def test_every_answer_has_the_headers_that_keep_the_page_to_itself(served):

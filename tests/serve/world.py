@@ -88,17 +88,22 @@ def _encoded_sounds() -> dict[str, bytes]:
     return encoded
 
 
-def make_index(workspace: Path, folder: Path, paths: Sequence[str] = tuple(path for path, *_ in SOUNDS)) -> None:
-    """The index `toy` of those files as `atrkit index` would write it."""
+def make_index(
+    workspace: Path, folder: Path, paths: Sequence[str] | None = None, sounds: Sequence[Any] = SOUNDS
+) -> None:
+    """The index `toy` of those files as `atrkit index` would write it; None: of all."""
     index = workspace / "index" / "toy"
     files, hashes, counts, vectors = [], [], [], []
-    for path, kinds, _, captions in (sound for sound in SOUNDS if sound[0] in paths):
+    for path, kinds, _, captions in (sound for sound in sounds if paths is None or sound[0] in paths):
         facts, info = (folder / path).stat(), soundfile.info(folder / path)
         sha256 = hashlib.sha256((folder / path).read_bytes()).hexdigest()
         first = sum(counts)
-        hashes.append(sha256)
-        counts.append(len(kinds))
-        vectors += [vector_of([kind]) for kind in kinds]
+        if sha256 in hashes:  # files with the same bytes share their vectors
+            first = sum(counts[: hashes.index(sha256)])
+        else:
+            hashes.append(sha256)
+            counts.append(len(kinds))
+            vectors += [vector_of([kind]) for kind in kinds]
         about = (str(folder), facts.st_size, facts.st_mtime_ns, sha256, info.samplerate, info.duration, captions)
         files.append(IndexedFile(file_id(path, 0), path, *about, 1, first, len(kinds)))
     segment = save_segment(index, 1, hashes, np.array(vectors), counts, {"encoder": "none"})
