@@ -31,6 +31,7 @@ def evaluate(
     beam_size: options_of.BeamSizeOption = None,
     no_extract: options_of.NoExtractOption = False,
     truth: options_of.TruthOption = None,
+    partial: options_of.PartialOption = False,
     qrels: options_of.QrelsOption = None,
     min_grade: options_of.MinGradeOption = None,
     dedup: options_of.DedupOption = Dedup.none,
@@ -57,6 +58,8 @@ def evaluate(
         raise UsageError("--scores and --embeddings take the place of --model and --runs: say one of them")
     if truth is not None and not is_foreign:
         raise UsageError("--truth is of --scores and --embeddings: a run's dataset says whose caption is whose")
+    if partial and not is_foreign:
+        raise UsageError("--partial is of --scores and --embeddings: leave it out")
     if runs and (ties or full or protocol):
         option = "ties" if ties else "full" if full else "protocol"
         raise UsageError(f"--{option} is of one run's table: leave it out, or take --run")
@@ -86,7 +89,7 @@ def evaluate(
     if is_foreign:
         from atrkit.workflows.evaluate_foreign import ForeignSource, evaluate_foreign
 
-        results = evaluate_foreign(terminal.session, ForeignSource(scores, embeddings, truth), options)
+        results = evaluate_foreign(terminal.session, ForeignSource(scores, embeddings, truth, partial), options)
     elif model is not None:
         from atrkit.workflows.zero_shot import evaluate_zero_shot
 

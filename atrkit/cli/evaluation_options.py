@@ -114,6 +114,14 @@ TruthOption = Annotated[
         rich_help_panel=_TRUTH,
     ),
 ]
+PartialOption = Annotated[
+    bool,
+    typer.Option(
+        "--partial",
+        help="Rank only what has scores, where --truth or --dataset has more: another pool.",
+        rich_help_panel=_TRUTH,
+    ),
+]
 QrelsOption = Annotated[
     str | None,
     typer.Option(

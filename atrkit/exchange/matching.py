@@ -1,8 +1,8 @@
 """From the names in a file of scores to the ids of the ground truth; what fits nowhere is refused or counted."""
 
 from collections import Counter, defaultdict
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Container, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from atrkit.datasets.csv_records import shown
 from atrkit.errors import DivergedError, IntegrityError, UsageError
 from atrkit.exchange.foreign import ForeignScores, FoundLists, FoundMatrix, RankedList, RankedLists
+from atrkit.exchange.near_names import how_they_differ, nearly
 from atrkit.exchange.truth import Truth, ways_in_words
 from atrkit.score_matrix import BlockedScores, IntArray, ScoreMatrix, ScoreRows
 
@@ -17,7 +18,12 @@ _WAYS_OUT = "--truth CSV (file_name,caption_1,...), --dataset NAME [--split NAME
 
 
 def judge_matrix(
-    path: Path, found: FoundMatrix, truth: Truth | None, judged: Container[str] | None = None
+    path: Path,
+    found: FoundMatrix,
+    truth: Truth | None,
+    judged: Container[str] | None = None,
+    *,
+    is_partial: bool = False,
 ) -> ForeignScores:
     """Give the rows and columns of a matrix the ids of the truth.
 
@@ -26,6 +32,7 @@ def judge_matrix(
         found: what is in it.
         truth: whose caption is whose; None: the file says so itself.
         judged: captions that are queries, where judgements say so: no other needs a score. None: all of the truth.
+        is_partial: clips and captions of the truth without a score are left out, and counted in the notes.
 
     Raises:
         UsageError: nobody says whose caption is whose, or an id occurs twice (exit code 2).
@@ -37,15 +44,19 @@ def judge_matrix(
         return _by_itself(path, found)
     clips = _clips_of(path, found.clips, truth, is_encoded=found.is_encoded)
     placed = place_captions(path, found.captions, truth, is_encoded=found.is_encoded)
-    _refuse_rest(path, "clips", found.clips, clips.unknown, truth, is_refused=True)
-    _refuse_rest(path, "captions", found.captions, placed.unknown, truth, is_refused=not truth.is_judged)
+    _refuse_rest(path, "clips", found.clips, clips.unknown, truth, clips.ids)
+    if not truth.is_judged or len(placed.unknown) == len(found.captions):
+        _refuse_rest(path, "captions", found.captions, placed.unknown, truth, placed.caption_ids)
+    notes = [*found.notes, *clips.notes, *placed.notes, *_near_judged(found.clips, truth)]
+    if is_partial and not truth.is_judged:
+        truth, placed, left_out = _scored_part(path, truth, clips.ids, placed)
+        notes += left_out
     _refuse_missing(path, "captions", _queries(truth, judged) - set(placed.caption_ids), truth)
     _refuse_missing(path, "clips", set() if truth.is_judged else set(truth.clip_ids) - set(clips.ids), truth)
     clip_of_caption = {caption_id: truth.clip_of_caption[caption_id] for caption_id in placed.caption_ids}
     _refuse_missing(path, "clips", set(clip_of_caption.values()) - set(clips.ids), truth)
     _refuse_contradiction(path, found, clips.ids, placed, truth)
     scores = _scores(path, found, clips.ids, placed.caption_ids, list(clip_of_caption.values()), placed.column_C)
-    notes = [*found.notes, *clips.notes, *placed.notes]
     if placed.unknown:
         notes.append(f"{len(placed.unknown):,} captions without a relevant clip in {truth.source} are no query")
     texts = dict(truth.texts) or _own_texts(found, placed)
@@ -53,24 +64,41 @@ def judge_matrix(
 
 
 def judge_lists(
-    path: Path, found: FoundLists, truth: Truth | None, judged: Container[str] | None = None
+    path: Path,
+    found: FoundLists,
+    truth: Truth | None,
+    judged: Container[str] | None = None,
+    *,
+    is_partial: bool = False,
 ) -> ForeignScores:
     """Give queries and listed clips the ids of the truth.
 
-    Captions without a list are refused, because figures over the others could flatter; clips of nobody's stay in
-    their places, relevant to nothing.
+    Captions without a list are refused, because figures over the others could flatter. So are listed clips that the
+    truth does not have: a name that is spelled otherwise would be a wrong answer that nobody gave. Judgements alone do
+    not say the gallery: there, clips that nobody judged stay in their places, relevant to nothing.
+
+    Args:
+        path, found, truth, judged: as of `judge_matrix`.
+        is_partial: captions of the truth without a list are left out, and counted in the notes; the gallery stays.
 
     Raises:
         UsageError: nobody says whose caption is whose (exit code 2).
-        IntegrityError: a caption of the truth has no list, or a clip is listed twice (exit code 5).
+        IntegrityError: a caption of the truth has no list, or a listed clip is not there or listed twice (exit code 5).
     """
     if truth is None:
         raise no_truth(path, found.format_name)
     placed = place_captions(path, found.captions, truth, is_encoded=found.is_encoded)
-    _refuse_rest(path, "captions", found.captions, placed.unknown, truth, is_refused=False)
-    _refuse_missing(path, "captions", _queries(truth, judged) - set(placed.caption_ids), truth)
-    names = dict.fromkeys(name for ranked in found.lists for name in ranked.clip_ids)
+    if len(placed.unknown) == len(found.captions):
+        _refuse_rest(path, "captions", found.captions, placed.unknown, truth, ())
+    missing = _queries(truth, judged) - set(placed.caption_ids)
+    if not is_partial or truth.is_judged:
+        _refuse_missing(path, "captions", missing, truth, placed.unknown)
+    names = dict.fromkeys(name for column in placed.column_C.tolist() for name in found.lists[column].clip_ids)
     named = {name: truth.clip_named(name, is_encoded=found.is_encoded) for name in names}
+    strange = [name for name, meant in named.items() if not meant.ids]
+    if not truth.is_judged:
+        known_ids = [meant.ids[0] for meant in named.values() if meant.ids]
+        _refuse_rest(path, "listed clips", list(names), strange, truth, known_ids)
     id_of = {name: (meant.ids or (name,))[0] for name, meant in named.items()}
     lists: dict[str, RankedList] = {}
     for caption_id, column in zip(placed.caption_ids, placed.column_C.tolist(), strict=True):
@@ -80,18 +108,15 @@ def judge_lists(
             twice = next(clip for clip, count in Counter(clip_ids).items() if count > 1)
             raise IntegrityError(f"{path}: caption {shown(caption_id)} lists clip {shown(twice)} more than once")
         lists[caption_id] = RankedList(clip_ids, ranked.scores_N)
-    strange = dict.fromkeys(name for name, meant in named.items() if not meant.ids)
     gallery = tuple(dict.fromkeys([*truth.clip_ids, *strange]))
     ways = Counter(meant.way for meant in named.values() if meant.ids)
-    notes = [*found.notes, *placed.notes, *ways_in_words("clips", ways)]
+    notes = [*found.notes, *placed.notes, *ways_in_words("clips", ways), *_near_judged(strange, truth)]
+    if missing and is_partial and not truth.is_judged:
+        there = len(truth.clip_of_caption)
+        notes.append(f"{len(missing):,} of {there:,} captions of {truth.source} have no list and are left out")
     if placed.unknown:
         first = shown(placed.unknown[0])
         notes.append(f"{len(placed.unknown):,} lists are of captions that are not in {truth.source}, the first {first}")
-    if strange and not truth.is_judged:
-        notes.append(
-            f"{len(strange):,} listed clips are not in {truth.source}, the first {shown(next(iter(strange)))}: "
-            "they are candidates that are relevant to nothing"
-        )
     if truth.is_judged:
         notes.append(f"gallery: the {len(gallery):,} clips that are listed or judged; --truth or --dataset says others")
     clip_of_caption = {caption_id: truth.clip_of_caption[caption_id] for caption_id in lists}
@@ -240,22 +265,69 @@ def _own_texts(found: FoundMatrix, placed: PlacedCaptions) -> dict[str, str]:
 
 
 def _refuse_rest(
-    path: Path, kind: str, names: Sequence[str], unknown: Sequence[str], truth: Truth, *, is_refused: bool
+    path: Path, kind: str, names: Sequence[str], unknown: Sequence[str], truth: Truth, taken: Collection[str]
 ) -> None:
-    """Refuse scores of what is not in the truth; where not one name is known, that is said."""
-    if unknown and (is_refused or len(unknown) == len(names)):
-        none = ": none of them, so are the names those of this dataset and split?" if len(unknown) == len(names) else ""
+    """Refuse what is not in the truth, with a name that is close; where not one name is known, that is said."""
+    if not unknown:
+        return
+    there = truth.clip_ids if "clips" in kind else tuple(truth.clip_of_caption)
+    taken = set(taken)
+    differ = how_they_differ(unknown, there, [name for name in there if name not in taken])
+    is_none = len(unknown) == len(names)
+    way_out = "are the names those of this dataset and split?" if is_none else "leave them out, or add them there"
+    if " alone" in differ:
+        way_out = "write them as they stand there"
+    raise IntegrityError(
+        f"{path}: {len(unknown):,} of {len(names):,} {kind} are not in {truth.source}, {differ}: {way_out}"
+    )
+
+
+def _near_judged(names: Sequence[str], truth: Truth) -> list[str]:
+    """A warning where judgements alone say which clips there are, and name some of them otherwise."""
+    found = nearly(names, truth.clip_ids) if truth.is_judged else {}
+    if not found:
+        return []
+    first, judged = next(iter(found.items()))
+    return [
+        f"WARNING: {len(found):,} clips differ from judged ones in suffix, case, blanks or '_' alone, the first "
+        f"{shown(first)} (judged: {shown(judged)}): they are relevant to nothing until one of the files is mended"
+    ]
+
+
+def _scored_part(
+    path: Path, truth: Truth, clip_ids: Sequence[str], placed: PlacedCaptions
+) -> tuple[Truth, PlacedCaptions, list[str]]:
+    """The clips and captions of a truth that have scores, and what was left out."""
+    clips = set(clip_ids)
+    kept = [at for at, caption in enumerate(placed.caption_ids) if truth.clip_of_caption[caption] in clips]
+    captions = tuple(placed.caption_ids[at] for at in kept)
+    if not captions:
         raise IntegrityError(
-            f"{path}: {len(unknown):,} of {len(names):,} {kind} are not in {truth.source}, the first "
-            f"{shown(unknown[0])}" + (none or ": leave them out, or add them there")
+            f"{path}: none of its captions belongs to one of its {len(clips):,} clips in {truth.source}: are the ids "
+            "those of one dataset?"
         )
+    part = replace(
+        truth,
+        clip_of_caption={caption: truth.clip_of_caption[caption] for caption in captions},
+        clip_ids=tuple(clip for clip in truth.clip_ids if clip in clips),
+    )
+    there = len(truth.clip_ids), len(truth.clip_of_caption)
+    if (len(part.clip_ids), len(captions)) == there and len(captions) == len(placed.caption_ids):
+        return part, placed, []
+    note = (
+        f"ranked among the {len(part.clip_ids):,} of {there[0]:,} clips and {len(captions):,} of {there[1]:,} captions "
+        f"of {truth.source} that have scores: another pool, whose figures do not compare with those of all"
+    )
+    return part, replace(placed, caption_ids=captions, column_C=placed.column_C[kept]), [note]
 
 
-def _refuse_missing(path: Path, kind: str, missing: set[str], truth: Truth) -> None:
+def _refuse_missing(path: Path, kind: str, missing: set[str], truth: Truth, unknown: Sequence[str] = ()) -> None:
     if missing:
+        there = f"; {len(unknown):,} others are no {kind} there, the first {shown(unknown[0])}" if unknown else ""
+        part = "" if truth.is_judged else ", or rank only what has scores (eval --partial, compare --intersect)"
         raise IntegrityError(
-            f"{path}: {len(missing):,} {kind} of {truth.source} have no score, the first {shown(min(missing))}: "
-            "score them too, or name a truth without them"
+            f"{path}: {len(missing):,} {kind} of {truth.source} have no score, the first {shown(min(missing))}{there}: "
+            f"score them too, name a truth without them{part}"
         )
 
 

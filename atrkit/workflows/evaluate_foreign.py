@@ -34,11 +34,13 @@ class ForeignSource:
         scores: of pairs, or ranked lists.
         embeddings: of clips and of captions, in a common space.
         truth: whose caption is whose, where the files do not say.
+        is_partial: rank only the clips and captions of the truth that have scores.
     """
 
     scores: Path | None
     embeddings: tuple[Path, Path] | None
     truth: Path | None
+    is_partial: bool = False
 
     @property
     def path(self) -> Path:
@@ -131,7 +133,7 @@ def read_foreign(
     judged = None if judgements is None else truth_of_grades(judgements.name, judgements.grades)
     read = _read(source, stated or otherwise or judged)
     says_itself = not isinstance(read.found, FoundLists) and read.found.own_clips is not None
-    foreign = _judged(source.path, read, stated or (None if says_itself else otherwise), judged)
+    foreign = _judged(source, read, stated or (None if says_itself else otherwise), judged)
     if stated is not None:
         for note in stated.notes:
             session.say(f"{stated.source}: {note}")
@@ -145,6 +147,8 @@ def _refuse_what_needs_a_run(source: ForeignSource, options: EvaluateOptions) ->
         raise UsageError("--scores and --embeddings: say one of the two")
     if source.truth is not None and options.dataset is not None:
         raise UsageError("--truth and --dataset both say whose caption is whose: say one of the two")
+    if source.is_partial and source.truth is None and options.dataset is None:
+        raise UsageError("--partial is of a truth that has more than the scores: name --truth or --dataset")
     if options.split is not None and options.dataset is None:
         raise UsageError("--split is of --dataset: name the dataset, or leave it out")
     of_runs = {
@@ -178,12 +182,14 @@ def _read(source: ForeignSource, truth: Truth | None) -> FoundScores:
     return FoundScores(cosines_found(*source.embeddings), {"scoring": "cosine"}, None)
 
 
-def _judged(path: Path, read: FoundScores, stated: Truth | None, judged: Truth | None) -> ForeignScores:
+def _judged(source: ForeignSource, read: FoundScores, stated: Truth | None, judged: Truth | None) -> ForeignScores:
     queries = None if judged is None else judged.clip_of_caption
+    path, is_partial = source.path, source.is_partial
     if isinstance(read.found, FoundLists):
-        return judge_lists(path, read.found, stated or judged, queries)
+        return judge_lists(path, read.found, stated or judged, queries, is_partial=is_partial)
     says_itself = read.found.own_clips is not None
-    return judge_matrix(path, read.found, stated or (None if says_itself else judged), queries)
+    truth = stated or (None if says_itself else judged)
+    return judge_matrix(path, read.found, truth, queries, is_partial=is_partial)
 
 
 def _scalings(
