@@ -5,7 +5,6 @@ from typing import Any
 
 from atrkit.reports.comparison_rows import (
     FIGURES,
-    SHORT,
     FigureCell,
     columns_of,
     difference_rows,
@@ -16,6 +15,7 @@ from atrkit.reports.comparison_rows import (
     target_row,
     title,
 )
+from atrkit.reports.directions import CAPITALISED, SHORT
 
 _ESCAPES = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -31,7 +31,6 @@ _ESCAPES = {
     "[": "{[}",
     "*": "{*}",
 }
-_LONG = {"text_to_audio": "Text-to-audio", "audio_to_text": "Audio-to-text"}
 
 
 def comparison_latex(record: Mapping[str, Any]) -> str:
@@ -62,7 +61,7 @@ def _systems(record: Mapping[str, Any]) -> list[str]:
     published = target_row(record)
     directions = directions_of(record)
     spans = [(2 + len(FIGURES) * number, 1 + len(FIGURES) * (number + 1)) for number in range(len(directions))]
-    groups = " & ".join(f"\\multicolumn{{{len(FIGURES)}}}{{c}}{{{_LONG[direction]}}}" for direction in directions)
+    groups = " & ".join(f"\\multicolumn{{{len(FIGURES)}}}{{c}}{{{CAPITALISED[direction]}}}" for direction in directions)
     lines = [
         f"& {groups} \\\\",
         " ".join(f"\\cmidrule(lr){{{first}-{last}}}" for first, last in spans),

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atrkit.reports.comparison_rows import (
-    SHORT,
     columns_of,
     difference_rows,
     has_holm,
@@ -14,6 +13,7 @@ from atrkit.reports.comparison_rows import (
     target_row,
     title,
 )
+from atrkit.reports.directions import SHORT
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
 

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from atrkit.reports.counting import counted
+from atrkit.reports.directions import DIRECTIONS
 from atrkit.reports.figure_cells import as_measured, is_rank
 from atrkit.reports.interval_rows import as_difference
 
 Record = Mapping[str, Any]
 
 FIGURES = ("R@1", "R@5", "R@10", "mAP@10")  # the columns of the papers' tables, in each direction
-DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 _UNKNOWN = "-"
-SHORT = {"text_to_audio": "T2A", "audio_to_text": "A2T"}
 
 
 @dataclass(frozen=True)
@@ -167,6 +166,8 @@ def title(record: Record) -> str:
     """What was compared on what."""
     where = f"{record['dataset']}/{record['split']}, " if record["dataset"] else ""
     clips, captions = counted(record["clips"], "clip"), counted(record["captions"], "caption")
+    if record["relevance"]:
+        captions = counted(record["queries"]["text_to_audio"], "judged caption")
     return f"{where}{clips}, {captions}, pool {record['pool_id'][:8]}"
 
 
@@ -198,8 +199,10 @@ def notes(record: Record) -> Iterator[str]:
 def _what_is_relevant(record: Record) -> Iterator[str]:
     relevance = record["relevance"]
     if relevance:
-        queries = record["queries"]["text_to_audio"]
-        yield f"relevant: by {relevance['name']}, grade {relevance['least_grade']} or more, {queries:,} captions"
+        yield (
+            f"relevant: by {relevance['name']}, grade {relevance['least_grade']} or more; no audio to text: clips were "
+            "judged for captions, not captions for clips"
+        )
     if record["dedup"] != "none":
         yield "captions with the same words are relevant to each other's clips"
 

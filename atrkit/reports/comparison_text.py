@@ -8,9 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atrkit.reports.comparison_rows import (
-    DIRECTIONS,
     FIGURES,
-    SHORT,
     columns_of,
     difference_rows,
     has_holm,
@@ -19,6 +17,7 @@ from atrkit.reports.comparison_rows import (
     target_row,
     title,
 )
+from atrkit.reports.directions import DIRECTIONS, SHORT
 from atrkit.reports.style import RULED
 
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from atrkit.reports.directions import DIRECTIONS
 from atrkit.reports.figure_cells import as_measured, is_rank
-
-_DIRECTIONS = ("text_to_audio", "audio_to_text", "audio_to_text_raw")
 
 
 def interval_rows(
@@ -65,7 +64,9 @@ def as_difference(difference: float, column: str) -> str:
 
 def interval_notes(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What the rows mean, said once for a table."""
-    if any("ci" in (result.get(direction) or {}) for result in results for direction in _DIRECTIONS):
+    if any(
+        "ci" in (result.get(direction) or {}) for result in results for direction in (*DIRECTIONS, "audio_to_text_raw")
+    ):
         yield "95 % interval: bootstrap over clips with their captions, 10,000 resamples"
     differences = [
         figure

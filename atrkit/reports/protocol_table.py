@@ -7,11 +7,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from atrkit.reports.directions import DIRECTIONS
 from atrkit.reports.figure_cells import as_measured
 from atrkit.reports.style import RULED
 
 _COLUMNS = ("R@1", "R@5", "R@10", "mAP@10", "MedR", "MnR")
-_DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 _RECALLS = ("R@1", "R@5", "R@10")
 _Names = tuple[str, ...]  # of figures, in the order of the columns
 
@@ -36,10 +36,10 @@ def protocol_table(result: Mapping[str, Any]) -> RenderableType:
         Something that a rich console prints; figures that differ from ours have a star.
     """
     table = Table(box=RULED, show_edge=False, pad_edge=False, header_style="")
-    table.add_column("", overflow="fold", min_width=len(_DIRECTIONS["text_to_audio"]))
+    table.add_column("", overflow="fold", min_width=len(DIRECTIONS["text_to_audio"]))
     for column in _COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)
-    for direction, name in _DIRECTIONS.items():
+    for direction, name in DIRECTIONS.items():
         ours = result[direction]
         # the blank is where others may have a star
         table.add_row(name, *(f"{as_measured(ours, column)} " for column in _COLUMNS), style="bold")

@@ -3,24 +3,39 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from atrkit.reports.directions import HYPHENATED
 from atrkit.reports.progress import as_minutes
-
-_DIRECTIONS = {"text_to_audio": "text-to-audio", "audio_to_text": "audio-to-text"}
 
 
 def notes_of(result: Mapping[str, Any]) -> Iterator[str]:
     """Lines about one result; what is zero or was not computed has none."""
     yield from rerank_note(result.get("rerank"))
-    yield from _twin_order(result.get("twin_order"))
-    yield from _hubness(result.get("hubness"))
+    if not result.get("relevance"):  # they are of all captions, and the table is of those that were judged
+        yield from _twin_order(result.get("twin_order"))
+        yield from _hubness(result.get("hubness"))
     yield from _listed(result.get("listed"))
-    yield from _ties([(name, result[name]) for name in _DIRECTIONS if result.get(name)])
-    yield from ground_truth_note(result)
-    yield from _relevance(result.get("relevance"), result["text_to_audio"])
-    yield from _duplicates(result.get("duplicate_captions"), result.get("dedup"))
-    yield from _clips_without_caption(result.get("audio_to_text") or {})
+    yield from pool_notes([result])
     yield from target_note(result.get("target"))
     yield from trained_on_note(result)
+
+
+def pool_notes(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Lines about the pool and its ground truth, each once for all results; counts that differ become a range.
+
+    Args:
+        results: of one pool, by one ground truth.
+    """
+    first = results[0]
+    yield from _ties(results)
+    yield from _ground_truth(first)
+    yield from _relevance(results)
+    yield from _duplicates(first.get("duplicate_captions"), first.get("dedup"))
+    yield from _clips_without_caption(first.get("audio_to_text") or {})
+
+
+def captions_of(result: Mapping[str, Any]) -> str:
+    """The captions that were queries, as a title counts them."""
+    return f"{result['text_to_audio']['queries']:,} {'judged ' if result.get('relevance') else ''}captions"
 
 
 def _twin_order(twins: Mapping[str, Any] | None) -> Iterator[str]:
@@ -57,15 +72,23 @@ def _listed(listed: Mapping[str, int] | None) -> Iterator[str]:
         yield "  -: depends on clips below the lists, so it is not known"
 
 
-def _ties(directions: Sequence[tuple[str, Mapping[str, Any]]]) -> Iterator[str]:
-    if any(figures["tied_queries"] for _, figures in directions):
-        counts = ", ".join(
-            f"{figures['tied_queries']:,} of {figures['queries']:,} {_DIRECTIONS[name]}" for name, figures in directions
+def _ties(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    counts = {name: [each[name]["tied_queries"] for each in results] for name in HYPHENATED if results[0].get(name)}
+    if any(map(any, counts.values())):
+        shown = ", ".join(
+            f"{_range([f'{each:,}' for each in sorted(of_direction)])} of {results[0][name]['queries']:,} "
+            f"{HYPHENATED[name]}"
+            for name, of_direction in counts.items()
         )
-        yield f"ties: {counts} queries (at expectation)"
+        yield f"ties: {shown} queries (at expectation)"
 
 
-def ground_truth_note(result: Mapping[str, Any]) -> Iterator[str]:
+def _range(shown: Sequence[str]) -> str:
+    """The first and the last, where they do not read the same."""
+    return shown[0] if shown[0] == shown[-1] else f"{shown[0]} to {shown[-1]}"
+
+
+def _ground_truth(result: Mapping[str, Any]) -> Iterator[str]:
     """What counts as relevant, where it is not each caption's own clip alone."""
     relevance = result.get("relevance")
     if relevance:
@@ -79,14 +102,19 @@ def ground_truth_note(result: Mapping[str, Any]) -> Iterator[str]:
         yield "captions with the same words are relevant to each other's clips (--dedup text)"
 
 
-def _relevance(relevance: Mapping[str, Any] | None, to_audio: Mapping[str, Any]) -> Iterator[str]:
+def _relevance(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What judgements do not cover."""
+    relevance, to_audio = results[0].get("relevance"), results[0]["text_to_audio"]
     if not relevance:
         return
+    yield "  no audio to text: clips were judged for captions, not captions for clips"
     if "nDCG_queries" in to_audio:
         yield f"  nDCG@10 over {to_audio['nDCG_queries']:,} captions, by all grades above 0"
     if relevance["unjudged_in_top_10"] is not None:  # of lists of fewer than ten it is not known
-        yield f"  not judged: {100 * relevance['unjudged_in_top_10']:.1f} % of the top 10; it counts as not relevant"
+        unjudged = [
+            f"{100 * share:.1f}" for share in sorted(each["relevance"]["unjudged_in_top_10"] for each in results)
+        ]
+        yield f"  not judged: {_range(unjudged)} % of the top 10; it counts as not relevant"
     if relevance["queries_without_relevant"]:
         yield f"  {relevance['queries_without_relevant']:,} judged captions have no relevant clip here: no query"
     if relevance["unknown_queries"]:

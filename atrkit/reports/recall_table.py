@@ -11,10 +11,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from atrkit.reports.directions import DIRECTIONS
 from atrkit.reports.figure_cells import RANKS, as_measured, as_percent, as_published
 from atrkit.reports.interval_rows import difference_cells, interval_notes, interval_rows
 from atrkit.reports.protocol_table import protocol_table
-from atrkit.reports.recall_notes import notes_of
+from atrkit.reports.recall_notes import captions_of, notes_of
 from atrkit.reports.style import RULED
 
 __all__ = [
@@ -28,10 +29,9 @@ __all__ = [
     "scalings_table",
 ]
 
-_DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 _MAP_COLUMN = "mAP@10"
 _MANY_COLUMNS = 7
-_NDCG_COLUMN = "nDCG@10"  # where judgements are graded
+NDCG_COLUMN = "nDCG@10"  # where judgements are graded
 
 
 def recall_table(
@@ -109,14 +109,14 @@ def _title(result: Mapping[str, Any], *, several: bool = False) -> Text:
         scoring = f"{scoring}, column scaling {result['column_scaling']}"
     where = f" on {result['dataset']}/{result['split']}" if result["dataset"] is not None else ""
     title = Text(f"{result['run']}{where}\n", style="bold")
-    size = f"{to_audio['queries']:,} captions, {to_audio['candidates']:,} clips, pool {result['pool_id'][:8]}"
+    size = f"{captions_of(result)}, {to_audio['candidates']:,} clips, pool {result['pool_id'][:8]}"
     return title.append(f"{size}; scores: {scoring}; R@k, mAP in %", style="not bold")
 
 
 def _table(result: Mapping[str, Any], show_tie_bounds: bool, show_full: bool) -> Table:
     columns = _columns_of(result["text_to_audio"])
     table = empty_figures_table(columns)
-    for direction, name in _DIRECTIONS.items():
+    for direction, name in DIRECTIONS.items():
         figures = result.get(direction)
         if figures is None:  # lists of the best clips, and judgements of clips, say nothing about audio to text
             continue
@@ -152,7 +152,7 @@ def _full_rows(figures: Mapping[str, Any], columns: Sequence[str]) -> dict[str, 
     recalls = [column for column in columns if column.startswith("R@")]
     rows = {"share found": {column: f"fractional_{column}" for column in recalls}}
     rows["mAP@16"] = {_MAP_COLUMN: "mAP@16"}
-    if _NDCG_COLUMN in figures:
+    if NDCG_COLUMN in figures:
         rows["nDCG@k"] = {column: f"nDCG@{column[2:]}" for column in recalls}
     return rows
 
@@ -161,7 +161,7 @@ def empty_figures_table(columns: Sequence[str]) -> Table:
     """A table with a column for row labels, and one for each figure; many stand closer, to fit in 80 columns."""
     padding = (0, 0, 0, 1) if len(columns) > _MANY_COLUMNS else (0, 1)
     table = Table(box=RULED, show_edge=False, pad_edge=False, padding=padding, header_style="")
-    table.add_column("", overflow="fold", min_width=len(_DIRECTIONS["text_to_audio"]))
+    table.add_column("", overflow="fold", min_width=len(DIRECTIONS["text_to_audio"]))
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     return table
@@ -169,7 +169,7 @@ def empty_figures_table(columns: Sequence[str]) -> Table:
 
 def _columns_of(figures: Mapping[str, Any]) -> list[str]:
     recalls = sorted((name for name in figures if name.startswith("R@")), key=lambda name: int(name[2:]))
-    return [*recalls, _MAP_COLUMN, *([_NDCG_COLUMN] if _NDCG_COLUMN in figures else []), *RANKS]
+    return [*recalls, _MAP_COLUMN, *([NDCG_COLUMN] if NDCG_COLUMN in figures else []), *RANKS]
 
 
 def published_figures(result: Mapping[str, Any], direction: str) -> Iterator[tuple[str, Mapping[str, float]]]:

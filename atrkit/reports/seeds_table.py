@@ -8,15 +8,22 @@ from rich.table import Table
 from rich.text import Text
 
 from atrkit.reports.counting import counted
+from atrkit.reports.directions import DIRECTIONS
 from atrkit.reports.figure_cells import as_measured, as_published, is_rank
 from atrkit.reports.interval_rows import difference_cells, interval_notes, interval_rows
-from atrkit.reports.recall_notes import ground_truth_note, rerank_note, target_note, trained_on_note
-from atrkit.reports.recall_table import published_rows
+from atrkit.reports.recall_notes import (
+    captions_of,
+    pool_notes,
+    rerank_note,
+    target_note,
+    trained_on_note,
+)
+from atrkit.reports.recall_table import NDCG_COLUMN, published_rows
 from atrkit.reports.style import RULED
 
-_DIRECTIONS = {"text_to_audio": "text to audio", "audio_to_text": "audio to text"}
 _OF_POOL = ("dataset", "split", "pool_id")
 _OF_SCORES = ("scoring", "column_scaling")
+_FEW_COLUMNS = 5
 _LONG_NAME = 16  # characters; a longer one takes a line for its folder
 
 Result = Mapping[str, Any]
@@ -79,21 +86,21 @@ def _title(results: Sequence[Result], groups: Sequence[_Group]) -> Text:
     what = _folder_of(results) if len(groups) == 1 else counted(len({each["run"] for each in results}), "run")
     title = Text(f"{what} on {first['dataset']}/{first['split']}\n")
     title.stylize("bold")
-    size = f"{to_audio['queries']:,} captions, {to_audio['candidates']:,} clips, pool {first['pool_id'][:8]}"
+    size = f"{captions_of(first)}, {to_audio['candidates']:,} clips, pool {first['pool_id'][:8]}"
     scores = f"scores: {_scores_text(first)}; " if len(set(map(_scores, results))) == 1 else ""
     return title.append(f"{size}; {scores}R@k, mAP in %", style="not bold")
 
 
 def _table(groups: Sequence[_Group]) -> Table:
     table = Table(box=RULED, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1), header_style="")
-    table.add_column("", overflow="fold", min_width=len(_DIRECTIONS["text_to_audio"]))
+    table.add_column("", overflow="fold", min_width=len(DIRECTIONS["text_to_audio"]))
     results = [result for of_group, _ in groups for result in of_group]
     columns = _columns_of(results[0]["text_to_audio"])
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     are_alike = len(set(map(_scores, results))) == 1
     some_reranked = len({"rerank" in result for result in results}) > 1
-    for direction, name in _DIRECTIONS.items():
+    for direction, name in DIRECTIONS.items():
         if results[0][direction] is None:  # judgements of clips say nothing about audio to text
             continue
         table.add_row(name, style="bold")
@@ -119,7 +126,8 @@ def _table(groups: Sequence[_Group]) -> Table:
 
 
 def _columns_of(figures: Mapping[str, Any]) -> list[str]:
-    return [*(name for name in figures if name.startswith("R@")), "mAP@10", "MedR"]
+    recalls = [name for name in figures if name.startswith("R@")]
+    return [*recalls, "mAP@10", *([NDCG_COLUMN] if NDCG_COLUMN in figures else []), "MedR"]
 
 
 def _folder_of(results: Sequence[Result]) -> str:
@@ -141,11 +149,16 @@ def _add_seeds(
         label = f"seed {seed}" if is_one_folder and seed is not None else _on_lines(result["run"])
         table.add_row(f"  {label}", *_cells(result[direction], columns))
         _add_intervals(table, result[direction], columns, indent="    ")
-    means = (mean_and_deviation_text(summary[direction][column], column) for column in columns)
-    table.add_row(f"  mean, n = {summary['n']}", *means, style="bold")
+    table.add_row(f"  mean, n = {summary['n']}", *_means(summary[direction], columns), style="bold")
     raw = summary.get(f"{direction}_raw")
     if raw:
-        table.add_row("    unscaled", *(mean_and_deviation_text(raw[column], column) for column in columns))
+        table.add_row("    unscaled", *_means(raw, columns))
+
+
+def _means(figures: Mapping[str, Mapping[str, float | None]], columns: Sequence[str]) -> list[str]:
+    """Means with their deviations beside them, or below, where 80 columns would not do."""
+    cells = [mean_and_deviation_text(figures[column], column) for column in columns]
+    return cells if len(columns) <= _FEW_COLUMNS else [cell.replace(" ± ", "\n±") for cell in cells]
 
 
 def _add_intervals(table: Table, figures: Mapping[str, Any], columns: Sequence[str], indent: str = "  ") -> None:
@@ -177,14 +190,14 @@ def _notes(results: Sequence[Result], summaries: Sequence[Result]) -> Iterator[s
         if summary["n"] == 1:
             yield "one seed has no deviation: train more with --seeds"
         accuracy = summary.get("twin_order_accuracy")
-        if accuracy:
+        if accuracy and not summary.get("relevance"):
             shown = mean_and_deviation_text(accuracy, "accuracy")
             where = "" if len(summaries) == 1 else f" of {summary['runs'][0].rpartition('/')[0]}"
             yield f"twin order{where} {shown} %, n = {summary['n']} (chance 50.0 %)"
     averaged = {run for summary in summaries for run in summary["runs"]}
     of_runs = [{**each, "target_difference": None} if each["run"] in averaged else each for each in results]
     yield from interval_notes([*of_runs, *summaries])
-    yield from _named(results, ground_truth_note)
+    yield from pool_notes(results)
     yield from _named(results, _rerank_note)
     for result in results:
         yield from target_note(result.get("target"))

@@ -7,10 +7,11 @@ from atrkit.metrics.query_values import QueryValues, audio_to_text_values, text_
 from atrkit.reports.charts.chart import Chart
 from atrkit.reports.charts.rank_histogram import rank_histogram, rank_histogram_chart
 from atrkit.reports.charts.recall_by import GroupRecall, groups_of_counts, recall_by_chart, recall_by_group
+from atrkit.reports.directions import CAPITALISED
 from atrkit.text.normalise import normalise_caption
 from atrkit.workflows.report_material import ChartMaterial, Scaled, absent
 
-TO_AUDIO, TO_TEXT = "Text to audio", "Audio to text"
+TO_AUDIO, TO_TEXT = CAPITALISED["text_to_audio"], CAPITALISED["audio_to_text"]
 _FIGURES = ("R@1", "R@10")
 _KS = (1, 10)
 _SEED = 0  # of the resamples: a report made again is the same

@@ -7,6 +7,7 @@ from typing import Any
 from atrkit.reports.charts.chart import Chart
 from atrkit.reports.charts.intervals import Estimate, perturbation_chart, recall_intervals_chart
 from atrkit.reports.charts.learning_curves import learning_curves_chart
+from atrkit.reports.directions import CAPITALISED
 from atrkit.workflows.report_material import ChartMaterial, absent, names_of
 from atrkit.workflows.report_records import (
     epoch_records,
@@ -16,7 +17,6 @@ from atrkit.workflows.report_records import (
     perturbation_estimates,
 )
 
-_DIRECTIONS = {"Text to audio": "text_to_audio", "Audio to text": "audio_to_text"}
 _FIGURE_NAMES = {"mean_R@1": "mean R@1", "fense": "FENSE", "text_to_audio.R@1": "text-to-audio R@1"}
 
 
@@ -48,7 +48,7 @@ def recall_of_runs(materials: Sequence[ChartMaterial]) -> Chart:
     if len({material.matrix.pool_id for material in materials}) > 1:
         return absent(chart_id, title, "The runs were evaluated on different pools, whose figures do not compare.")
     directions = {}
-    for direction, entry in _DIRECTIONS.items():
+    for entry, direction in CAPITALISED.items():
         results = [material.result.get(entry) for material in materials]
         if all(results):
             directions[direction] = _recalls([result for result in results if result])

@@ -9,6 +9,7 @@ from typing import Any
 
 from atrkit.errors import IntegrityError, UsageError
 from atrkit.metrics.seeds import mean_and_deviation, over_seeds
+from atrkit.reports.directions import DIRECTIONS
 from atrkit.store.differences import first_difference
 from atrkit.workflows.evaluate import EvaluateOptions, evaluate_run
 from atrkit.workflows.run_folder import INPUTS_NAME
@@ -17,8 +18,7 @@ from atrkit.workflows.target import target_difference
 from atrkit.workflows.trained_run import TrainedRun
 from atrkit.workflows.workspace import FINISHED_NAME, Workspace
 
-FIGURES = ("R@1", "R@5", "R@10", "mAP@10", "MedR", "MnR")
-DIRECTIONS = ("text_to_audio", "audio_to_text")
+FIGURES = ("mAP@10", "MedR", "MnR")  # that are averaged beside recalls, and nDCGs where judgements are graded
 # what must be equal before a mean says anything
 _SAME = ("dataset", "split", "pool_id", "scoring", "precision", "column_scaling", "calibration_clips")
 
@@ -199,9 +199,10 @@ def summarise_seeds(results: Sequence[Mapping[str, Any]], seeds: Sequence[int | 
                     f"no mean over {first['run']} and {other['run']}: {key} is {first.get(key)} and {other.get(key)}"
                 )
     directions = [direction for direction in (*DIRECTIONS, "audio_to_text_raw") if first.get(direction) is not None]
-    recalls = [name for name in first["text_to_audio"] if name.startswith("R@")]
-    figures = (*recalls, *(name for name in FIGURES if not name.startswith("R@")))
-    over = {direction: over_seeds([result[direction] for result in results], figures) for direction in directions}
+    over = {
+        direction: over_seeds([result[direction] for result in results], _averaged(first[direction]))
+        for direction in directions
+    }
     means = {direction: {name: each["mean"] for name, each in of.items()} for direction, of in over.items()}
     twins = [result.get("twin_order") for result in results]
     return {
@@ -213,6 +214,12 @@ def summarise_seeds(results: Sequence[Mapping[str, Any]], seeds: Sequence[int | 
         **({"rerank": {key: first["rerank"][key] for key in ("run", "k")}} if "rerank" in first else {}),
         **over,
         "twin_order_accuracy": mean_and_deviation([twin["accuracy"] for twin in twins if twin]) if all(twins) else None,
+        **({"relevance": first["relevance"]["name"]} if first.get("relevance") else {}),
         "target": first.get("target"),
         "target_difference": target_difference(means, first.get("target")),
     }
+
+
+def _averaged(figures: Mapping[str, Any]) -> list[str]:
+    """Recalls, nDCGs and `FIGURES`, as far as a direction has them."""
+    return [*(name for name in figures if name.startswith(("R@", "nDCG@"))), *FIGURES]

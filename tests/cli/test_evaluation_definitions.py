@@ -181,7 +181,7 @@ def test_the_screen_says_whose_judgements_and_what_they_leave_out(scores, judged
     ):
         assert line in result.stdout
     assert rows_of(result.stdout)[:6] == ["share", "mAP@16", "nDCG@k", "chance", "optimistic", "pessimistic"]
-    assert "nDCG@10" in result.stdout and "audio to text" not in result.stdout
+    assert "nDCG@10" in result.stdout and "\naudio to text" not in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 

@@ -221,7 +221,8 @@ def test_one_direction_alone_has_half_the_columns():
         del each["audio_to_text"]
     systems, differences = markdown_tables(comparison_markdown(record))
     assert len(systems[0]) == 5 and len(differences) == 6
-    assert "A2T" not in as_text(record) and "relevant: by experts, grade 2 or more, 100 captions" in as_text(record)
+    text = as_text(record)
+    assert "A2T" not in text and "relevant: by experts, grade 2 or more" in text and "100 judged captions" in text
     assert len(latex_tables(comparison_latex(record))[0][2]) == 5
 
 
@@ -246,6 +247,14 @@ def test_figures_that_lists_do_not_tell_are_marked():
             "ranked again on what all share; left out: a 1 clip and 5 captions",
         ),
         (
+            {
+                "queries": {"text_to_audio": 50},
+                "relevance": {"name": "graded.qrels", "least_grade": 2},
+                "systems": [system("mean_pool", 0.1), system("b", 0.2)],
+            },
+            "relevant: by graded.qrels, grade 2 or more; no audio to text: clips were judged for captions",
+        ),
+        (
             {"systems": [system("mean_pool", 0.1, clips_trained_on=3), system("b", 0.2)]},
             "NOTE: mean_pool was trained on 3 of these clips: figures on them measure memory",
         ),
@@ -261,6 +270,13 @@ def test_figures_that_lists_do_not_tell_are_marked():
 )
 def test_what_must_be_known_to_believe_it_is_said(change, note):
     assert note in " ".join(as_text({**RECORD, **change}).split())
+
+
+def test_what_is_judged_is_headed_by_the_judged_captions():
+    record = {**RECORD, "queries": {"text_to_audio": 50}, "relevance": {"name": "graded.qrels", "least_grade": 2}}
+    for text in (as_text(record), comparison_markdown(record), comparison_latex(record)):
+        shown = " ".join(text.split())
+        assert "50 judged captions" in shown and "5,225" not in shown
 
 
 def test_unscaled_systems_stand_beside_what_is_published_of_unscaled_ones():

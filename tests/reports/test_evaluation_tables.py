@@ -50,5 +50,18 @@ def test_protocols_need_a_table_for_each_scaling():
 def test_by_judgements_every_scaling_has_the_same_table_which_is_shown_once():
     text = shown(results(["none", "minmax"], FigureOptions(qrels="ours"), GRADED))
     assert text.count("dual/seed-1 on own/eval") == 1
-    assert "audio to text" not in text and "nDCG@10" in text
+    assert not any(line.startswith("audio to text") for line in text.splitlines()) and "nDCG@10" in text
     assert "relevant by ours: 2 clips to 2 captions (grade 2 of 3, half of the highest, or" in text
+    assert "no audio to text: clips were judged for captions, not captions for clips" in text
+
+
+def test_by_judgements_nothing_is_said_of_captions_that_were_not_judged():
+    twins = {"accuracy": 0.9, "ci_low": 0.8, "ci_high": 1.0, "n": 8, "p": 0.01}
+    (by_own_clip,) = results(["none"], FigureOptions())
+    (judged,) = results(["none"], FigureOptions(qrels="ours"), GRADED)
+    text = shown([{**judged, "twin_order": twins}])
+    assert "2 judged captions, 4 clips, pool" in text
+    assert "distinct at rank 1" not in text and "twin order" not in text
+    of_all = shown([{**by_own_clip, "twin_order": twins}])
+    assert "\n12 captions, 4 clips, pool" in of_all
+    assert "distinct at rank 1" in of_all and "twin order" in of_all

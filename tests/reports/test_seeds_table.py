@@ -13,7 +13,7 @@ from atrkit.workflows.several_runs import summarise_seeds
 def figures(r1, **changes):
     own = {"R@1": r1, "R@5": 0.6, "R@10": 0.8, "mAP@10": 0.4, "MedR": 3.0, "MnR": 9.5}
     chance = {f"chance_{name}": 0.01 for name in own}
-    return {**own, **chance, "queries": 5225, "candidates": 1045, **changes}
+    return {**own, **chance, "queries": 5225, "candidates": 1045, "tied_queries": 0, **changes}
 
 
 def result(run, r1, **changes):
@@ -42,6 +42,17 @@ def lines_of(renderable, width=80):
     return [line.rstrip() for line in lines]
 
 
+RELEVANCE = {
+    "name": "graded.qrels",
+    "queries": 50,
+    "relevant": 175,
+    "least_grade": 2,
+    "highest_grade": 3,
+    "graded": True,
+    "unknown_queries": 0,
+    "queries_without_relevant": 0,
+    "judgements_of_unknown_clips": 0,
+}
 SEEDS = [result(f"context/clotho/cnn14_netrvlad/seed-{n}", r1) for n, r1 in ((1, 0.29), (2, 0.293), (10, 0.296))]
 TARGET = {"paper": "003", "table": 4, "row": "Ours", "values": {"text_to_audio": {"R@1": 13.1, "MedR": 13.0}}}
 
@@ -157,13 +168,14 @@ def test_what_runs_have_in_common_is_said_once_and_else_with_their_names(width):
 
 def test_seeds_by_judgements_have_one_direction_their_cut_offs_and_whose_judgements():
     relevance = {"name": "graded2023", "relevant": 900, "queries": 190, "least_grade": 50, "highest_grade": 100}
+    to_audio = {"mAP@10": 0.2, "MedR": 9.0, "MnR": 30.0, "queries": 190, "candidates": 1045, "tied_queries": 0}
     judged = [
         result(
             f"dual/seed-{seed}",
             0.2,
-            text_to_audio={"R@3": r3, "mAP@10": 0.2, "MedR": 9.0, "MnR": 30.0, "queries": 190, "candidates": 1045},
+            text_to_audio=to_audio | {"R@3": r3},
             audio_to_text=None,
-            relevance={**relevance, "graded": True},
+            relevance={**RELEVANCE, **relevance, "unjudged_in_top_10": None},
         )
         for seed, r3 in ((1, 0.3), (2, 0.5))
     ]
@@ -173,3 +185,42 @@ def test_seeds_by_judgements_have_one_direction_their_cut_offs_and_whose_judgeme
     assert ["R@3", "mAP@10", "MedR"] in rows and mean.split() in rows
     assert "text to audio" in lines and "audio to text" not in lines
     assert any(line.startswith("relevant by graded2023: 900 clips to 190 captions (grade 50 of 100") for line in lines)
+
+
+def judged_result(run, r1, unjudged):
+    """As `eval --qrels` with graded judgements."""
+    twins = {"accuracy": 0.9, "ci_low": 0.8, "ci_high": 1.0, "n": 8, "p": 0.01}
+    graded = {"nDCG@10": r1 + 0.1, "nDCG@5": r1, "chance_nDCG@10": 0.02, "nDCG_queries": 48, "queries": 50}
+    to_audio = figures(r1, **graded, tied_queries=round(100 * r1) - 29)
+    relevance = {**RELEVANCE, "unjudged_in_top_10": unjudged}
+    return result(run, r1, text_to_audio=to_audio, audio_to_text=None, relevance=relevance, twin_order=twins)
+
+
+def test_graded_judgements_have_their_measure_and_its_mean():
+    seeds = [judged_result(f"a/seed-{n}", r1, share) for n, r1, share in ((1, 0.29, 0.8), (2, 0.31, 0.75))]
+    summary = summarise_seeds(seeds, [1, 2])
+    assert summary["text_to_audio"]["nDCG@10"]["mean"] == pytest.approx(0.4)
+    assert summary["text_to_audio"]["nDCG@5"]["deviation"] == pytest.approx(0.02 / 2**0.5)
+    text = " ".join(" ".join(lines_of(runs_table(seeds, [summary]))).split())
+    assert "R@10 mAP@10 nDCG@10 MedR" in text
+    assert "seed 2 31.0 60.0 80.0 40.0 41.0 3.0" in text
+    assert "mean, n = 2 30.0 60.0 80.0 40.0 40.0 3.0 ±1.4 ±0.0 ±0.0 ±0.0 ±1.4 ±0.0" in text, "80 columns are enough"
+
+
+def test_what_eval_says_of_the_pool_is_said_once_for_all_runs():
+    seeds = [judged_result(f"a/seed-{n}", r1, share) for n, r1, share in ((1, 0.29, 0.8), (2, 0.31, 0.75))]
+    text = " ".join(" ".join(lines_of(runs_table(seeds, [summarise_seeds(seeds, [1, 2])]))).split())
+    for note in (
+        "50 judged captions, 1,045 clips",
+        "ties: 0 to 2 of 50 text-to-audio queries (at expectation)",
+        "not judged: 75.0 to 80.0 % of the top 10; it counts as not relevant",
+        "nDCG@10 over 48 captions",
+        "no audio to text: clips were judged for captions",
+    ):
+        assert text.count(note) == 1, note
+    assert "twin order" not in text, "it is of all captions"
+    shared = {"captions": 20, "of": 5225, "ceiling_text_to_audio_R1": 0.991}
+    of_all = lines_of(runs_table([{**each, "duplicate_captions": shared} for each in SEEDS]))
+    assert [line for line in of_all if "cannot pass" in line] == [
+        "captions shared by clips: 20 of 5,225; text-to-audio R@1 cannot pass 99.1 %"
+    ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atrkit.reports.comparison_rows import difference_rows, has_holm
+from atrkit.reports.directions import CAPITALISED
 from atrkit.reports.figure_cells import as_measured, as_published
 from atrkit.reports.interval_rows import as_difference
 from atrkit.reports.page.content import Cell, Row, Table
@@ -12,7 +13,6 @@ from atrkit.reports.recall_notes import notes_of, target_note, trained_on_note
 from atrkit.reports.recall_table import published_figures
 from atrkit.reports.seeds_table import mean_and_deviation_text
 
-DIRECTIONS = {"text_to_audio": "Text to audio", "audio_to_text": "Audio to text"}
 _NOTHING = Cell("")
 _INSIDE = {True: "inside", False: "outside"}
 
@@ -26,7 +26,7 @@ def recall_table_of(result: Result) -> Table:
         result: an object of `atrkit eval --metric recall`, with "ci" in its directions where intervals are known.
     """
     columns = columns_of(result["text_to_audio"])
-    parts = tuple(_direction_rows(result, direction, columns) for direction in DIRECTIONS if result.get(direction))
+    parts = tuple(_direction_rows(result, direction, columns) for direction in CAPITALISED if result.get(direction))
     warnings = set(trained_on_note(result))
     notes = [note.strip() for note in notes_of(result) if note not in warnings]
     if _has_intervals(result):
@@ -60,12 +60,12 @@ def _what(result: Result) -> str:
 
 
 def _has_intervals(result: Result) -> bool:
-    return any(result[direction].get("ci") for direction in DIRECTIONS if result.get(direction))
+    return any(result[direction].get("ci") for direction in CAPITALISED if result.get(direction))
 
 
 def _direction_rows(result: Result, direction: str, columns: Sequence[str]) -> tuple[Row, ...]:
     figures = result[direction]
-    rows = [Row(DIRECTIONS[direction], _measured(figures, columns), "measured")]
+    rows = [Row(CAPITALISED[direction], _measured(figures, columns), "measured")]
     raw = result.get(f"{direction}_raw")
     if raw:
         rows.append(Row("unscaled", _measured(raw, columns)))
@@ -113,7 +113,7 @@ def seeds_table_of(results: Sequence[Result], summary: Result, anchors: Sequence
     """
     columns = columns_of(results[0]["text_to_audio"])
     parts = []
-    for direction, name in DIRECTIONS.items():
+    for direction, name in CAPITALISED.items():
         mean = _means(summary[direction], columns)
         rows = [Row(f"{name}: mean of {summary['n']}", mean, "measured")]
         for result, seed, anchor in zip(results, summary["seeds"], anchors, strict=True):
@@ -132,7 +132,7 @@ def summary_table_of(entries: Sequence[tuple[str, str, Result, Result | None]]) 
     first = entries[0][2]
     columns = columns_of(first["text_to_audio"])
     parts = []
-    for direction, title in DIRECTIONS.items():
+    for direction, title in CAPITALISED.items():
         if not first.get(direction):
             continue
         rows = [Row(title, tuple(_NOTHING for _ in columns), "heading")]
@@ -205,7 +205,7 @@ def differences_table_of(comparison: Result, record: Result) -> Table:
     rows: dict[str, list[Row]] = {}
     for found in difference_rows(comparison, record):
         cells = [found.difference, found.interval, found.p, *([found.p_holm] if with_holm else [])]
-        heading = Row(DIRECTIONS[found.direction], tuple(_NOTHING for _ in cells), "heading")
+        heading = Row(CAPITALISED[found.direction], tuple(_NOTHING for _ in cells), "heading")
         rows.setdefault(found.direction, [heading]).append(Row(found.figure, tuple(map(Cell, cells))))
     title = f"{comparison['system']} minus {comparison['baseline']}, in points; MedR in ranks"
     return Table(title, header, tuple(map(tuple, rows.values())))
