@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 from atrkit.cli.app import app
 from tests.serve.world import make_index, make_sounds
 
+pytest.importorskip("fastapi", reason="pip install 'atrkit[search]'")
+
 # the toy model stands in for one that was trained; everything else is the command as it is
 TOY_SERVER = """\
 import sys
@@ -56,7 +58,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def child(workspace: Path):
-    pytest.importorskip("fastapi", reason="pip install 'atrkit[search]'")
     command = [sys.executable, "-c", TOY_SERVER, "serve", "--port", "0", "--json", "--workspace", str(workspace)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
@@ -131,5 +132,4 @@ def test_without_the_extra_it_says_what_to_install(workspace, monkeypatch):
 
 
 def test_without_an_index_it_says_how_to_make_one(tmp_path):
-    pytest.importorskip("fastapi")
     assert "atrkit index FOLDER" in serve("--port", 0, "--workspace", tmp_path, code=3)
