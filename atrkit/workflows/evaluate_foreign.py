@@ -75,8 +75,9 @@ def evaluate_foreign(session: Session, source: ForeignSource, options: EvaluateO
     path = source.path
     dataset = None if options.dataset is None else session.workspace.load_dataset(options.dataset)
     split = None if dataset is None else choose_test_split(session, dataset, options.split)
-    judgements = judgements_for(session, options.figures.qrels, dataset, split)
-    read, foreign = read_foreign(session, source, stated_truth(source, dataset, split), judgements)
+    stated = stated_truth(source, dataset, split)
+    judgements = judgements_for(session, options.figures.qrels, dataset, split, stated)
+    read, foreign = read_foreign(session, source, stated, judgements)
     about = {
         "metric": "recall",
         "run": path.name,

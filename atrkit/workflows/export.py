@@ -7,6 +7,7 @@ from typing import Any, Literal, assert_never, get_args
 
 from atrkit.errors import UsageError
 from atrkit.exchange.queries import Direction, Grades, grades_by_clip, in_the_gallery, own_grades, query_scores
+from atrkit.exchange.truth import read_truth_csv
 from atrkit.exchange.write_ranks import write_ranks
 from atrkit.exchange.write_submission import write_submission
 from atrkit.exchange.write_trec import write_trec_qrels, write_trec_run
@@ -129,7 +130,8 @@ class _Exporter:
         self.options = options
         self.notes: list[str] = []
         self.folder = options.out or source.folder
-        self.judgements = judgements_for(session, options.qrels, source.dataset, source.split)
+        truth = None if options.qrels is None or options.truth is None else read_truth_csv(options.truth)
+        self.judgements = judgements_for(session, options.qrels, source.dataset, source.split, truth)
         self.grades = self._judged()
 
     def write(self, wanted: Format) -> list[Written]:

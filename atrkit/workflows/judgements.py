@@ -1,16 +1,19 @@
 """`--qrels`: finds what people judged relevant, in a file or beside the manifest."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from atrkit.datasets.clip import Caption
 from atrkit.datasets.manifest import Dataset
 from atrkit.datasets.relevance import KeptQrels, Qrels, detect_and_read, kept_qrels, load_qrels
 from atrkit.datasets.relevance.qrels import HEADER, parse_qrels
 from atrkit.errors import IntegrityError, UsageError
 from atrkit.exchange.trec_qrels import is_trec_qrels, read_trec_qrels
+from atrkit.exchange.truth import Truth
 from atrkit.workflows.session import Session
 
 _Judged = TypeVar("_Judged", Qrels, KeptQrels)
@@ -57,19 +60,19 @@ class Judgements:
 
 
 def judgements_for(
-    session: Session, named: str | None, dataset: Dataset | None, split: str | None
+    session: Session, named: str | None, dataset: Dataset | None, split: str | None, truth: Truth | None = None
 ) -> Judgements | None:
     """What `find_judgements` finds, said with what was left out; None where none are asked for."""
     if named is None:
         return None
-    found = find_judgements(named, dataset, split)
+    found = find_judgements(named, dataset, split, truth)
     session.say(f"judgements: {found.name}, {len(found.grades):,} captions")
     for note in found.notes:
         session.say(f"  {note}")
     return found
 
 
-def find_judgements(named: str, dataset: Dataset | None, split: str | None) -> Judgements:
+def find_judgements(named: str, dataset: Dataset | None, split: str | None, truth: Truth | None = None) -> Judgements:
     """The judgements that are meant, for the split that is evaluated.
 
     Args:
@@ -77,6 +80,7 @@ def find_judgements(named: str, dataset: Dataset | None, split: str | None) -> J
             folder (the graded relevances of 2023), or the name of judgements beside the manifest.
         dataset: whose captions are the queries; None where scores come without one: only files that have its ids.
         split: of it.
+        truth: captions and file names that an annotation as published is matched with where there is no dataset.
 
     Raises:
         UsageError: there is no such file or name, it is in no form that is known, or it has nothing on this split.
@@ -84,30 +88,32 @@ def find_judgements(named: str, dataset: Dataset | None, split: str | None) -> J
     """
     path = Path(named)
     if path.is_file():
-        return _from_file(path, dataset, split)
+        return _from_file(path, dataset, split, truth)
     if path.is_dir():
-        return _published(path, dataset, split)
+        return _published(path, dataset, split, truth)
     if dataset is None:
         raise UsageError(f"--qrels {named}: no such file; the name of judgements that were kept needs --dataset")
     return _kept(named, dataset, split)
 
 
-def _from_file(path: Path, dataset: Dataset | None, split: str | None) -> Judgements:
+def _from_file(path: Path, dataset: Dataset | None, split: str | None, truth: Truth | None) -> Judgements:
     with path.open("rb") as file:
         first_line = file.readline().decode("utf-8-sig", errors="replace")
     if first_line.rstrip("\r\n") == "\t".join(HEADER):
         return Judgements(path.name, load_qrels(path).grades)
     if is_trec_qrels(first_line):
         return Judgements(path.name, read_trec_qrels(path))
-    return _published(path, dataset, split)
+    return _published(path, dataset, split, truth)
 
 
-def _published(path: Path, dataset: Dataset | None, split: str | None) -> Judgements:
-    """An annotation as its authors published it: texts and file names, which only a dataset turns into ids."""
+def _published(path: Path, dataset: Dataset | None, split: str | None, truth: Truth | None) -> Judgements:
+    """An annotation as its authors published it: texts and file names, which captions turn into ids."""
+    if dataset is None and truth is not None:
+        return _published_of_table(path, truth)
     if dataset is None:
         raise UsageError(
             f"--qrels {path}: neither tab-separated with the header {', '.join(HEADER)} nor TREC qrels; "
-            "an annotation as published needs --dataset, to find its captions"
+            "an annotation as published needs --dataset, or --truth with the captions' texts, to find its captions"
         )
     read = detect_and_read(path, dataset, option="--qrels")
     found = _of_split(read.qrels, split)
@@ -115,6 +121,45 @@ def _published(path: Path, dataset: Dataset | None, split: str | None) -> Judgem
         there_are = ", ".join(qrels.split for qrels in read.qrels)
         raise UsageError(f"--qrels {path} judges {there_are} of {dataset.name}, not {split}: choose another --split")
     left_out = [f"{count:,} times left out: {reason}" for reason, count in read.problem_counts.items()]
+    return Judgements(read.name, found.grades, (*left_out, *read.notes))
+
+
+@dataclass(frozen=True)
+class _TableClip:
+    id: str
+    captions: tuple[Caption, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """A truth as whatever split of Clotho an annotation judges: a table of captions does not say which it is."""
+
+    name: str
+    clips: tuple[_TableClip, ...]
+    splits: tuple[str, ...] = ("dev", "eval", "val")
+
+    def split(self, name: str) -> tuple[_TableClip, ...]:
+        return self.clips
+
+
+def _published_of_table(path: Path, truth: Truth) -> Judgements:
+    """The judgements of the subset whose captions the table has."""
+    if not truth.texts:
+        raise UsageError(
+            f"--qrels {path} names captions by their text, and {truth.source} has none: add a column 'caption' there"
+        )
+    captions_of: dict[str, list[Caption]] = {clip_id: [] for clip_id in truth.clip_ids}
+    for caption_id, clip_id in truth.clip_of_caption.items():
+        captions_of[clip_id].append(Caption(caption_id, truth.texts[caption_id]))
+    clips = tuple(_TableClip(clip_id, tuple(captions)) for clip_id, captions in captions_of.items())
+    read = detect_and_read(path, _Table(truth.source, clips), option="--qrels")
+    found = max(read.qrels, key=lambda qrels: len(qrels.grades))
+    if not found.grades:
+        raise UsageError(
+            f"--qrels {path}: none of its queries is a caption of {truth.source}: is it of another subset?"
+        )
+    reasons = Counter(each.reason for each in read.problems if each.item.startswith(f"{found.split}: "))
+    left_out = [f"{count:,} times left out: {reason}" for reason, count in reasons.most_common()]
     return Judgements(read.name, found.grades, (*left_out, *read.notes))
 
 

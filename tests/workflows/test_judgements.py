@@ -1,6 +1,7 @@
 """Judgements are found in every form and beside the manifest, and real ones give figures that others agree on."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import ir_measures
@@ -14,6 +15,7 @@ from atrkit.datasets.manifest import Caption, Clip, Dataset
 from atrkit.datasets.relevance import Qrels, Relevance, save_relevance
 from atrkit.datasets.relevance.qrels import qrels_bytes
 from atrkit.errors import IntegrityError, UsageError
+from atrkit.exchange.truth import Truth
 from atrkit.exchange.write_trec import write_trec_qrels
 from atrkit.workflows.judgements import Judgements, find_judgements
 from atrkit.workflows.retrieval_figures import FigureOptions, retrieval_figures
@@ -81,6 +83,46 @@ def test_an_annotation_as_published_needs_the_dataset_it_is_of(tmp_path, dataset
         find_judgements(str(path), None, None)
     with pytest.raises(UsageError, match="judges eval of clotho, not dev: choose another --split"):
         find_judgements(str(path), dataset, "dev")
+
+
+@pytest.fixture
+def table():
+    """A truth without any audio."""
+    texts = {"1": "A motor runs.", "2": "Rain falls."}
+    return Truth("t.csv", {"1": "Santa Motor.wav", "2": "50%.wav"}, ("Santa Motor.wav", "50%.wav"), texts)
+
+
+def test_an_annotation_as_published_is_matched_with_a_table_of_captions(tmp_path, table):
+    path = tmp_path / "metadata_eval.csv"
+    with path.open("w", newline="") as file:
+        rows = [("Rain falls", "['50%.wav', 'Santa Motor.wav', 'x.wav']"), ("A cat.", "['50%.wav']")]
+        csv.writer(file).writerows([("query", "audio_filenames"), *rows])
+    found = find_judgements(str(path), None, None, table)
+    assert found.grades == {"2": {"50%.wav": 1, "Santa Motor.wav": 1}}
+    assert sorted(found.notes) == [
+        "1 times left out: the query is no caption",
+        "1 times left out: the relevant clip is not in the dataset",
+    ]
+    with pytest.raises(UsageError, match=r"none of its queries is a caption of other\.csv"):
+        find_judgements(str(path), None, None, Truth("other.csv", {"1": "a"}, ("a",), {"1": "A bird."}))
+    with pytest.raises(UsageError, match=r"t\.csv has none: add a column 'caption'"):
+        find_judgements(str(path), None, None, replace(table, texts={}))
+
+
+def test_graded_judgements_are_those_of_the_subset_that_the_table_has(tmp_path, table):
+    tables = {
+        "relevance_data/{}_relevances.csv": "tid,fid,rating\nt1,f1,90\nt1,f2,0\n",
+        "audio_metadata/{}_audio_metadata.csv": "fid,file_name\nf1,{}\nf2,50%.wav\n",
+        "text_data/{}_text.csv": "tid,text,fid\nt1,A motor runs.,f1\n",
+    }
+    for subset in ("development", "validation", "evaluation"):
+        for name, content in tables.items():
+            path = tmp_path / name.format(subset)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(content.format("Santa Motor.wav" if subset == "validation" else "other.wav"))
+    found = find_judgements(str(tmp_path), None, None, table)
+    assert found.grades == {"1": {"Santa Motor.wav": 90, "50%.wav": 0}}
+    assert found.notes == (), "what other subsets lack is no news"
 
 
 def test_a_folder_that_is_no_annotation(tmp_path, dataset):

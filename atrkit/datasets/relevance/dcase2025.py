@@ -16,8 +16,14 @@ import re
 from pathlib import Path
 
 from atrkit.datasets.csv_records import shown
-from atrkit.datasets.manifest import Dataset
-from atrkit.datasets.relevance.judgements import Collector, Relevance, SplitIndex, rows_of, split_called
+from atrkit.datasets.relevance.judgements import (
+    CaptionedSplits,
+    Collector,
+    Relevance,
+    SplitIndex,
+    rows_of,
+    split_called,
+)
 from atrkit.errors import UsageError
 
 NAME = "dcase2025"
@@ -26,7 +32,7 @@ _STRING = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _LIST_OF_STRINGS = re.compile(rf"\[\s*(?:{_STRING}(?:\s*,\s*{_STRING})*)?\s*\]")
 
 
-def read_dcase2025(path: Path, dataset: Dataset) -> Relevance:
+def read_dcase2025(path: Path, dataset: CaptionedSplits) -> Relevance:
     """Read the annotation and express it in the ids of a dataset.
 
     Args:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atrkit.datasets.csv_records import shown
-from atrkit.datasets.manifest import Dataset
 from atrkit.datasets.relevance.judgements import (
     SPLIT_NAMES,
+    CaptionedSplits,
     Collector,
     Relevance,
     SplitIndex,
@@ -33,7 +33,7 @@ _RATING = re.compile(r"[0-9]{1,3}")
 _HIGHEST = 100
 
 
-def read_graded2023(folder: Path, dataset: Dataset) -> Relevance:
+def read_graded2023(folder: Path, dataset: CaptionedSplits) -> Relevance:
     """Read the ratings of every subset that the dataset has, and express them in its ids.
 
     Args:
@@ -66,7 +66,7 @@ class _Query:
     own_file: str
 
 
-def _read_subset(folder: Path, published: str, dataset: Dataset, split: str) -> Collector:
+def _read_subset(folder: Path, published: str, dataset: CaptionedSplits, split: str) -> Collector:
     ratings = _ratings(folder / RATINGS_FOLDER / f"{published}_relevances.csv")
     names = {
         file_id: name

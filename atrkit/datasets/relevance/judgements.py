@@ -1,12 +1,13 @@
 """From published texts and file names to the ids of a dataset, with everything that fits nowhere listed."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from atrkit.datasets.csv_records import Record, read_records, shown
-from atrkit.datasets.manifest import Caption, Clip, Dataset, Problem
+from atrkit.datasets.manifest import Caption, Problem
 from atrkit.datasets.relevance.qrels import Qrels
 from atrkit.errors import UsageError
 from atrkit.text.normalise import normalise_caption
@@ -17,6 +18,33 @@ SPLIT_NAMES = {
     "validation": ("val", "validation"),
     "evaluation": ("eval", "evaluation", "test"),
 }
+
+
+class Captioned(Protocol):
+    """A clip as far as judgements look at it: its id, which ends with its file name, and its captions."""
+
+    @property
+    def id(self) -> str:
+        """Unique among the clips."""
+
+    @property
+    def captions(self) -> tuple[Caption, ...]:
+        """Any number."""
+
+
+class CaptionedSplits(Protocol):
+    """What judgements are expressed in the ids of: a dataset, or a table of captions without any audio."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits."""
+
+    def split(self, name: str) -> Sequence[Captioned]:
+        """Clips of one of them."""
 
 
 @dataclass(frozen=True)
@@ -50,22 +78,22 @@ class SplitIndex:
         clips: of the split.
     """
 
-    def __init__(self, clips: Iterable[Clip]) -> None:
-        self._clips_of_name: dict[str, list[Clip]] = defaultdict(list)
-        self._by_text: dict[str, list[tuple[Caption, Clip]]] = defaultdict(list)
-        self._by_words: dict[str, list[tuple[Caption, Clip]]] = defaultdict(list)
+    def __init__(self, clips: Iterable[Captioned]) -> None:
+        self._clips_of_name: dict[str, list[Captioned]] = defaultdict(list)
+        self._by_text: dict[str, list[tuple[Caption, Captioned]]] = defaultdict(list)
+        self._by_words: dict[str, list[tuple[Caption, Captioned]]] = defaultdict(list)
         for clip in clips:
             self._clips_of_name[PurePosixPath(clip.id).name].append(clip)
             for caption in clip.captions:
                 self._by_text[caption.text].append((caption, clip))
                 self._by_words[caption.normalised].append((caption, clip))
 
-    def clip(self, file_name: str) -> Clip | None:
+    def clip(self, file_name: str) -> Captioned | None:
         """The one clip with that file name; None when there is none, or more than one."""
         clips = self._clips_of_name.get(file_name, [])
         return clips[0] if len(clips) == 1 else None
 
-    def captions(self, text: str) -> list[tuple[Caption, Clip]]:
+    def captions(self, text: str) -> list[tuple[Caption, Captioned]]:
         """Captions with that text and their clips; where no text is equal, those with the same words."""
         return self._by_text.get(text) or self._by_words.get(normalise_caption(text), [])
 
@@ -103,7 +131,7 @@ class Collector:
         return Qrels(self.name, self.split, self.grades)
 
 
-def split_called(dataset: Dataset, published: str) -> str | None:
+def split_called(dataset: CaptionedSplits, published: str) -> str | None:
     """The dataset's name for a subset of Clotho; None when it has no such split."""
     return next((name for name in SPLIT_NAMES[published] if name in dataset.splits), None)
 
