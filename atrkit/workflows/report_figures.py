@@ -4,7 +4,13 @@ from collections.abc import Sequence
 
 from atrkit.reports.charts.chart import Chart
 from atrkit.workflows.report_material import ChartMaterial, material_of_run, scaled_scores
-from atrkit.workflows.report_retrieval_charts import query_values, rank_histograms, recall_by_events, recall_by_length
+from atrkit.workflows.report_retrieval_charts import (
+    query_values,
+    rank_histograms,
+    recall_by_events,
+    recall_by_length,
+    tie_blocks,
+)
 from atrkit.workflows.report_run_charts import learning_curves, perturbations, recall_of_runs
 from atrkit.workflows.report_scaling_charts import hub_charts, scores_before_and_after
 
@@ -25,10 +31,11 @@ def run_charts(material: ChartMaterial) -> list[Chart]:
         UsageError: the column scaling compares with training clips, and there is no calibration.
     """
     scaled = scaled_scores(material)
-    values = query_values(material, scaled)
+    blocks = tie_blocks(material, scaled)
+    values = query_values(material, blocks)
     return [
         learning_curves([material]),
-        rank_histograms(material, values),
+        rank_histograms(blocks),
         recall_by_length(material, values),
         recall_by_events(material, values),
         *scores_before_and_after(material, scaled),

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atrkit.metrics.query_values import QueryValues, audio_to_text_values, text_to_audio_values
+from atrkit.metrics.tie_blocks import TieBlocks, audio_to_text_blocks, text_to_audio_blocks
 from atrkit.reports.charts.chart import Chart
 from atrkit.reports.charts.rank_histogram import rank_histogram, rank_histogram_chart
 from atrkit.reports.charts.recall_by import GroupRecall, groups_of_counts, recall_by_chart, recall_by_group
@@ -16,29 +17,32 @@ _FIGURES = ("R@1", "R@10")
 _KS = (1, 10)
 _SEED = 0  # of the resamples: a report made again is the same
 
+Blocks = dict[str, TieBlocks]  # direction -> where what is relevant stands
 Values = dict[str, QueryValues]  # direction -> a value for every query
 
 
-def query_values(material: ChartMaterial, scaled: Scaled | str) -> Values:
+def tie_blocks(material: ChartMaterial, scaled: Scaled | str) -> Blocks:
     """Both directions, audio-to-text by scaled columns where the run's is; text-to-audio alone where it is judged."""
-    values = {TO_AUDIO: text_to_audio_values(material.matrix, material.pairs, _KS)}
+    blocks = {TO_AUDIO: text_to_audio_blocks(material.matrix, material.pairs)}
     if material.result.get("audio_to_text") is not None:
         is_scaled = material.column_scaling != "none" and isinstance(scaled, Scaled)
         ranking = scaled.ranking if isinstance(scaled, Scaled) and is_scaled else material.matrix
-        values[TO_TEXT] = audio_to_text_values(ranking, material.pairs, _KS)
-    return values
+        blocks[TO_TEXT] = audio_to_text_blocks(ranking, material.pairs)
+    return blocks
 
 
-def rank_histograms(material: ChartMaterial, values: Values) -> Chart:
+def query_values(material: ChartMaterial, blocks: Blocks) -> Values:
+    """What each query gives, of the directions that there are."""
+    of_direction = {TO_AUDIO: text_to_audio_values, TO_TEXT: audio_to_text_values}
+    return {
+        direction: of_direction[direction](material.matrix, material.pairs, _KS, blocks=of_queries)
+        for direction, of_queries in blocks.items()
+    }
+
+
+def rank_histograms(blocks: Blocks) -> Chart:
     """At which rank queries of each direction find the first relevant candidate."""
-    pairs, matrix = material.relevant, material.matrix
-    sides = {TO_AUDIO: (pairs.caption_P, len(matrix.clip_ids)), TO_TEXT: (pairs.clip_P, len(matrix.caption_ids))}
-    histograms = []
-    for direction, of_queries in values.items():
-        query_P, candidates = sides[direction]
-        _, relevant_Q = np.unique(query_P, return_counts=True)
-        histograms.append(rank_histogram(direction, of_queries.first_rank_Q, relevant_Q, candidates))
-    return rank_histogram_chart(histograms)
+    return rank_histogram_chart([rank_histogram(direction, of_queries) for direction, of_queries in blocks.items()])
 
 
 def recall_by_length(material: ChartMaterial, values: Values) -> Chart:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from tests.reports.charts.drawn import ranked
 from tests.reports.page.made_up import HOSTILE, examples, page, run, sine, table
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
@@ -46,7 +47,7 @@ def opened(browser, tmp_path_factory) -> Watched:
     from atrkit.reports.page.render import render_page
     from atrkit.workflows.report_audio import encode
 
-    drawn = rank_histogram_chart([rank_histogram("text to audio", [1, 1, 2, 9, 30], [1] * 5, 40)])
+    drawn = rank_histogram_chart([rank_histogram("Text to audio", ranked([1, 1, 2, 9, 30], 40))])
     hostile = [
         run(f"run-{n}", name=text, examples=examples(text), recall=table(text)) for n, text in enumerate(HOSTILE)
     ]

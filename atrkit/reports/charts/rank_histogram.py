@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import exp, lgamma
+from itertools import pairwise
 
-import numpy as np
-import numpy.typing as npt
-
+from atrkit.metrics.first_rank import found_within
+from atrkit.metrics.tie_blocks import TieBlocks
 from atrkit.reports.charts.chart import Chart
 from atrkit.reports.charts.frame import (
     LINE_PX,
@@ -36,22 +35,24 @@ class RankHistogram:
 
     Args:
         direction: "Text to audio" or "Audio to text".
+        queries: all of them.
         last_ranks: of each bin; a bin begins behind the one before.
-        counts: queries in each bin.
-        chance: share of queries that a random order would put into each bin, in [0, 1].
-        between: queries whose expected rank, for ties, is no whole number; they count in the bin of the next one.
+        shares: of the queries in each bin, in [0, 1], expected over the order of ties: the first is R@1.
+        chance: share of queries that a random order would put into each bin.
+        tied: queries whose figures depend on the order of ties.
     """
 
     direction: str
+    queries: int
     last_ranks: tuple[int, ...]
-    counts: tuple[int, ...]
+    shares: tuple[float, ...]
     chance: tuple[float, ...]
-    between: int = 0
+    tied: int = 0
 
     @property
-    def queries(self) -> int:
-        """All of them."""
-        return sum(self.counts)
+    def counts(self) -> list[str]:
+        """Queries in each bin, as shown; those with ties may be there in part."""
+        return [_count(share * self.queries) for share in self.shares]
 
     @property
     def bin_names(self) -> list[str]:
@@ -63,38 +64,48 @@ class RankHistogram:
         ]
 
 
-def rank_histogram(
-    direction: str, first_rank_Q: npt.ArrayLike, relevant_of_query_Q: npt.ArrayLike, candidates: int
-) -> RankHistogram:
+def rank_histogram(direction: str, blocks: TieBlocks) -> RankHistogram:
     """Count queries by rank: 1, 2-3, 4-5, 6-10, 11-20, 21-50, 51-100 and so on to the last candidate.
+
+    A query whose first relevant candidate ties with others is spread over the ranks that it may have.
 
     Args:
         direction: of the queries.
-        first_rank_Q: (Q,) expected rank of each query's first relevant candidate, 1-based.
-        relevant_of_query_Q: (Q,) relevant candidates of each query.
-        candidates: in the gallery.
+        blocks: of its scores.
 
-    Source: bins are our choice; chance is 1 - C(N - m, k) / C(N, k) within rank k, for m relevant of N.
+    Source: bins are our choice; ties as everywhere (PROTOCOL.md, "Ties").
 
     Example:
-        >>> histogram = rank_histogram("Text to audio", [1, 1, 3, 7], [1, 1, 1, 1], candidates=8)
-        >>> histogram.bin_names, histogram.counts, histogram.chance
-        (['1', '2–3', '4–5', '6–8'], (2, 1, 0, 1), (0.125, 0.25, 0.25, 0.375))
+        >>> from atrkit import ScoreMatrix
+        >>> from atrkit.metrics.tie_blocks import text_to_audio_blocks
+        >>> matrix = ScoreMatrix([[.9, .1], [.9, .8]], ["rain", "dog"], ["rain#1", "dog#1"], ["rain", "dog"])
+        >>> histogram = rank_histogram("Text to audio", text_to_audio_blocks(matrix))
+        >>> histogram.bin_names, histogram.shares, histogram.counts
+        (['1', '2'], (0.75, 0.25), ['1.5', '0.5'])
     """
-    last_ranks = _last_ranks(candidates)
-    ranks = np.asarray(first_rank_Q, dtype=np.float64)
-    bins = np.searchsorted(last_ranks, ranks)
-    counts = np.bincount(bins, minlength=len(last_ranks))
-    numbers, times = np.unique(np.asarray(relevant_of_query_Q), return_counts=True)
-    within = [
-        sum(_within(last, int(m), candidates) * int(n) for m, n in zip(numbers, times, strict=True)) / len(ranks)
-        for last in last_ranks
-    ]
-    chance = [after - before for before, after in zip([0.0, *within], within, strict=False)]
-    between = int(np.count_nonzero(ranks != np.round(ranks)))
+    last_ranks = _last_ranks(blocks.candidates)
     return RankHistogram(
-        direction, last_ranks, tuple(counts.tolist()), tuple(round(each, 9) for each in chance), between
+        direction,
+        blocks.queries,
+        last_ranks,
+        _in_bins(blocks, last_ranks),
+        _in_bins(blocks.chance(), last_ranks),
+        blocks.tied_queries,
     )
+
+
+def _in_bins(blocks: TieBlocks, last_ranks: Sequence[int]) -> tuple[float, ...]:
+    within = [0.0, *found_within(blocks, last_ranks).tolist()]
+    return tuple(round(after - before, 9) for before, after in pairwise(within))
+
+
+def _count(queries: float) -> str:
+    """With a decimal where it is no whole number.
+
+    >>> _count(1200.0), _count(1.5)
+    ('1,200', '1.5')
+    """
+    return f"{queries:,.1f}".removesuffix(".0")
 
 
 def _last_ranks(candidates: int) -> tuple[int, ...]:
@@ -105,42 +116,31 @@ def _last_ranks(candidates: int) -> tuple[int, ...]:
     return (*(last for last in lasts if last < candidates), candidates)
 
 
-def _within(rank: int, relevant: int, candidates: int) -> float:
-    """Chance that the first relevant candidate of a random order is within a rank."""
-    others = candidates - relevant
-    if rank > others:
-        return 1.0
-    return 1.0 - exp(_log_choose(others, rank) - _log_choose(candidates, rank))
-
-
-def _log_choose(n: int, k: int) -> float:
-    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
-
-
 def rank_histogram_chart(histograms: Sequence[RankHistogram]) -> Chart:
     """Bars of one direction or both, on one axis."""
     caption = " ".join(map(_sentence, histograms))
     title = "Rank of the first relevant candidate"
     svg = both_widths("rank-histogram", title, caption, partial(_draw, histograms))
-    between = sum(histogram.between for histogram in histograms)
-    why = "for ties the expected rank counts, at the next whole one, so that shares can differ from R@k."
-    notes = [f"{counted(between, 'query', 'queries')} tied: {why}"] if between else []
+    tied = ", ".join(
+        f"{each.tied:,} of {each.queries:,} {each.direction.lower().replace(' ', '-')}" for each in histograms
+    )
+    why = "each counts in part at every rank that its ties may give it, so that the first bar is R@1."
+    notes = [f"Ties: {tied} queries; {why}"] if any(each.tied for each in histograms) else []
     return Chart("rank-histogram", title, caption, svg, _table(histograms), tuple(notes))
 
 
 def _sentence(histogram: RankHistogram) -> str:
-    first = histogram.counts[0] / histogram.queries
-    ten = [count for last, count in zip(histogram.last_ranks, histogram.counts, strict=True) if last <= 10]
-    behind = histogram.queries - sum(ten)
+    ten = [share for last, share in zip(histogram.last_ranks, histogram.shares, strict=True) if last <= 10]
+    behind = max(0.0, 1 - sum(ten))
     queries = counted(histogram.queries, "query", "queries")
     return (
-        f"{histogram.direction}: {as_percent(first)} % of {queries} find a relevant candidate first, and "
-        f"{as_percent(behind / histogram.queries)} % ({behind:,}) none among the first ten."
+        f"{histogram.direction}: {as_percent(histogram.shares[0])} % of {queries} find a relevant candidate first, and "
+        f"{as_percent(behind)} % ({_count(behind * histogram.queries)}) none among the first ten."
     )
 
 
 def _draw(histograms: Sequence[RankHistogram], width: int) -> Drawing:
-    highest = max(max(count / each.queries for count in each.counts) for each in histograms)
+    highest = max(max(each.shares) for each in histograms)
     highest = max(highest, *(share for each in histograms for share in each.chance))
     ticks = nice_ticks(0, 100 * highest, 4)
     keys = key([KeyEntry("share of queries", 0, "block"), KeyEntry("a random order", 0, "tick")], 0, width, 0)
@@ -153,7 +153,7 @@ def _panel(
     histogram: RankHistogram, series: int, ticks: Sequence[float], left: float, right: float, top: float
 ) -> Drawing:
     margin = max(map(text_width, ["rank", *histogram.bin_names])) + 8
-    counts = [f"{count:,}" for count in histogram.counts]
+    counts = histogram.counts
     right_margin = max(map(text_width, ["queries", *counts])) + 8
     area = Area(left + margin, top + 42, right - right_margin, top + 42 + _ROW * len(counts))
     x = Scale(ticks[0], ticks[-1], area.left, area.right)
@@ -163,10 +163,10 @@ def _panel(
         label("queries", right, area.top - 6, anchor="end"),
         x_axis(area, x, ticks, name="% of queries", down=True),
     ]
-    rows = zip(histogram.bin_names, histogram.counts, histogram.chance, counts, strict=True)
-    for index, (name, count, chance, shown) in enumerate(rows):
+    rows = zip(histogram.bin_names, histogram.shares, histogram.chance, counts, strict=True)
+    for index, (name, found, chance, shown) in enumerate(rows):
         y = area.top + _ROW * index + (_ROW - _BAR) / 2
-        share = 100 * count / histogram.queries
+        share = 100 * found
         tooltip = element("title", f"rank {name}: {share:.1f} % ({shown}); a random order: {100 * chance:.1f} %")
         parts += [
             label(name, area.left - 8, y + 11, anchor="end", colour=INK),
@@ -175,7 +175,7 @@ def _panel(
                 fill=series_colour(series), class_="bar",
             ),
             line(x(100 * chance), y - 2, x(100 * chance), y + _BAR + 2, colour=INK, stroke_width=1.75, class_="chance"),
-            label(shown, right, y + 11, anchor="end", colour=INK if count else MUTED),
+            label(shown, right, y + 11, anchor="end", colour=INK if found else MUTED),
         ]  # fmt: skip
     return Drawing(joined(parts), area.bottom + 2 * LINE_PX + 4)
 
@@ -183,8 +183,8 @@ def _panel(
 def _table(histograms: Sequence[RankHistogram]) -> tuple[tuple[str, ...], ...]:
     header = ("direction", "rank", "queries", "share (%)", "random order (%)")
     rows = [
-        (each.direction, name, f"{count:,}", f"{100 * count / each.queries:.2f}", f"{100 * chance:.2f}")
+        (each.direction, name, count, f"{100 * share:.2f}", f"{100 * chance:.2f}")
         for each in histograms
-        for name, count, chance in zip(each.bin_names, each.counts, each.chance, strict=True)
+        for name, count, share, chance in zip(each.bin_names, each.counts, each.shares, each.chance, strict=True)
     ]
     return (header, *rows)

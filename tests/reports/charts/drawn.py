@@ -3,7 +3,11 @@
 import math
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from atrkit.metrics.tie_blocks import TieBlocks, merge_equal
 
 SVG = "{http://www.w3.org/2000/svg}"
 WIDTHS = ("narrow", "wide")
@@ -104,3 +108,10 @@ def column(chart, name):
 
 def floats(cells):
     return [float(cell.replace(",", "")) for cell in cells]
+
+
+def ranked(first_ranks: Sequence[int], candidates: int, relevant: int = 1) -> TieBlocks:
+    """Queries without ties, whose relevant candidates stand behind each other from a rank on."""
+    query_P = np.repeat(range(len(first_ranks)), relevant)
+    better_P = (np.asarray(first_ranks)[:, None] - 1 + np.arange(relevant)).ravel()
+    return merge_equal(query_P, better_P, np.ones_like(better_P), len(first_ranks), len(first_ranks), candidates)
