@@ -59,6 +59,7 @@ def read_captions_csv(
     caption_columns: Sequence[str] | None = None,
     delimiter: str = ",",
     split_column: str | None = None,
+    has_options: bool = True,
 ) -> CaptionTable:
     """Read a table of captions.
 
@@ -69,6 +70,7 @@ def read_captions_csv(
             named, a file may have several rows (as in AudioCaps), and their captions are gathered.
         delimiter: between columns: one character, or "tab".
         split_column: holds the name of each clip's split; None reads none.
+        has_options: the command that reads has options for columns and folder, which errors may point at.
 
     Raises:
         UsageError: any fault of FAULTS.md row 10; the message has file, line, column and the fix (exit code 2).
@@ -78,12 +80,13 @@ def read_captions_csv(
     file_index = _index_of(path, header, file_column, "--file-column")
     chosen = tuple(caption_columns) if caption_columns else find_caption_columns(header)
     if not chosen:
-        raise _no_caption_column(path, header)
+        raise _no_caption_column(path, header, has_options=has_options)
     caption_indices = [_index_of(path, header, column, "--caption-column") for column in chosen]
     split_index = _index_of(path, header, split_column, "--split-column") if split_column else None
-    reader = _RowReader(path, header.fields, file_index, caption_indices, split_index)
+    reader = _RowReader(path, header.fields, file_index, caption_indices, split_index, has_options)
     rows = [reader.row(record) for record in records.rows]
-    merged = _one_row_per_file(path, rows, file_column, may_merge=caption_columns is not None and len(chosen) == 1)
+    may_merge = caption_columns is not None and len(chosen) == 1
+    merged = _one_row_per_file(path, rows, file_column, may_merge=may_merge, has_options=has_options)
     notes = [*records.notes, *_notes(rows, merged, len(chosen))]
     return CaptionTable(tuple(merged), header.fields, chosen, tuple(notes))
 
@@ -119,10 +122,11 @@ def _index_of(path: Path, header: Record, column: str, option: str) -> int:
     )
 
 
-def _no_caption_column(path: Path, header: Record) -> UsageError:
+def _no_caption_column(path: Path, header: Record, *, has_options: bool) -> UsageError:
+    way_out = "name the right one with --caption-column" if has_options else "rename the right one to caption, or add it"
     return UsageError(
         f"{path}:{header.line}: no column is called caption or caption_1; the columns are "
-        f"{', '.join(map(shown, header.fields))}: name the right one with --caption-column"
+        f"{', '.join(map(shown, header.fields))}: {way_out}"
     )
 
 
@@ -133,6 +137,7 @@ class _RowReader:
     file_index: int
     caption_indices: Sequence[int]
     split_index: int | None
+    has_options: bool
 
     def row(self, record: Record) -> CaptionRow:
         cells = record.fields
@@ -151,15 +156,16 @@ class _RowReader:
             raise self._fault(
                 record,
                 self.file_index,
-                f"{shown(name)} is an absolute path: write names relative to the audio folder, and name that "
-                "with --audio-dir",
+                f"{shown(name)} is an absolute path: write names relative to the audio folder"
+                + (", and name that with --audio-dir" if self.has_options else ""),
             )
         parts = PurePosixPath(name).parts
         if ".." in parts:
             raise self._fault(
                 record,
                 self.file_index,
-                f"{shown(name)} leads out of the audio folder: remove the '..', and name the folder with --audio-dir",
+                f"{shown(name)} leads out of the audio folder: remove the '..'"
+                + (", and name the folder with --audio-dir" if self.has_options else ""),
             )
         if not parts:
             raise self._fault(record, self.file_index, f"{shown(name)} is no file name: correct it, or remove the row")
@@ -182,7 +188,9 @@ def _says_something(caption: str) -> bool:
     return any(character.isalnum() for character in caption)
 
 
-def _one_row_per_file(path: Path, rows: Sequence[CaptionRow], file_column: str, *, may_merge: bool) -> list[CaptionRow]:
+def _one_row_per_file(
+    path: Path, rows: Sequence[CaptionRow], file_column: str, *, may_merge: bool, has_options: bool
+) -> list[CaptionRow]:
     merged: dict[str, CaptionRow] = {}
     for row in rows:
         first = merged.get(row.file_name)
@@ -192,8 +200,12 @@ def _one_row_per_file(path: Path, rows: Sequence[CaptionRow], file_column: str, 
         place = f"{path}:{row.line}: column {shown(file_column)}: {shown(row.file_name)}"
         if not may_merge:
             raise UsageError(
-                f"{place} is on line {first.line} too: keep one row per file "
-                "(a table with one caption per row is read with --caption-column COLUMN)"
+                f"{place} is on line {first.line} too: keep one row per file"
+                + (
+                    " (a table with one caption per row is read with --caption-column COLUMN)"
+                    if has_options
+                    else ", or one caption per row in a column called caption"
+                )
             )
         if row.split != first.split:
             raise UsageError(

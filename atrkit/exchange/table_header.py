@@ -5,10 +5,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from atrkit.exchange.truth import CAPTION_ID_COLUMNS, CAPTION_TEXT_COLUMNS, CLIP_COLUMNS
+from atrkit.exchange.truth import CAPTION_ID_COLUMNS, CAPTION_TEXT_COLUMNS, CLIP_COLUMNS, DELIMITERS
 
 SCORE_COLUMNS = ("score", "similarity", "sim", "cosine")
-DELIMITERS = (",", "\t", ";", "|")
 _NUMBERED = re.compile(r"(?:file_?name|file|fname|fid|clip|audio|result)_?(\d+)")
 
 

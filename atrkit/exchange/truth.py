@@ -4,6 +4,7 @@ A name is looked for as it stands, then percent-decoded where the format encodes
 or by its words (captions). Every way but the first is counted and said.
 """
 
+import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from atrkit.text.normalise import normalise_caption
 CLIP_COLUMNS = ("clip_id", "clip", "file_name", "filename", "fname", "audio_id", "audio", "fid")
 CAPTION_ID_COLUMNS = ("caption_id", "query_id", "tid")
 CAPTION_TEXT_COLUMNS = ("caption", "query", "text")
+DELIMITERS = (",", "\t", ";", "|")
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +136,7 @@ def truth_of_grades(source: str, grades: Mapping[str, Mapping[str, int]]) -> Tru
 
 
 def read_truth_csv(path: Path) -> Truth:
-    """Read a table of captions: Clotho's layout, one caption per row, or caption_id and clip_id.
+    """Read a table of captions: Clotho's layout, one caption per row, or caption_id and clip_id; any delimiter.
 
     Captions without an id are called as in a dataset of one's own: the clip's name, `#`, and their number from 1.
 
@@ -144,19 +146,27 @@ def read_truth_csv(path: Path) -> Truth:
     Raises:
         UsageError: any fault of the table, with file, line, column and the fix (exit code 2).
     """
-    header = read_columns(path)
+    delimiter = _delimiter_of(path)
+    header = read_columns(path, delimiter)
     clip_column = next((name for name in CLIP_COLUMNS if name in header), None)
     if clip_column is None:
         raise UsageError(
             f"{path}:1: no column names the clips ({', '.join(CLIP_COLUMNS)}); the columns are "
             f"{', '.join(map(shown, header))}: rename one"
         )
+    notes = () if delimiter in ",\t" else (f"columns are separated by {shown(delimiter)}",)
     id_column = next((name for name in CAPTION_ID_COLUMNS if name in header), None)
     if id_column is not None:
-        return _with_ids(path, id_column, clip_column)
-    columns = find_caption_columns(header)
-    one_per_row = columns if columns == ("caption",) else None
-    table = read_captions_csv(path, file_column=clip_column, caption_columns=one_per_row)
+        return _with_ids(path, id_column, clip_column, delimiter, notes)
+    numbered = find_caption_columns(header)
+    one_per_row = next((name for name in CAPTION_TEXT_COLUMNS if name in header), None)
+    table = read_captions_csv(
+        path,
+        file_column=clip_column,
+        caption_columns=None if one_per_row is None or numbered not in ((), ("caption",)) else (one_per_row,),
+        delimiter=delimiter,
+        has_options=False,
+    )
     captions = [
         (f"{row.file_name}#{number}", row.file_name, text)
         for row in table.rows
@@ -167,12 +177,35 @@ def read_truth_csv(path: Path) -> Truth:
         {caption_id: clip_id for caption_id, clip_id, _ in captions},
         tuple(row.file_name for row in table.rows),
         {caption_id: text for caption_id, _, text in captions},
-        notes=table.notes,
+        notes=(*notes, *table.notes),
     )
 
 
-def _with_ids(path: Path, id_column: str, clip_column: str) -> Truth:
-    records = read_records(path)
+def _delimiter_of(path: Path) -> str:
+    """What separates the columns in the first line: whatever makes one of them a column of clips."""
+    first = _first_line(path)
+    found = next((each for each in DELIMITERS if set(CLIP_COLUMNS) & set(_cells(first, each))), None)
+    return found or next((each for each in DELIMITERS if each in first), DELIMITERS[0])
+
+
+def _first_line(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            lines = (line.decode("utf-8-sig", errors="replace").strip("\r\n") for line in file)
+            return next((line for line in lines if line), "")
+    except OSError:
+        return ""  # who reads the table says why
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return []
+
+
+def _with_ids(path: Path, id_column: str, clip_column: str, delimiter: str, notes: tuple[str, ...]) -> Truth:
+    records = read_records(path, delimiter)
     header = records.header.fields
     text_column = next((name for name in CAPTION_TEXT_COLUMNS if name in header), None)
     clip_of_caption: dict[str, str] = {}
@@ -192,7 +225,8 @@ def _with_ids(path: Path, id_column: str, clip_column: str) -> Truth:
         clip_of_caption[caption_id] = clip_id
         if text_column is not None:
             texts[caption_id] = row.fields[header.index(text_column)]
-    return Truth(str(path), clip_of_caption, tuple(dict.fromkeys(clip_of_caption.values())), texts, notes=records.notes)
+    clip_ids = tuple(dict.fromkeys(clip_of_caption.values()))
+    return Truth(str(path), clip_of_caption, clip_ids, texts, notes=(*notes, *records.notes))
 
 
 def _inverted(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

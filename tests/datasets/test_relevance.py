@@ -224,7 +224,7 @@ def test_which_annotation_it_is_is_found_out(graded, dcase, dataset, tmp_path):
     assert found == ["dcase2025", "dcase2025", "graded2023", "graded2023"]
     with pytest.raises(UsageError, match=r"--relevance .*nowhere: neither the file of DCASE 2025"):
         detect_and_read(tmp_path / "nowhere", dataset)
-    with pytest.raises(UsageError, match="name the folder that they lie in, .*checkout/data$"):
+    with pytest.raises(UsageError, match=r"name the folder that they lie in, .*checkout/data$"):
         detect_and_read(checkout / "data" / "relevance_data" / "evaluation_relevances.csv", dataset)
 
 

@@ -17,10 +17,13 @@ def table(tmp_path, text):
     [
         "file_name,caption_1,caption_2\na.wav,Rain.,\nb.wav,A dog.,Two dogs.\n",
         "file_name,caption\na.wav,Rain.\nb.wav,A dog.\nb.wav,Two dogs.\n",
+        "file_name;caption_1;caption_2\na.wav;Rain.;\nb.wav;A dog.;Two dogs.\n",
+        "audio\ttext\na.wav\tRain.\nb.wav\tA dog.\nb.wav\tTwo dogs.\n",
+        "\ncaption|clip_id|caption_id\nRain.|a.wav|a.wav#1\nA dog.|b.wav|b.wav#1\nTwo dogs.|b.wav|b.wav#2\n",
         "caption,clip_id,caption_id\nRain.,a.wav,a.wav#1\nA dog.,b.wav,b.wav#1\nTwo dogs.,b.wav,b.wav#2\n",
     ],
 )
-def test_three_layouts_say_the_same(text, tmp_path):
+def test_all_layouts_say_the_same(text, tmp_path):
     truth = read_truth_csv(table(tmp_path, text))
     assert truth.clip_of_caption == {"a.wav#1": "a.wav", "b.wav#1": "b.wav", "b.wav#2": "b.wav"}
     assert truth.texts == {"a.wav#1": "Rain.", "b.wav#1": "A dog.", "b.wav#2": "Two dogs."}
@@ -31,7 +34,10 @@ def test_three_layouts_say_the_same(text, tmp_path):
     ("text", "message"),
     [
         ("name,caption\na,b\n", "no column names the clips"),
-        ("file_name,words\na,b\n", "no column is called caption"),
+        ("name;caption\na;b\n", "no column names the clips (clip_id, clip, file_name"),
+        ("file_name,words\na,b\n", "'words': rename the right one to caption"),
+        ("file_name,caption_1\n/a,b\n", "write names relative to the audio folder"),
+        ("file_name,caption_1\n../a,b\n", "remove the '..'"),
         ("caption_id,clip_id\nx,a\nx,b\n", ":3: column 'caption_id': 'x' is on line 2 too"),
         ("caption_id,clip_id\nx,\n", ":2: column 'clip_id' is empty"),
         ("file_name,caption_1\na,b\na,c\n", ":3: column 'file_name': 'a' is on line 2 too"),
@@ -41,6 +47,12 @@ def test_a_wrong_table_names_the_place(text, message, tmp_path):
     with pytest.raises(UsageError) as caught:
         read_truth_csv(table(tmp_path, text))
     assert message in str(caught.value) and "t.csv" in str(caught.value)
+    assert "--" not in str(caught.value), "eval has no options for columns"
+
+
+def test_another_delimiter_is_said(tmp_path):
+    notes = [read_truth_csv(table(tmp_path, f"file_name{each}caption\na{each}b\n")).notes for each in ";,"]
+    assert notes == [("columns are separated by ';'",), ()]
 
 
 @pytest.fixture
