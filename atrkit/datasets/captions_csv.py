@@ -123,7 +123,7 @@ def _index_of(path: Path, header: Record, column: str, option: str) -> int:
 
 
 def _no_caption_column(path: Path, header: Record, *, has_options: bool) -> UsageError:
-    way_out = "name the right one with --caption-column" if has_options else "rename the right one to caption, or add it"
+    way_out = "name the right one with --caption-column" if has_options else "rename one to caption, or add it"
     return UsageError(
         f"{path}:{header.line}: no column is called caption or caption_1; the columns are "
         f"{', '.join(map(shown, header.fields))}: {way_out}"

@@ -35,7 +35,7 @@ def test_all_layouts_say_the_same(text, tmp_path):
     [
         ("name,caption\na,b\n", "no column names the clips"),
         ("name;caption\na;b\n", "no column names the clips (clip_id, clip, file_name"),
-        ("file_name,words\na,b\n", "'words': rename the right one to caption"),
+        ("file_name,words\na,b\n", "'words': rename one to caption"),
         ("file_name,caption_1\n/a,b\n", "write names relative to the audio folder"),
         ("file_name,caption_1\n../a,b\n", "remove the '..'"),
         ("caption_id,clip_id\nx,a\nx,b\n", ":3: column 'caption_id': 'x' is on line 2 too"),
