@@ -118,17 +118,24 @@ def _find(session: Session, named: Sequence[str]) -> list[TrainedRun]:
 
 
 def refuse_other_file(path: Path) -> None:
-    """Replace reports only.
+    """Replace reports only, and make one folder at most: a path with more that is not there is mistyped.
 
     Raises:
-        UsageError: something else is there.
+        UsageError: something else is there, or the folder that its folder would be made in is not.
     """
+    if not path.parent.is_dir() and not _may_hold_a_new_folder(path.parent.parent):
+        raise UsageError(f"--out {path}: there is no folder {path.parent}; make it, or name another file")
     if path.is_dir():
         raise UsageError(f"--out {path} is a folder: name a file, as {path / REPORT_NAME}")
     if path.exists():
         with path.open("rb") as file:
             if not is_report(file.read(4096)):
                 raise UsageError(f"{path} is there, and no page of atrkit report: move it, or name another with --out")
+
+
+def _may_hold_a_new_folder(folder: Path) -> bool:
+    """A folder that is there; at the root of the file system nobody wants one unasked."""
+    return folder.is_dir() and folder.resolve() != Path(folder.resolve().anchor)
 
 
 def _usual_place(session: Session, runs: Sequence[TrainedRun], options: ReportOptions) -> Path:

@@ -4,12 +4,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from platform import python_version
 from typing import Any, Protocol
 
+import numpy as np
+
+from atrkit import __version__
 from atrkit.datasets.clip import Caption, Clip
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import UsageError
 from atrkit.exchange.foreign import ForeignScores
+from atrkit.files import sha256_of_file
 from atrkit.reports.counting import counted
 from atrkit.reports.page.content import Fact
 from atrkit.score_matrix import ScoreMatrix
@@ -72,7 +77,15 @@ def reported_scores(session: Session, path: Path, options: _Options) -> Reported
         [text_of[caption_id] for caption_id in foreign.scores.caption_ids],
     )
     return Reported(
-        path.name, result, foreign.scores, None, clips, dataset, tuple(_facts(result)), material, trained=None
+        path.name,
+        result,
+        foreign.scores,
+        None,
+        clips,
+        dataset,
+        tuple(_facts(result, options.truth)),
+        material,
+        trained=None,
     )
 
 
@@ -87,16 +100,31 @@ def _clips(foreign: ForeignScores, scores: ScoreMatrix, dataset: Dataset | None)
     return {clip_id: Clip(clip_id, "", "", 1, 0, 1, "", tuple(captions[clip_id])) for clip_id in scores.clip_ids}
 
 
-def _facts(result: Mapping[str, Any]) -> Iterator[Fact]:
+def _facts(result: Mapping[str, Any], truth: Path | None) -> Iterator[Fact]:
+    """What is known; no date, as a file says none that stays the same when it is copied."""
     source, to_audio = result["source"], result["text_to_audio"]
     yield Fact("Scores made elsewhere", source["path"], is_code=True)
+    yield Fact("sha256 of the scores", source["sha256"], is_code=True)
     yield Fact("Format", source["format"])
-    yield Fact("Scores", str(result["scoring"]))
+    if result["scoring"] != source["format"]:
+        yield Fact("Scores", str(result["scoring"]))
     size = f"{counted(to_audio['candidates'], 'clip')}, {counted(to_audio['queries'], 'caption')}"
     where = f"{result['dataset']}/{result['split']}: " if result["dataset"] and result["split"] else ""
     yield Fact("Evaluated on", f"{where}{size}")
-    yield Fact("sha256 of the file", source["sha256"], is_code=True)
+    yield from _truth_facts(result, truth)
     yield Fact("Pool id", result["pool_id"], is_code=True)
     for note in result["notes"]:
         yield Fact("Note", note)
     yield Fact("Training", "not known: whether these clips were trained on cannot be said")
+    yield Fact("Versions", f"atrkit {__version__}, Python {python_version()}, numpy {np.__version__}")
+
+
+def _truth_facts(result: Mapping[str, Any], truth: Path | None) -> Iterator[Fact]:
+    whose = "Whose caption is whose"
+    if truth is not None:
+        yield Fact(whose, str(truth), is_code=True)
+        yield Fact("sha256 of that table", sha256_of_file(truth), is_code=True)
+    elif result["dataset"] and result["split"]:
+        yield Fact(whose, f"as in the dataset {result['dataset']}, split {result['split']}")
+    else:
+        yield Fact(whose, "as the scores say themselves")

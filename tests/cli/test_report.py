@@ -5,10 +5,15 @@ import html
 import json
 import re
 import shutil
+from hashlib import sha256
+from pathlib import Path
+from platform import python_version
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from atrkit import __version__
 from atrkit.cli.app import app
 from atrkit.store import load_scores
 
@@ -139,6 +144,17 @@ def test_only_reports_are_replaced(workspace):
     assert "is a folder" in run(workspace, "report", "plain", "--out", workspace, code=2).stderr
 
 
+def test_a_folder_is_made_only_where_its_own_folder_is(workspace, tmp_path):
+    refused = run(workspace, "report", "plain", "--out", tmp_path / "no/such/page.html", code=2)
+    why = f"there is no folder {tmp_path}/no/such; make it, or name another file"
+    assert refused.stderr == f"atrkit: --out {tmp_path}/no/such/page.html: {why}\n"
+    assert not (tmp_path / "no").exists()
+    at_root = run(workspace, "report", "plain", "--out", "/atrkit-nowhere/page.html", code=2)
+    assert "there is no folder /atrkit-nowhere" in at_root.stderr and not Path("/atrkit-nowhere").exists()
+    run(workspace, "report", "plain", "--out", tmp_path / "pages/page.html", "--no-audio", "--examples", 0)
+    assert (tmp_path / "pages/page.html").is_file()
+
+
 def test_a_run_that_is_not_there_is_named(workspace):
     refused = run(workspace, "report", "plane", code=2)
     assert refused.stderr.startswith("atrkit: report plane: no finished run there; finished runs: ")
@@ -203,6 +219,18 @@ def test_scores_made_elsewhere_have_a_page_too(workspace, plain, tmp_path):
     with_truth = ("--scores", tmp_path / "theirs.csv", "--truth", tmp_path / "truth.csv")
     run(workspace, "report", *with_truth, "--out", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    assert "<audio" not in page and clips[0]["captions"][0]["text"] in text_of(page)
+    text = text_of(page)
+    assert "<audio" not in page and clips[0]["captions"][0]["text"] in text
+    for known in (
+        f"Whose caption is whose {tmp_path / 'truth.csv'}",
+        f"sha256 of that table {sha256((tmp_path / 'truth.csv').read_bytes()).hexdigest()}",
+        f"sha256 of the scores {sha256((tmp_path / 'theirs.csv').read_bytes()).hexdigest()}",
+        f"Versions atrkit {__version__}, Python {python_version()}, numpy {np.__version__}",
+    ):
+        assert known in text, known
+    facts = re.search("Scores made elsewhere.*?Training", text)[0]
+    assert "Format table of pairs Evaluated on" in facts, "here the scores have no other name than their format"
+    of_dataset = text_of((tmp_path / "theirs.csv.report.html").read_text())
+    assert "Whose caption is whose as in the dataset synthetic, split eval" in of_dataset
     assert "leave one out" in run(workspace, "report", "plain", *with_truth, code=2).stderr
     assert "--truth is of --scores" in run(workspace, "report", "--truth", tmp_path / "truth.csv", code=2).stderr
