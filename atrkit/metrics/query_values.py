@@ -6,7 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atrkit.metrics.ranking import MAP_CUTOFF, average_precisions_at_k, first_ranks, hits_at_k
+from atrkit.metrics.ranking import (
+    MAP_CUTOFF,
+    MAP_CUTOFF_DCASE,
+    average_precisions_at_k,
+    first_ranks,
+    found_fractions_at_k,
+    hits_at_k,
+)
 from atrkit.metrics.relevance import RelevantPairs, own_pairs
 from atrkit.metrics.tie_blocks import TieBlocks, audio_to_text_blocks, text_to_audio_blocks
 from atrkit.score_matrix import IntArray, ScoreRows
@@ -22,7 +29,8 @@ class QueryValues:
         query_ids: (Q) ids, captions or clips.
         clip_Q: (Q,) number of the clip that each query belongs to: captions of one clip move together.
         clip_ids: ids of the clips that `clip_Q` counts.
-        values: figure -> (Q,): "R@k" probability of a hit, "mAP@10" average precision.
+        values: figure -> (Q,): "R@k" probability of a hit, "mAP@10" and "mAP@16" average precision,
+            "fractional_R@k" share of what is relevant.
         first_rank_Q: (Q,) expected rank of the best relevant candidate, 1-based; MedR is its median, MnR its mean.
     """
 
@@ -85,5 +93,8 @@ def audio_to_text_values(
 
 
 def _values(blocks: TieBlocks, ks: Sequence[int]) -> dict[str, Float64Array]:
-    recalls = {f"R@{k}": hits_at_k(blocks, k) for k in ks}
-    return {**recalls, f"mAP@{MAP_CUTOFF}": average_precisions_at_k(blocks, MAP_CUTOFF)}
+    return {
+        **{f"R@{k}": hits_at_k(blocks, k) for k in ks},
+        **{f"mAP@{k}": average_precisions_at_k(blocks, k) for k in (MAP_CUTOFF, MAP_CUTOFF_DCASE)},
+        **{f"fractional_R@{k}": found_fractions_at_k(blocks, k) for k in ks},
+    }

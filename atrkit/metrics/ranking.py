@@ -51,7 +51,7 @@ def evaluate(matrix: ScoreRows, ks: Sequence[int] = (1, 5, 10)) -> dict[str, dic
         >>> figures["text_to_audio"]["R@1"], figures["audio_to_text"]["MedR"]
         (0.5, 1.5)
     """
-    wrong = [k for k in ks if not isinstance(k, int | np.integer) or k < 1]
+    wrong = [k for k in ks if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1]
     if wrong:
         raise UsageError(f"cut-off {wrong[0]!r} of R@k is no positive whole number")
     return {
@@ -65,8 +65,7 @@ def direction_figures(blocks: TieBlocks, ks: Sequence[int] = (1, 5, 10)) -> dict
     chance = {f"chance_{name}": value for name, value in figures_of(blocks.chance(), ks).items()}
     return {
         **figures_of(blocks, ks),
-        f"mAP@{MAP_CUTOFF_DCASE}": map_at_k(blocks, MAP_CUTOFF_DCASE),
-        **{f"fractional_R@{k}": fractional_recall_at_k(blocks, k) for k in ks},
+        **_further_figures(blocks, ks),
         "queries": blocks.queries,
         "candidates": blocks.candidates,
         **chance,
@@ -91,11 +90,16 @@ def tie_bounds(blocks: TieBlocks, ks: Sequence[int] = (1, 5, 10)) -> dict[str, d
     The distance between the two says how much of a figure is luck; code that sorts without care lands anywhere within.
 
     Returns:
-        Entries "optimistic" and "pessimistic", each as `figures_of`.
+        Entries "optimistic" and "pessimistic", each as `figures_of`, with mAP@16 and fractional_R@k.
     """
+    bounds = {"optimistic": blocks.optimistic(), "pessimistic": blocks.pessimistic()}
+    return {name: {**figures_of(bound, ks), **_further_figures(bound, ks)} for name, bound in bounds.items()}
+
+
+def _further_figures(blocks: TieBlocks, ks: Sequence[int]) -> dict[str, float]:
     return {
-        "optimistic": figures_of(blocks.optimistic(), ks),
-        "pessimistic": figures_of(blocks.pessimistic(), ks),
+        f"mAP@{MAP_CUTOFF_DCASE}": map_at_k(blocks, MAP_CUTOFF_DCASE),
+        **{f"fractional_R@{k}": fractional_recall_at_k(blocks, k) for k in ks},
     }
 
 

@@ -34,6 +34,11 @@ class RelevantPairs:
     clip_P: IntArray
     grade_P: IntArray
 
+    def of_at_least(self, grade: int) -> "RelevantPairs":
+        """Those of at least a grade."""
+        is_kept_P = self.grade_P >= grade
+        return RelevantPairs(self.caption_P[is_kept_P], self.clip_P[is_kept_P], self.grade_P[is_kept_P])
+
 
 def own_pairs(scores: ScoreRows) -> RelevantPairs:
     """The default: each caption belongs to one clip, and nothing else is relevant (PROTOCOL.md, "Input")."""

@@ -18,6 +18,7 @@ from atrkit.metrics.randomisation import FLIPS, holm_adjusted, randomisation_p
 from atrkit.score_matrix import IntArray
 
 Float64Array = npt.NDArray[np.float64]
+Interval = tuple[float, float]
 
 MEDIAN_RANK = "MedR"
 MEAN_RANK = "MnR"
@@ -25,7 +26,7 @@ MEAN_RANK = "MnR"
 
 def figure_intervals(
     values: QueryValues, generator: np.random.Generator, *, resamples: int = RESAMPLES
-) -> dict[str, tuple[float, float]]:
+) -> dict[str, Interval | None]:
     """95 % interval of every figure of one direction.
 
     The same generator gives the same intervals, whatever the order of clips and captions. The gallery is as it is:
@@ -37,7 +38,8 @@ def figure_intervals(
         resamples: how many.
 
     Returns:
-        Figure -> (low, high) for every one in `values`, for MedR and MnR.
+        Figure -> (low, high) for every one in `values`, for MedR and MnR; None where all queries belong to one clip,
+        which says nothing about others.
 
     Source: PROTOCOL.md, "Confidence".
 
@@ -49,7 +51,8 @@ def figure_intervals(
         (0.0, 1.0)
     """
     (figures,) = resampled_figures([values], generator, resamples=resamples)
-    return {name: percentile_interval(values_R) for name, values_R in figures.items()}
+    has_several = len(np.unique(values.clip_Q)) > 1
+    return {name: percentile_interval(values_R) if has_several else None for name, values_R in figures.items()}
 
 
 def resampled_figures(
@@ -100,13 +103,14 @@ class Difference:
 
     Args:
         difference: fractions, or ranks for MedR.
-        ci: its 95 % interval, on the same resamples of clips.
+        ci: its 95 % interval, on the same resamples of clips; None where all queries belong to one clip, and where it
+            is not known.
         p: two-sided, by randomisation; None for MedR, which is no mean over queries.
         p_holm: the same where several systems are compared with one; None for one system, and where p is.
     """
 
     difference: float
-    ci: tuple[float, float]
+    ci: Interval | None
     p: float | None
     p_holm: float | None = field(default=None)
 
@@ -143,19 +147,18 @@ def compare_systems(
     sizes = [len(members) for members in systems]
     every = [member for members in systems for member in members]
     resampled = _averaged(resampled_figures(every, generator, resamples=resamples), sizes, figures)
-    measured = _averaged([_ByClip(each).figures for each in every], sizes, figures)
+    by_clip = [_ByClip(each) for each in every]
+    measured = _averaged([each.figures for each in by_clip], sizes, figures)
     tested = [name for name in figures if name != MEDIAN_RANK]
-    sums = _averaged([_ByClip(each).sums_of for each in every], sizes, tested)
-    differences_AF = [[np.asarray(system[name] - sums[0][name]) for name in tested] for system in sums[1:]]
-    together = np.array([column for columns in differences_AF for column in columns]).T
-    p_SF = randomisation_p(together, generator, flips=flips).reshape(len(sums) - 1, len(tested))
-    holm_SF = np.column_stack([holm_adjusted(p_S) for p_S in p_SF.T])
+    sums = _averaged([each.sums_of for each in by_clip], sizes, tested)
+    p_SF, holm_SF = _tested(sums, tested, generator, flips)
+    has_several = len(by_clip[0].clip_ids) > 1
     compared = []
     for s, (figures_s, resampled_s) in enumerate(zip(measured[1:], resampled[1:], strict=True)):
         of_system = {}
         for name in figures:
             difference = float(figures_s[name] - measured[0][name])
-            ci = percentile_interval(resampled_s[name] - resampled[0][name])
+            ci = percentile_interval(resampled_s[name] - resampled[0][name]) if has_several else None
             p, p_holm = None, None
             if name in tested:
                 f = tested.index(name)
@@ -163,6 +166,17 @@ def compare_systems(
             of_system[name] = Difference(difference, ci, p, p_holm)
         compared.append(of_system)
     return compared
+
+
+def _tested(
+    sums: Sequence[dict[str, Float64Array]], names: Sequence[str], generator: np.random.Generator, flips: int
+) -> tuple[Float64Array, Float64Array]:
+    """p of every system but the first for every figure, (S, F), and the same corrected over the systems."""
+    differences_AF = [np.asarray(system[name] - sums[0][name]) for system in sums[1:] for name in names]
+    if not differences_AF:
+        return np.empty((len(sums) - 1, 0)), np.empty((len(sums) - 1, 0))
+    p_SF = randomisation_p(np.array(differences_AF).T, generator, flips=flips).reshape(len(sums) - 1, len(names))
+    return p_SF, np.column_stack([holm_adjusted(p_S) for p_S in p_SF.T])
 
 
 def _averaged(
@@ -189,8 +203,11 @@ class _ByClip:
             sorted(range(len(clip_of_Q)), key=lambda q: (clip_of_Q[q], values.query_ids[q])), dtype=np.int64
         )
         self.query_ids = [values.query_ids[q] for q in self.order_Q]
-        self.clip_ids, clip_Q = np.unique([clip_of_Q[q] for q in self.order_Q], return_inverse=True)
-        self.clip_Q: IntArray = clip_Q
+        of_query = [clip_of_Q[q] for q in self.order_Q]
+        number_of = {clip_id: number for number, clip_id in enumerate(dict.fromkeys(of_query))}
+        self.clip_ids = tuple(number_of)
+        self.clip_of_query = tuple(of_query)
+        self.clip_Q: IntArray = np.array([number_of[clip_id] for clip_id in of_query], dtype=np.int64)
         self.rank_Q = values.first_rank_Q[self.order_Q]
         self.values = {name: values_Q[self.order_Q] for name, values_Q in values.values.items()}
         self.values[MEAN_RANK] = self.rank_Q
@@ -245,9 +262,7 @@ class _ByClip:
 def _refuse_other_queries(systems: Sequence[_ByClip]) -> None:
     first = systems[0]
     for other in systems[1:]:
-        if other.query_ids != first.query_ids or not np.array_equal(
-            other.clip_ids[other.clip_Q], first.clip_ids[first.clip_Q]
-        ):
+        if other.query_ids != first.query_ids or other.clip_of_query != first.clip_of_query:
             differing = sorted(set(first.query_ids) ^ set(other.query_ids))
             which = f"; the first that only one of them has is {differing[0]!r}" if differing else ""
             raise UsageError(f"systems are compared query by query, and these have other queries or clips{which}")

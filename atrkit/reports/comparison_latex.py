@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atrkit.reports.comparison_rows import (
-    FIGURES,
     FigureCell,
     columns_of,
     difference_rows,
     directions_of,
+    figures_of,
     has_holm,
     notes,
     system_rows,
@@ -60,8 +60,9 @@ def _systems(record: Mapping[str, Any]) -> list[str]:
     columns = columns_of(record)
     published = target_row(record)
     directions = directions_of(record)
-    spans = [(2 + len(FIGURES) * number, 1 + len(FIGURES) * (number + 1)) for number in range(len(directions))]
-    groups = " & ".join(f"\\multicolumn{{{len(FIGURES)}}}{{c}}{{{CAPITALISED[direction]}}}" for direction in directions)
+    wide = len(figures_of(record))
+    spans = [(2 + wide * number, 1 + wide * (number + 1)) for number in range(len(directions))]
+    groups = " & ".join(f"\\multicolumn{{{wide}}}{{c}}{{{CAPITALISED[direction]}}}" for direction in directions)
     lines = [
         f"& {groups} \\\\",
         " ".join(f"\\cmidrule(lr){{{first}-{last}}}" for first, last in spans),

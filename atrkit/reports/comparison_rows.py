@@ -7,11 +7,12 @@ from typing import Any
 from atrkit.reports.counting import counted
 from atrkit.reports.directions import DIRECTIONS
 from atrkit.reports.figure_cells import as_measured, is_rank
-from atrkit.reports.interval_rows import as_difference
+from atrkit.reports.interval_rows import as_difference, few_clips_note
 
 Record = Mapping[str, Any]
 
 FIGURES = ("R@1", "R@5", "R@10", "mAP@10")  # the columns of the papers' tables, in each direction
+_OF_GRADES = ("mAP@16", "nDCG@10")
 _UNKNOWN = "-"
 
 
@@ -78,7 +79,12 @@ def directions_of(record: Record) -> list[str]:
 
 def columns_of(record: Record) -> list[tuple[str, str]]:
     """Direction and figure of each column of the table of systems."""
-    return [(direction, figure) for direction in directions_of(record) for figure in FIGURES]
+    return [(direction, figure) for direction in directions_of(record) for figure in figures_of(record)]
+
+
+def figures_of(record: Record) -> list[str]:
+    """Figures of the table of systems in each direction: those of the papers, and those of graded judgements."""
+    return [*FIGURES, *(name for name in _OF_GRADES if name in record["systems"][0]["text_to_audio"])]
 
 
 def system_rows(record: Record) -> list[SystemRow]:
@@ -111,7 +117,13 @@ def _cell(system: Record, direction: str, figure: str) -> FigureCell:
 
 
 def _as_number(shown: str) -> float:
-    return 0.05 if shown.startswith("<") else float(shown)
+    match shown[0]:
+        case "<":
+            return 0.05
+        case ">":
+            return 99.95
+        case _:
+            return float(shown)
 
 
 def target_row(record: Record) -> SystemRow | None:
@@ -138,7 +150,7 @@ def difference_rows(comparison: Record, record: Record) -> list[DifferenceRow]:
             direction,
             figure,
             as_difference(found["difference"], figure),
-            f"[{', '.join(as_difference(end, figure) for end in found['ci'])}]",
+            f"[{', '.join(as_difference(end, figure) for end in found['ci'])}]" if found["ci"] else _UNKNOWN,
             _p(found["p"]),
             _p(found["p_holm"]),
         )
@@ -177,14 +189,16 @@ def notes(record: Record) -> Iterator[str]:
     if any(system["n"] > 1 for system in record["systems"]):
         yield "mean ± sample standard deviation over n seeds"
     yield from _scores(record["systems"])
-    differences = "in points, MedR in ranks" if any(map(is_rank, record["comparisons"][0]["text_to_audio"])) else ""
+    ranks = ", MedR in ranks" if _shows_ranks(record) else ""
     yield (
-        f"differences: system - {record['baseline']}, {differences}; 95 % interval: bootstrap over clips with their "
+        f"differences: system - {record['baseline']}, in points{ranks}; 95 % interval: bootstrap over clips with their "
         f"captions, {record['resamples']:,} resamples, the same for all systems"
     )
+    if "resampled_clips" in record:
+        yield from few_clips_note(min(record["resampled_clips"].values()))
     yield (
         f"p: two-sided, signs of the clips' differences flipped {record['flips']:,} times; it is about other clips, "
-        "not about other seeds"
+        "not about other seeds; p and intervals hold the gallery as it is, and so err towards no difference"
         + (f"; Holm: corrected for {record['holm_over']} systems, each figure by itself" if has_holm(record) else "")
     )
     if record["lists"]:
@@ -192,8 +206,17 @@ def notes(record: Record) -> Iterator[str]:
             f"{', '.join(record['lists'])}: lists of the best clips, so text to audio alone, and without figures that "
             "depend on what is not listed"
         )
+    for name, queries in record.get("lists_cut_in_ties", {}).items():
+        yield (
+            f"{name}: {counted(queries, 'list')} may have been cut between equal scores; figures that depend on it are "
+            "not known"
+        )
     yield from _left_out(record)
     yield from trained_on_notes(record)
+
+
+def _shows_ranks(record: Record) -> bool:
+    return any(is_rank(row.figure) for each in record["comparisons"] for row in difference_rows(each, record))
 
 
 def _what_is_relevant(record: Record) -> Iterator[str]:

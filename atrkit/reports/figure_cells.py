@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 RANKS = ("MedR", "MnR")
+_LEAST = 0.0005  # reads as 0.1 %
 
 
 def is_rank(name: str) -> bool:
@@ -25,9 +26,11 @@ def as_published(published: Mapping[str, float], column: str) -> str:
 
 
 def as_percent(fraction: float) -> str:
-    """A fraction in per cent with one decimal; what is more than nothing never reads as nothing.
+    """A fraction in per cent with one decimal; more than nothing never reads as nothing, nor less than all as all.
 
-    >>> as_percent(0.4231), as_percent(0.0), as_percent(0.0002)
-    ('42.3', '0.0', '<0.1')
+    >>> as_percent(0.4231), as_percent(0.0), as_percent(0.0002), as_percent(0.9997), as_percent(1.0)
+    ('42.3', '0.0', '<0.1', '>99.9', '100.0')
     """
-    return "<0.1" if 0 < fraction < 0.0005 else f"{100 * fraction:.1f}"
+    if 0 < fraction < _LEAST:
+        return "<0.1"
+    return ">99.9" if 1 - _LEAST <= fraction < 1 else f"{100 * fraction:.1f}"

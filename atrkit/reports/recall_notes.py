@@ -69,6 +69,8 @@ def _listed(listed: Mapping[str, int] | None) -> Iterator[str]:
             f"lists of the best {depth} clips: {listed['relevant_not_listed']:,} of {listed['relevant']:,} relevant "
             "clips are not listed"
         )
+        if listed.get("cut_in_ties"):
+            yield f"  {listed['cut_in_ties']:,} lists end with equal scores, and may have been cut between such"
         yield "  -: depends on clips below the lists, so it is not known"
 
 

@@ -125,6 +125,8 @@ def _table(result: Mapping[str, Any], show_tie_bounds: bool, show_full: bool) ->
         if show_full:
             for label, names in _full_rows(figures, columns).items():
                 table.add_row(f"  {label}", *(as_measured(figures, names.get(column, "")) for column in columns))
+                ci = {column: figures["ci"][name] for column, name in names.items() if name in figures.get("ci", {})}
+                _add_intervals(table, {"ci": ci} if ci else {}, columns, indent="    ")
         raw = result.get(f"{direction}_raw")
         if raw:
             table.add_row("  unscaled", *(as_measured(raw, column) for column in columns))

@@ -1,21 +1,23 @@
 """`atrkit compare`: systems beside each other, and whether their differences are more than chance."""
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from atrkit.errors import UsageError
+from atrkit.exchange.truth import read_truth_csv
 from atrkit.metrics.bootstrap import RESAMPLES
-from atrkit.metrics.query_values import QueryValues, audio_to_text_values, text_to_audio_values
+from atrkit.metrics.query_values import audio_to_text_values
 from atrkit.metrics.randomisation import FLIPS
-from atrkit.metrics.relevance import RelevantPairs, judged_pairs, same_text_pairs
+from atrkit.metrics.relevance import JudgedPairs, RelevantPairs, judged_pairs, same_text_pairs
 from atrkit.metrics.seeds import over_seeds
-from atrkit.metrics.significance import compare_systems, measured_figures
+from atrkit.metrics.significance import MEAN_RANK, Difference, compare_systems, measured_figures
 from atrkit.score_matrix import ScoreMatrix, ScoreRows
-from atrkit.workflows.compared_lists import figures_known_of
+from atrkit.workflows.compared_lists import MemberValues, agreed, member_values, text_to_audio_values_of
 from atrkit.workflows.compared_system import (
     Member,
     Named,
@@ -26,14 +28,16 @@ from atrkit.workflows.compared_system import (
     place_of,
     saying_once,
 )
+from atrkit.workflows.judged_figures import graded_values
 from atrkit.workflows.judgements import Judgements, judgements_for
 from atrkit.workflows.retrieval_figures import Dedup
 from atrkit.workflows.session import Session
 from atrkit.workflows.shared_pool import intersect, left_out_lines, refuse_other_pools
 
 COMPARED = ("R@1", "R@5", "R@10", "mAP@10", "MedR")
+COMPARED_GRADED = ("R@1", "R@5", "R@10", "mAP@10", "mAP@16", "nDCG@10", "MedR")
+_NDCG = "nDCG@10"
 _KS = (1, 5, 10)
-_SHOWN = (*COMPARED, "MnR")
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,21 @@ class _Truth:
     judgements: Judgements | None
     least_grade: int = 1
 
+    @property
+    def is_graded(self) -> bool:
+        return self.judgements is not None and self.judgements.is_graded
+
+    def graded_in(self, scores: ScoreRows) -> RelevantPairs:
+        """Every clip with a grade above 0."""
+        assert self.judgements is not None
+        return self._judged_in(scores, self.judgements).all_judged.of_at_least(1)
+
+    def _judged_in(self, scores: ScoreRows, judgements: Judgements) -> JudgedPairs:
+        return judged_pairs(scores, judgements.grades, self.least_grade)
+
     def pairs_in(self, scores: ScoreRows) -> RelevantPairs | None:
         if self.judgements is not None:
-            return judged_pairs(scores, self.judgements.grades, self.least_grade).pairs
+            return self._judged_in(scores, self.judgements).pairs
         if self.texts is not None:
             return same_text_pairs(scores, [self.texts[caption_id] for caption_id in scores.caption_ids])
         return None
@@ -107,8 +123,10 @@ def compare(session: Session, options: CompareOptions) -> dict[str, Any]:
         raise UsageError(f"{found[0][0]} is one system, and a comparison needs two: name more runs, or score files")
     _refuse_what_nothing_reads(found, options)
     place = place_of(session, found, options.scored)
-    judgements = judgements_for(session, options.qrels, place.dataset, place.split)
-    systems = open_systems(session, found, place, options.scored, judgements)
+    truth = None if options.scored.truth is None else read_truth_csv(options.scored.truth)
+    judgements = judgements_for(session, options.qrels, place.dataset, place.split, truth)
+    scored = replace(options.scored, is_partial=options.intersect)
+    systems = open_systems(session, found, place, scored, judgements)
     left_out = None
     if options.intersect:
         systems, left_out = intersect(systems)
@@ -151,28 +169,25 @@ def comparison_of(
     refuse_other_pools(systems)
     truth = _truth(systems, options, judgements)
     every = [member for system in systems for member in system.members]
-    has_lists = any(member.is_list for member in every)
-    known: tuple[str, ...] = COMPARED
-    if has_lists:
-        known = figures_known_of([(member, truth.pairs_in(member.scores)) for member in every], COMPARED, _KS)
-    values = {
-        direction: [[_values(member, truth, direction) for member in system.members] for system in systems]
-        for direction in (("text_to_audio",) if judgements or has_lists else ("text_to_audio", "audio_to_text"))
-    }
+    values = _all_values(systems, truth)
+    figures = COMPARED_GRADED if truth.is_graded else COMPARED
+    known = _known(systems, values["text_to_audio"], figures)
     scores = systems[0].members[0].scores
     is_plain = not options.qrels and options.dedup == "none" and not any(map(_is_left_out, (left_out or {}).values()))
+    first_of = {direction: tables[0].systems[0][0].best for direction, tables in values.items()}
     return {
         **_about(systems),
         "pool_id": scores.pool_id,
         "clips": len(scores.clip_ids),
         "captions": len(scores.caption_ids),
-        "queries": {direction: len(of_systems[0][0].query_ids) for direction, of_systems in values.items()},
+        "queries": {direction: len(first.query_ids) for direction, first in first_of.items()},
+        "resampled_clips": {direction: len(np.unique(first.clip_Q)) for direction, first in first_of.items()},
         "baseline": systems[0].name,
         "systems": [
-            _system_record(system, {d: values[d][number] for d in values}, known if has_lists else _SHOWN)
+            _system_record(system, {d: [table.systems[number] for table in values[d]] for d in values}, figures, known)
             for number, system in enumerate(systems)
         ],
-        "comparisons": _comparisons(systems, values, known),
+        "comparisons": _comparisons(systems, values, figures, known),
         "resamples": RESAMPLES,
         "flips": FLIPS,
         "holm_over": len(systems) - 1 if len(systems) > 2 else None,
@@ -181,7 +196,60 @@ def comparison_of(
         "relevance": _relevance(truth),
         "left_out": left_out,
         "lists": [member.name for member in every if member.is_list],
+        "lists_cut_in_ties": {
+            member.name: of_member.cut_in_ties
+            for system, of_members in zip(systems, values["text_to_audio"][0].systems, strict=True)
+            for member, of_member in zip(system.members, of_members, strict=True)
+            if of_member.cut_in_ties
+        },
     }
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """Values of the same queries, and the figures that they make.
+
+    Args:
+        figures: that are compared.
+        systems: for each its members.
+    """
+
+    figures: tuple[str, ...]
+    systems: list[list[MemberValues]]
+
+
+def _all_values(systems: Sequence[System], truth: _Truth) -> dict[str, list[_Table]]:
+    """Direction -> tables; the queries of nDCG are those with any grade, and so may be more."""
+    to_audio = [_Table(tuple(figure for figure in COMPARED_GRADED if figure != _NDCG), _values(systems, truth))]
+    if truth.is_graded:
+        to_audio.append(_Table((_NDCG,), _values(systems, truth, is_graded=True)))
+    if truth.judgements is not None or any(member.is_list for system in systems for member in system.members):
+        return {"text_to_audio": to_audio}
+    to_text = [
+        [MemberValues.of(audio_to_text_values(_ranked_for_text(m), truth.pairs_in(m.scores), _KS)) for m in s.members]
+        for s in systems
+    ]
+    return {"text_to_audio": to_audio, "audio_to_text": [_Table(COMPARED, to_text)]}
+
+
+def _values(systems: Sequence[System], truth: _Truth, *, is_graded: bool = False) -> list[list[MemberValues]]:
+    pairs_in = truth.graded_in if is_graded else truth.pairs_in
+    values_of = graded_values if is_graded else text_to_audio_values_of
+    return [[member_values(m, pairs_in(m.scores), values_of, _KS) for m in system.members] for system in systems]
+
+
+def _known(systems: Sequence[System], tables: Sequence[_Table], figures: Sequence[str]) -> tuple[str, ...]:
+    """Figures that do not depend on clips below any of the lists."""
+    known = {figure for table in tables for figure in table.figures}
+    for number, system in enumerate(systems):
+        for table in tables:
+            for member, of_member in zip(system.members, table.systems[number], strict=True):
+                known -= set(table.figures) - of_member.known(table.figures)
+                if not known:
+                    raise UsageError(
+                        f"{member.name} lists too few clips for any of {', '.join(figures)}: nothing to compare"
+                    )
+    return tuple(figure for figure in figures if figure in known)
 
 
 def _is_left_out(counts: Mapping[str, int]) -> bool:
@@ -214,13 +282,6 @@ def _all_texts(systems: Sequence[System]) -> dict[str, str]:
     return texts
 
 
-def _values(member: Member, truth: _Truth, direction: str) -> QueryValues:
-    pairs = truth.pairs_in(member.scores)
-    if direction == "text_to_audio":
-        return text_to_audio_values(member.scores, pairs, _KS)
-    return audio_to_text_values(_ranked_for_text(member), pairs, _KS)
-
-
 def _ranked_for_text(member: Member) -> ScoreRows:
     if member.column_scaling == "none":
         return member.scores
@@ -234,42 +295,71 @@ def _ranked_for_text(member: Member) -> ScoreRows:
     return audio_to_text_matrix(member.scores, member.column_scaling, member.loss_KC)
 
 
-def _system_record(system: System, values: Mapping[str, Sequence[QueryValues]], known: Sequence[str]) -> dict[str, Any]:
-    unknown = {name: {"mean": None, "deviation": None} for name in _SHOWN if name not in known}
+def _system_record(
+    system: System, tables: Mapping[str, Sequence[Sequence[MemberValues]]], figures: Sequence[str], known: Sequence[str]
+) -> dict[str, Any]:
+    directions = {}
+    for direction, of_tables in tables.items():
+        measured = [
+            dict(
+                ChainMap(*(measured_figures(of_member.best) for of_member in of_tables_of_member))
+            )  # ranks of the first
+            for of_tables_of_member in zip(*of_tables, strict=True)
+        ]
+        shown = [*figures, MEAN_RANK] if direction == "text_to_audio" else [*COMPARED, MEAN_RANK]
+        # of the ranks below a list the mean is not known, and whether it is was not asked
+        certain = [name for name in shown if name in known or (name == MEAN_RANK and not _has_list(system))]
+        unknown = {name: {"mean": None, "deviation": None} for name in shown if name not in certain}
+        directions[direction] = over_seeds(measured, certain) | unknown
     return {
         "name": system.name,
         "runs" if system.is_run else "files": [member.name for member in system.members],
         "n": len(system.members),
         "scoring": system.members[0].scoring,
         "column_scaling": system.members[0].column_scaling,
-        **{
-            direction: over_seeds([measured_figures(each) for each in of_members], known) | unknown
-            for direction, of_members in values.items()
-        },
+        **directions,
         "clips_trained_on": system.trained_on.get("clips_trained_on"),
         "clips_trained_on_by": system.trained_on.get("clips_trained_on_by"),
     }
 
 
+def _has_list(system: System) -> bool:
+    return any(member.is_list for member in system.members)
+
+
 def _comparisons(
-    systems: Sequence[System], values: Mapping[str, Sequence[Sequence[QueryValues]]], known: Sequence[str]
+    systems: Sequence[System], values: Mapping[str, Sequence[_Table]], figures: Sequence[str], known: Sequence[str]
 ) -> list[dict[str, Any]]:
-    compared = {
-        # the same draws whoever compares
-        direction: compare_systems(of_systems, np.random.default_rng(0), figures=known)
-        for direction, of_systems in values.items()
-    }
+    compared: dict[str, list[dict[str, Difference | None]]] = {}
+    for direction, tables in values.items():
+        of_tables = [_compared(table, [name for name in table.figures if name in known]) for table in tables]
+        compared[direction] = [dict(ChainMap(*of_system)) for of_system in zip(*of_tables, strict=True)]
     return [
         {
             "system": system.name,
             "baseline": systems[0].name,
             **{
-                direction: {name: asdict(of_systems[number][name]) if name in known else None for name in COMPARED}
+                direction: {
+                    name: None if found is None else asdict(found)
+                    for name in (figures if direction == "text_to_audio" else COMPARED)
+                    for found in [of_systems[number].get(name)]
+                }
                 for direction, of_systems in compared.items()
             },
         }
         for number, system in enumerate(systems[1:])
     ]
+
+
+def _compared(table: _Table, figures: Sequence[str]) -> list[dict[str, Difference | None]]:
+    """Each system with the first, wherever unlisted clips stand; the same draws whoever compares."""
+    best = [[each.best for each in members] for members in table.systems]
+    worst = [[each.worst for each in members] for members in table.systems]
+    lowest = compare_systems([best[0], *worst[1:]], np.random.default_rng(0), figures=figures)
+    if all(each.is_known for members in table.systems for each in members):
+        return [dict(of_system) for of_system in lowest]
+    highest = compare_systems([worst[0], *best[1:]], np.random.default_rng(0), figures=figures)
+    return [agreed(one, other) for one, other in zip(lowest, highest, strict=True)]
 
 
 def _common_target(systems: Sequence[System]) -> dict[str, Any] | None:

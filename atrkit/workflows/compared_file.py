@@ -4,7 +4,7 @@ from pathlib import Path
 
 from atrkit.errors import UsageError
 from atrkit.exchange.foreign import RankedLists
-from atrkit.exchange.list_scores import scores_of_lists
+from atrkit.exchange.list_scores import open_blocks, scores_of_lists
 from atrkit.exchange.truth import truth_of_clips
 from atrkit.recipe.schema import ColumnScaling
 from atrkit.workflows.compared_system import Member, Place, System, SystemOptions
@@ -34,7 +34,7 @@ def open_file(
     Raises:
         UsageError, MissingPrerequisiteError, IntegrityError, DivergedError: as of `evaluate_foreign`.
     """
-    source = ForeignSource(path, None, options.truth)
+    source = ForeignSource(path, None, options.truth, options.is_partial)
     asked = Place(None, None) if options.dataset is None else place
     stated = stated_truth(source, asked.dataset, asked.split)
     otherwise = None
@@ -43,7 +43,8 @@ def open_file(
     read, foreign = read_foreign(session, source, stated, judgements, otherwise=otherwise)
     if isinstance(foreign.scores, RankedLists):
         scores = scores_of_lists(foreign.scores, foreign.clip_ids, foreign.clip_of_caption)
-        return System(name, (Member(name, scores, foreign.format_name, texts=foreign.texts, is_list=True),))
+        open_of = open_blocks(foreign.scores)
+        return System(name, (Member(name, scores, foreign.format_name, texts=foreign.texts, open_of=open_of),))
     scoring = str(read.about.get("scoring", foreign.format_name))
     member = Member(
         name,

@@ -35,8 +35,8 @@ class Member:
         loss_KC: losses of calibration clips, for scalings that compare with such.
         texts: caption id -> text, as far as known.
         about: "dataset" and "split", as far as known.
-        is_list: it is made of ranked lists of the best clips: clips that are not listed score -inf, and nothing is
-            known of audio to text.
+        open_of: None: every pair has a score. Of ranked lists of the best clips, where unlisted ones score -inf and
+            nothing is known of audio to text: what `open_blocks` says.
     """
 
     name: str
@@ -46,7 +46,12 @@ class Member:
     loss_KC: npt.NDArray[Any] | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
-    is_list: bool = False
+    open_of: Mapping[str, float] | None = None
+
+    @property
+    def is_list(self) -> bool:
+        """Whether clips are listed for captions, the best alone."""
+        return self.open_of is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +83,7 @@ class SystemOptions:
         scaling: of caption columns; None: the recipes', none for files.
         truth: whose caption is whose, for files that do not say.
         may_extract: make missing embeddings.
+        is_partial: files may lack clips and captions of the truth.
     """
 
     dataset: str | None = None
@@ -85,6 +91,7 @@ class SystemOptions:
     scaling: ColumnScaling | None = None
     truth: Path | None = None
     may_extract: bool = True
+    is_partial: bool = False
 
 
 @dataclass(frozen=True)

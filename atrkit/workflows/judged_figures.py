@@ -10,7 +10,6 @@ from atrkit.metrics.graded import ndcg_at_k
 from atrkit.metrics.query_values import QueryValues
 from atrkit.metrics.ranking import MAP_CUTOFF, first_ranks
 from atrkit.metrics.relevance import JudgedPairs, RelevantPairs
-from atrkit.metrics.significance import figure_intervals
 from atrkit.metrics.tie_blocks import PairRanks
 from atrkit.score_matrix import ScoreRows
 from atrkit.workflows.judgements import Judgements
@@ -36,10 +35,8 @@ def graded_figures(ranks: PairRanks, ks: Sequence[int]) -> dict[str, float]:
     }
 
 
-def graded_intervals(
-    scores: ScoreRows, pairs: RelevantPairs, ranks: PairRanks, ks: Sequence[int]
-) -> dict[str, list[float]]:
-    """95 % interval of each nDCG@k of `graded_figures`; captions of one clip move together.
+def graded_values(scores: ScoreRows, pairs: RelevantPairs, ranks: PairRanks, ks: Sequence[int]) -> QueryValues:
+    """nDCG@k of every caption with a grade above 0; captions of one clip move together.
 
     Args:
         scores: that were ranked.
@@ -49,15 +46,13 @@ def graded_intervals(
     """
     is_kept_P = ranks.grade_P > 0
     captions, ranks = np.unique(pairs.caption_P[is_kept_P]), ranks.select(is_kept_P)
-    values = QueryValues(
+    return QueryValues(
         tuple(scores.caption_ids[caption] for caption in captions),
         scores.clip_index_of_caption_C[captions],
         scores.clip_ids,
         {f"nDCG@{k}": graded.ndcgs_at_k(ranks, k) for k in _cutoffs(ks)},
         first_ranks(ranks.blocks),
     )
-    intervals = figure_intervals(values, np.random.default_rng(0))
-    return {name: list(intervals[name]) for name in values.values}
 
 
 def graded_tie_bounds(ranks: PairRanks, ks: Sequence[int]) -> dict[str, dict[str, float]]:

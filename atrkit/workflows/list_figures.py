@@ -9,16 +9,16 @@ import numpy as np
 
 from atrkit.errors import UsageError
 from atrkit.exchange.foreign import ForeignScores, RankedLists
-from atrkit.exchange.list_scores import known_figures, scores_of_lists
+from atrkit.exchange.list_scores import ListEnds, known_figures, list_ends, open_blocks, scores_of_lists
 from atrkit.metrics.duplicates import duplicate_captions
 from atrkit.metrics.query_values import text_to_audio_values
 from atrkit.metrics.ranking import direction_figures, tie_bounds
 from atrkit.metrics.relevance import RelevantPairs, judged_pairs, own_pairs, same_text_pairs
 from atrkit.metrics.tie_blocks import PairRanks, text_to_audio_ranks
-from atrkit.score_matrix import BlockedScores, IntArray
-from atrkit.workflows.judged_figures import graded_figures, graded_tie_bounds, relevance_record
+from atrkit.score_matrix import BlockedScores
+from atrkit.workflows.judged_figures import graded_figures, graded_tie_bounds, graded_values, relevance_record
 from atrkit.workflows.judgements import Judgements
-from atrkit.workflows.retrieval_figures import FigureOptions, intervals_of
+from atrkit.workflows.retrieval_figures import FigureOptions, graded_intervals_of, intervals_of
 
 
 def list_figures(foreign: ForeignScores, options: FigureOptions, judgements: Judgements | None) -> dict[str, Any]:
@@ -31,7 +31,8 @@ def list_figures(foreign: ForeignScores, options: FigureOptions, judgements: Jud
 
     Returns:
         As `retrieval_figures`, with None for "audio_to_text" and "hubness", and "listed": how many clips each caption
-        lists at least and at most, and how many relevant clips are not listed.
+        lists at least and at most, how many relevant clips are not listed, and how many lists end with several clips of
+        one score, which may have been cut there ("cut_in_ties").
 
     Raises:
         UsageError: an option needs every score, or texts that are not known.
@@ -68,14 +69,14 @@ def list_figures(foreign: ForeignScores, options: FigureOptions, judgements: Jud
 
 @dataclass(frozen=True, eq=False)
 class _Placed:
-    """Relevant clips in the rankings, and how many clips each query lists."""
+    """Relevant clips in the rankings, and where the list of each query ends."""
 
     ranks: PairRanks
-    listed_Q: IntArray
+    ends: ListEnds
 
     def figures(self, figures_of: Callable[[PairRanks], dict[str, Any]]) -> dict[str, Any]:
         """Those that the lists tell; None in the place of others."""
-        return known_figures(self.ranks, self.listed_Q, figures_of)
+        return known_figures(self.ranks, self.ends, figures_of)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,34 +90,34 @@ class _Lists:
     def scores(self) -> BlockedScores:
         return scores_of_lists(self.ranked, self.foreign.clip_ids, self.foreign.clip_of_caption)
 
-    @cached_property
-    def listed_C(self) -> IntArray:
-        return np.array([len(self.ranked.lists[caption].clip_ids) for caption in self.scores.caption_ids])
-
     def place(self, pairs: RelevantPairs) -> _Placed:
-        return _Placed(text_to_audio_ranks(self.scores, pairs), self.listed_C[np.unique(pairs.caption_P)])
+        ends = list_ends(self.scores, open_blocks(self.ranked), np.unique(pairs.caption_P))
+        return _Placed(text_to_audio_ranks(self.scores, pairs), ends)
 
     def counts(self, placed: _Placed) -> dict[str, int]:
-        ranks, listed_Q = placed.ranks, placed.listed_Q
+        ranks, listed_Q = placed.ranks, placed.ends.listed_Q
         return {
             "least": int(listed_Q.min()),
             "most": int(listed_Q.max()),
             "relevant": len(ranks.query_P),
             "relevant_not_listed": int(np.count_nonzero(ranks.better_P == listed_Q[ranks.query_P])),
+            "cut_in_ties": placed.ends.open_queries,
         }
 
 
 def _direction(lists: _Lists, pairs: RelevantPairs, options: FigureOptions) -> dict[str, Any]:
     def figures_of(ranks: PairRanks) -> dict[str, Any]:
         figures = direction_figures(ranks.blocks, options.ks)
-        if figures["tied_queries"]:
-            figures["tie_bounds"] = tie_bounds(ranks.blocks, options.ks)
+        figures["tie_bounds"] = tie_bounds(ranks.blocks, options.ks)
         values = text_to_audio_values(lists.scores, pairs, options.ks, blocks=ranks.blocks) if options.ci else None
         return figures | intervals_of(values)
 
     figures = lists.place(pairs).figures(figures_of)
+    if figures["tied_queries"] == 0:
+        del figures["tie_bounds"]
     if options.ci:
-        figures["ci"] = {name: interval for name, interval in figures["ci"].items() if interval is not None}
+        known = (name for name, interval in figures["ci"].items() if None not in (interval, figures[name]))
+        figures["ci"] = {name: figures["ci"][name] for name in known}
     return figures
 
 
@@ -124,14 +125,22 @@ def _by_judgements(lists: _Lists, judgements: Judgements, options: FigureOptions
     least_grade = options.min_grade or judgements.least_grade
     judged = judged_pairs(lists.scores, judgements.grades, least_grade)
     figures = _direction(lists, judged.pairs, options)
-    placed = lists.place(judged.all_judged)
     if judgements.is_graded:
-        figures |= placed.figures(lambda ranks: graded_figures(ranks, options.ks))
-        bounds = placed.figures(lambda ranks: graded_tie_bounds(ranks, options.ks))
+        pairs = judged.all_judged.of_at_least(1)
+        graded = lists.place(pairs)
+        figures |= graded.figures(lambda ranks: graded_figures(ranks, options.ks))
+        if options.ci:
+            intervals = graded.figures(
+                lambda ranks: graded_intervals_of(graded_values(lists.scores, pairs, ranks, options.ks))
+            )
+            figures["ci"] |= {name: interval for name, interval in intervals.items() if interval is not None}
+        bounds = graded.figures(lambda ranks: graded_tie_bounds(ranks, options.ks))
         for name, bound in figures.get("tie_bounds", {}).items():
             bound.update(bounds[name])
     return {
         "text_to_audio": figures,
-        "relevance": placed.figures(lambda ranks: relevance_record(judged, judgements, least_grade, ranks)),
+        "relevance": lists.place(judged.all_judged).figures(
+            lambda ranks: relevance_record(judged, judgements, least_grade, ranks)
+        ),
         "listed": lists.counts(lists.place(judged.pairs)),
     }

@@ -26,7 +26,7 @@ from atrkit.metrics.tie_blocks import (
     text_to_audio_ranks,
 )
 from atrkit.score_matrix import ScoreRows
-from atrkit.workflows.judged_figures import graded_figures, graded_intervals, graded_tie_bounds, relevance_record
+from atrkit.workflows.judged_figures import graded_figures, graded_tie_bounds, graded_values, relevance_record
 from atrkit.workflows.judgements import Judgements
 
 Dedup = Literal["none", "text"]
@@ -138,7 +138,7 @@ def _by_judgements(raw: ScoreRows, judgements: Judgements, options: FigureOption
     if judgements.is_graded:
         figures |= graded_figures(ranks, options.ks)
         if options.ci:
-            figures["ci"] |= graded_intervals(raw, judged.all_judged, ranks, options.ks)
+            figures["ci"] |= graded_intervals_of(graded_values(raw, judged.all_judged, ranks, options.ks))
         of_grades = graded_tie_bounds(ranks, options.ks)
         if figures["tied_queries"] or of_grades["optimistic"] != of_grades["pessimistic"]:
             bounds = tie_bounds(text_to_audio_blocks(raw, judged.pairs), options.ks)
@@ -159,12 +159,23 @@ def _audio_to_text(scores: ScoreRows, pairs: RelevantPairs | None, options: Figu
     return {**_direction(blocks, options), **intervals_of(values)}
 
 
-def intervals_of(values: QueryValues | None) -> dict[str, dict[str, list[float]]]:
-    """Entry "ci" of a direction: 95 % interval of each figure, the same whoever computes it; empty without values."""
+def intervals_of(values: QueryValues | None) -> dict[str, Any]:
+    """Entries of a direction: "ci", the 95 % interval of each figure, the same whoever computes it, and "ci_clips".
+
+    One clip drawn again and again is always the same: it has no interval, and None stands in the place of each.
+    Nothing without values.
+    """
     if values is None:
         return {}
     intervals = figure_intervals(values, np.random.default_rng(0))
-    return {"ci": {name: list(interval) for name, interval in intervals.items()}}
+    ci = {name: None if interval is None else list(interval) for name, interval in intervals.items()}
+    return {"ci": ci, "ci_clips": len(np.unique(values.clip_Q))}
+
+
+def graded_intervals_of(values: QueryValues) -> dict[str, list[float] | None]:
+    """95 % interval of each nDCG@k."""
+    intervals: dict[str, list[float] | None] = intervals_of(values)["ci"]
+    return {name: intervals[name] for name in values.values}
 
 
 def _direction(blocks: TieBlocks, options: FigureOptions) -> dict[str, Any]:

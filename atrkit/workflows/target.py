@@ -47,9 +47,9 @@ def target_difference(
 
     Returns:
         Direction -> figure -> "published" and "difference" (measured - published), fractions, or ranks as they are,
-        and "inside_ci", None without an interval. What is published of unscaled losses ("audio_to_text_raw") is
-        compared with these, also where they are all there is; what is published of scaled columns, only with such. None
-        without published figures.
+        and "inside_ci", None without an interval or where it has no width. What is published of unscaled losses
+        ("audio_to_text_raw") is compared with these, also where they are all there is; what is published of scaled
+        columns, only with such. None without published figures.
 
     Example:
         >>> found = target_difference({"text_to_audio": {"R@1": 0.16, "ci": {"R@1": [0.15, 0.17]}}},
@@ -83,9 +83,9 @@ def _as_published(results: Mapping[str, Any], direction: str, published: Mapping
 
 def _difference(name: str, published: float, measured: Mapping[str, Any]) -> dict[str, Any]:
     value = published if name in _PUBLISHED_AS_THEY_ARE else published / 100
-    low, high = measured.get("ci", {}).get(name, (None, None))
+    low, high = measured.get("ci", {}).get(name) or (None, None)
     return {
         "published": value,
         "difference": measured[name] - value,
-        "inside_ci": None if low is None else bool(low <= value <= high),
+        "inside_ci": None if low is None or low == high else bool(low <= value <= high),
     }

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typer.testing import CliRunner
 
 from atrkit import ScoreMatrix
 from atrkit.cli.app import app
+from atrkit.exchange.queries import query_scores
+from atrkit.exchange.write_trec import write_trec_run
 from atrkit.metrics.query_values import text_to_audio_values
 from atrkit.metrics.ranking import evaluate
 from atrkit.metrics.significance import figure_intervals
@@ -199,6 +202,80 @@ def test_ranked_lists_are_compared_as_far_as_they_tell(files):
     assert record["systems"][1]["text_to_audio"]["R@10"] == {"mean": None, "deviation": None}
 
 
+@pytest.fixture
+def open_lists(files):
+    """The whole of a run, and its best two of 12 clips: 58 % of the own clips are among them, so MedR is known."""
+    whole = random_matrix(seed=1, signal=1)
+    save_scores(files / "whole.h5", whole)
+    write_trec_run(files / "two.trec", query_scores(whole, "text-to-audio"), "ours", 2)
+    rows = zip(whole.caption_ids, whole.clip_of_caption, strict=True)
+    (files / "truth.csv").write_text("caption_id,clip_id\n" + "".join(f"{c},{a}\n" for c, a in rows))
+    return files
+
+
+def test_an_interval_of_the_median_rank_is_not_invented(open_lists):
+    words = [open_lists / "two.h5", open_lists / "two.trec", "--truth", open_lists / "truth.csv"]
+    (found,) = compare(open_lists, *words)["comparisons"]
+    (full,) = compare(open_lists, words[0], open_lists / "whole.h5")["comparisons"]
+    assert found["text_to_audio"]["MedR"] == {**full["text_to_audio"]["MedR"], "ci": None}
+    assert found["text_to_audio"]["R@1"] == full["text_to_audio"]["R@1"], "known of every query, and so of resamples"
+    assert full["text_to_audio"]["MedR"]["ci"] is not None
+    (same,) = compare(open_lists, words[1], *words[1:])["comparisons"]
+    assert same["text_to_audio"]["MedR"]["ci"] is None, "both lists may go on in other ways"
+    shown = " ".join(run(open_lists, "compare", *words, "--plain").stdout.split())
+    assert "12 clips: the interval is too narrow" in shown
+    assert re.search(r"MedR \S+ - ", shown)
+
+
+def test_lists_that_end_with_equal_scores_are_counted_and_not_believed(files):
+    tied = random_matrix(seed=1)
+    ids = tied.clip_ids, tied.caption_ids, tied.clip_of_caption
+    save_scores(files / "tied.h5", ScoreMatrix(np.zeros((12, 36)), *ids))
+    zeros = query_scores(load_scores(files / "tied.h5"), "text-to-audio")
+    write_trec_run(files / "five.trec", zeros, "ours", 5)
+    one = files / "one.h5"
+    rows = zip(tied.caption_ids, tied.clip_of_caption, strict=True)
+    (files / "truth.csv").write_text("caption_id,clip_id\n" + "".join(f"{c},{a}\n" for c, a in rows))
+    words = ["compare", one, files / "five.trec", "--truth", files / "truth.csv"]
+    assert "lists too few clips for any of R@1" in " ".join(run(files, *words, code=2).stderr.split())
+    found = json.loads(run(files, "eval", "--scores", files / "five.trec", "--truth", files / "truth.csv",
+                           "--json").stdout)  # fmt: skip
+    assert found["text_to_audio"]["R@5"] is None and found["listed"]["cut_in_ties"] == 36
+    best = np.arange(12)[:, None] == np.repeat(np.arange(12), 3)
+    good = ScoreMatrix(best.astype(np.float32), *ids)
+    write_trec_run(files / "good.trec", query_scores(good, "text-to-audio"), "ours", 5)
+    record = compare(files, one, files / "good.trec", "--truth", files / "truth.csv")
+    assert record["lists_cut_in_ties"] == {str(files / "good.trec"): 36}
+    assert record["systems"][1]["text_to_audio"]["R@5"]["mean"] == 1, "the own clip stands above the open end"
+
+
+def test_graded_judgements_compare_by_grades_too(files):
+    matrix = load_scores(files / "one.h5")
+    random = np.random.default_rng(3)
+    qrels = files / "judged.txt"
+    with qrels.open("w") as file:
+        for caption in matrix.caption_ids[:24]:
+            for clip in random.permutation(matrix.clip_ids)[:4]:
+                file.write(f"{caption} 0 {clip} {random.integers(1, 4)}\n")
+    record = compare(files, files / "one.h5", files / "two.h5", "--qrels", qrels)
+    both = [
+        json.loads(run(files, "eval", "--scores", files / name, "--qrels", qrels, "--json").stdout)["text_to_audio"]
+        for name in ("one.h5", "two.h5")
+    ]
+    (found,) = record["comparisons"]
+    for name in ("mAP@16", "nDCG@10", "R@5", "MedR"):
+        assert [each["text_to_audio"][name]["mean"] for each in record["systems"]] == [
+            pytest.approx(each[name]) for each in both
+        ]
+        assert found["text_to_audio"][name]["difference"] == pytest.approx(both[1][name] - both[0][name])
+    low, high = found["text_to_audio"]["nDCG@10"]["ci"]
+    assert low < found["text_to_audio"]["nDCG@10"]["difference"] < high
+    assert found["text_to_audio"]["nDCG@10"]["p"] > 0
+    for name in ("text", "markdown", "latex"):
+        assert "nDCG@10" in run(files, "compare", files / "one.h5", files / "two.h5", "--qrels", qrels, "--format",
+                                name).stdout  # fmt: skip
+
+
 def test_seeds_of_a_training_are_one_system(workspace):
     record = compare(workspace, "small", "scaled")
     first, second = record["systems"]
@@ -304,7 +381,7 @@ def test_intervals_are_those_of_the_scores_and_the_same_every_time(workspace):
     assert first["text_to_audio"]["ci"] == {name: list(interval) for name, interval in expected.items()}
     for direction in (*DIRECTIONS, "audio_to_text_raw"):
         intervals = first[direction]["ci"]
-        assert intervals.keys() == {*FIGURES, "MnR"}
+        assert intervals.keys() == {*FIGURES, "MnR", "mAP@16", *(f"fractional_R@{k}" for k in (1, 5, 10))}
         assert all(low <= first[direction][name] <= high for name, (low, high) in intervals.items())
 
 

@@ -256,9 +256,11 @@ def a_run(tmp_path, *lines):
 
 
 def test_a_run_is_judged_by_qrels_alone(tmp_path):
-    path = a_run(tmp_path, "q1 Q0 a%20b 1 0.9 x", "q1 Q0 c 2 0.8 x", "q2 Q0 c 1 7 x", "q2 Q0 d 2 7 x", "q3 Q0 c 1 1 x")
+    tied = ["q2 Q0 c 1 7 x", "q2 Q0 d 2 7 x", "q2 Q0 a%20b 3 1 x"]
+    path = a_run(tmp_path, "q1 Q0 a%20b 1 0.9 x", "q1 Q0 c 2 0.8 x", *tied, "q3 Q0 c 1 1 x")
     (tmp_path / "q.qrels").write_text("q1 0 a%20b 1\nq1 0 d 1\nq2 0 d 1\nq2 0 c 0\n")
-    done = run("--scores", path, "--qrels", tmp_path / "q.qrels", "--json", "-k", "1,2,3")
+    words = ["--qrels", tmp_path / "q.qrels", "--json", "-k", "1,2,3"]
+    done = run("--scores", path, *words)
     result = json.loads(done.stdout)
     assert "1 lists are of captions that are not in q.qrels" in done.stderr
     to_audio = result["text_to_audio"]
@@ -266,7 +268,10 @@ def test_a_run_is_judged_by_qrels_alone(tmp_path):
     assert (to_audio["R@1"], to_audio["R@2"], to_audio["R@3"]) == (0.75, 1.0, 1.0), "q2 ties"
     assert to_audio["fractional_R@2"] == 0.75 and to_audio["MedR"] == 1.25
     assert result["audio_to_text"] is None and result["hubness"] is None
-    assert result["listed"] == {"least": 2, "most": 2, "relevant": 3, "relevant_not_listed": 1}
+    listed = {"least": 2, "most": 3, "relevant": 3, "relevant_not_listed": 1, "cut_in_ties": 0}
+    assert result["listed"] == listed
+    cut = json.loads(run("--scores", a_run(tmp_path, *tied[:2], "q1 Q0 a%20b 1 0.9 x"), *words).stdout)
+    assert cut["listed"]["cut_in_ties"] == 1 and cut["text_to_audio"]["R@1"] is None, "a b may tie with c and d"
     assert result["relevance"]["queries"] == 2
 
 
@@ -299,7 +304,7 @@ def test_figures_below_the_lists_are_not_known(tmp_path):
     known = ("R@1", "R@4", "R@5", "mAP@10", "mAP@16", "MedR", "MnR", "tied_queries")
     assert [to_audio[name] for name in known] == [0.9, None, None, None, None, 1.0, None, 0]
     assert "R@1" in to_audio["ci"] and not {"R@5", "mAP@10", "MnR"} & to_audio["ci"].keys()
-    assert result["listed"] == {"least": 3, "most": 4, "relevant": 20, "relevant_not_listed": 2}
+    assert result["listed"] == {"least": 3, "most": 4, "relevant": 20, "relevant_not_listed": 2, "cut_in_ties": 0}
     row = next(
         line for line in run("--scores", tmp_path / "s.run", *words, "--plain").stdout.splitlines() if "text to" in line
     )

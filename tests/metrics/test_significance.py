@@ -140,6 +140,20 @@ def test_values_of_a_matrix_have_the_figures_of_its_evaluation_inside_their_inte
         assert all(low <= measured[name] <= high for name, (low, high) in intervals.items())
 
 
+def test_one_clip_says_nothing_about_others():
+    values = text_to_audio_values(ScoreMatrix([[0.5, 0.1], [0.3, 0.3]], ["a", "b"], ["a#1", "a#2"], ["a", "a"]))
+    assert set(figure_intervals(values, np.random.default_rng(0), resamples=9).values()) == {None}
+    (found,) = compare_systems([[values], [values]], np.random.default_rng(0), resamples=9, flips=9)
+    assert {difference.ci for difference in found.values()} == {None}
+
+
+def test_clips_with_equal_beginnings_and_zeros_at_the_end_are_different_clips():
+    ids = ["clip", "clip\0", "other"]  # numpy's strings lose zeros at the end
+    values = QueryValues(("1", "2"), np.array([0, 1]), tuple(ids), {"R@1": np.array([0.0, 1.0])}, np.array([2.0, 1.0]))
+    low, high = figure_intervals(values, np.random.default_rng(0), resamples=99)["R@1"]
+    assert (low, high) == (0, 1)
+
+
 def independent_captions(values: QueryValues) -> QueryValues:
     return dataclasses.replace(values, clip_Q=np.arange(len(values.query_ids)), clip_ids=values.query_ids)
 

@@ -121,7 +121,8 @@ differences: system - mean_pool, in points, MedR in ranks; 95 % interval:
 bootstrap over clips with their captions, 10,000 resamples, the same for all
 systems
 p: two-sided, signs of the clips' differences flipped 10,000 times; it is about
-other clips, not about other seeds
+other clips, not about other seeds; p and intervals hold the gallery as it is,
+and so err towards no difference
 """
 
 
@@ -286,3 +287,31 @@ def test_unscaled_systems_stand_beside_what_is_published_of_unscaled_ones():
     scaled = [{**each, "column_scaling": "minmax"} for each in RECORD["systems"]]
     systems, _ = markdown_tables(comparison_markdown({**RECORD, "target": target, "systems": scaled}))
     assert systems[-1][5] == "14.8"
+
+
+def test_an_interval_that_is_not_known_is_no_number():
+    record = copy.deepcopy(RECORD)
+    record["comparisons"][0]["text_to_audio"]["MedR"]["ci"] = None
+    for text in (as_text(record), comparison_markdown(record), comparison_latex(record)):
+        row = next(line for line in text.splitlines() if "MedR" in line)
+        assert "[" not in row and "{[}" not in row
+    record["resampled_clips"] = {"text_to_audio": 29, "audio_to_text": 40}
+    assert "29 clips: the interval is too narrow" in as_text(record)
+    record["resampled_clips"]["text_to_audio"] = 30
+    assert "too narrow" not in as_text(record)
+
+
+def test_the_median_rank_is_explained_where_it_is_shown():
+    record = copy.deepcopy(RECORD)
+    assert "in points, MedR in ranks" in as_text(record)
+    for direction in ("text_to_audio", "audio_to_text"):
+        record["comparisons"][0][direction]["MedR"] = None
+    assert "in points;" in as_text(record) and "MedR" not in as_text(record)
+
+
+def test_less_than_all_is_not_the_best_beside_all():
+    record = copy.deepcopy(RECORD)
+    for system, mean in zip(record["systems"], (0.9997, 1.0), strict=True):
+        system["text_to_audio"]["R@10"]["mean"] = mean
+    table = markdown_tables(comparison_markdown(record))[0]
+    assert ">99.9" in table[1][3] and "**" not in table[1][3] and table[2][3].startswith("**100.0")

@@ -33,6 +33,24 @@ def result(with_ci: bool = True, **more) -> dict:
     }
 
 
+def shown(of: dict) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(recall_table([of]))
+    return console.file.getvalue()
+
+
+def test_few_clips_are_said_and_one_has_no_interval():
+    of = result()
+    of["audio_to_text"]["ci_clips"] = 12
+    assert "12 clips: the interval is too narrow" in shown(of)
+    of["audio_to_text"]["ci_clips"] = 30
+    assert "too narrow" not in shown(of)
+    of["text_to_audio"] |= {"ci": dict.fromkeys(of["text_to_audio"]["ci"]), "ci_clips": 1}
+    rows = [line.split() for line in shown(of).splitlines() if line.split()[:1] in (["95"], ["to"])]
+    assert rows[0] == ["95", "%", "interval", *6 * "-"]
+    assert "1 clip: it says nothing about others, so no interval" in shown(of)
+
+
 TARGET = {
     "paper": "004",
     "table": 2,

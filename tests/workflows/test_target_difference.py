@@ -13,7 +13,14 @@ def measured(recall: float, low: float | None = None, high: float | None = None)
 
 @pytest.mark.parametrize(
     ("recall", "low", "high", "inside"),
-    [(0.16, 0.15, 0.17, True), (0.155, 0.155, 0.2, True), (0.16, 0.156, 0.17, False), (0.16, None, None, None)],
+    [
+        (0.16, 0.15, 0.17, True),
+        (0.155, 0.155, 0.2, True),
+        (0.16, 0.156, 0.17, False),
+        (0.16, None, None, None),
+        (0.155, 0.155, 0.155, None),
+        (0.16, 0.16, 0.16, None),
+    ],
 )
 def test_a_published_figure_is_per_cent_and_inside_or_outside_the_interval(recall, low, high, inside):
     found = target_difference(
@@ -25,8 +32,16 @@ def test_a_published_figure_is_per_cent_and_inside_or_outside_the_interval(recal
 
 
 def test_ranks_are_published_as_they_are():
-    found = target_difference({"text_to_audio": measured(0.1, 0, 1)}, {"values": {"text_to_audio": {"MedR": 14}}})
+    figures = {**measured(0.1, 0, 1), "MnR": 30.0}
+    found = target_difference({"text_to_audio": figures}, {"values": {"text_to_audio": {"MedR": 14, "MnR": 41.5}}})
     assert found["text_to_audio"]["MedR"] == {"published": 14, "difference": -2.0, "inside_ci": False}
+    assert found["text_to_audio"]["MnR"] == {"published": 41.5, "difference": -11.5, "inside_ci": None}
+
+
+def test_one_clip_has_no_interval_to_lie_in():
+    figures = {"R@1": 0.0, "ci": {"R@1": None}}
+    found = target_difference({"text_to_audio": figures}, {"values": {"text_to_audio": {"R@1": 0.0}}})
+    assert found["text_to_audio"]["R@1"]["inside_ci"] is None
 
 
 def test_scaled_rows_are_compared_with_scaled_ones_and_unscaled_with_unscaled():
