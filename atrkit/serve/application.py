@@ -204,7 +204,7 @@ def _error(status: int, message: str, headers: dict[str, str] | None = None) -> 
 
 
 async def _in_thread(function: Callable[[], Result]) -> Result:
-    """Leave the loop free; on Ctrl-C nobody waits for what is still computed."""
-    from anyio.to_thread import run_sync
+    """Let others be answered meanwhile."""
+    from starlette.concurrency import run_in_threadpool
 
-    return await run_sync(function, abandon_on_cancel=True)
+    return await run_in_threadpool(function)

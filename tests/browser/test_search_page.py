@@ -92,8 +92,9 @@ def test_seeking_in_the_picture_and_in_the_whole_file(page):
     search(page, "a bell")
     window = page.get_by_role("slider", name=f"Place in {WALK}")
     box = window.bounding_box()
-    for share in (0.5, 0.75):  # before anything plays
+    for share, place in ((0.55, "0:15"), (0.75, "0:17")):  # before anything plays
         page.mouse.click(box["x"] + box["width"] * share, box["y"] + 20)
+        assert page.get_by_role("button", name=f"Play {WALK} from {place}").count() == 1
     page.get_by_role("button", name=f"Play {WALK} from 0:17").click()
     page.wait_for_function(PLAYS_BEYOND, arg=[WALK, 17.5])
     page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + 20)

@@ -134,8 +134,7 @@ export class HitCard {
   }
 
   play() {
-    if (HitCard.playing && HitCard.playing !== this) HitCard.playing.audio.pause();
-    HitCard.playing = this;
+    HitCard.playing = this; // the page pauses the others
     if (!this.audio.src || this.audio.error) this.#open();
     if (this.audio.ended) this.audio.currentTime = this.hit.start_s;
     this.audio.play().catch((error) => {
