@@ -34,8 +34,16 @@ def machine_checks(workspace: Path) -> list[Check]:
         _threads(),
         _open_files(),
         _encoding(),
+        *_workspace(workspace),
         *_disks(workspace),
     ]
+
+
+def _workspace(root: Path) -> list[Check]:
+    """A folder that is not there, whose name may be mistyped; it is made by whatever is written first."""
+    if root.exists():
+        return []
+    return [Check("workspace folder", "missing", f"there is no folder {root}", "name another with --workspace, or go on")]
 
 
 def _python() -> Check:

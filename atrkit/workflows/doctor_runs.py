@@ -9,6 +9,8 @@ from atrkit.workflows.doctor_check import Check
 from atrkit.workflows.workspace import FINISHED_NAME, Workspace, read_record
 
 _RECIPE_NAME, _INPUTS_NAME = "recipe.yaml", "inputs.json"  # as run_folder, which imports h5py
+# as models.folder, which would read all weights
+_CONFIG_NAME, _WEIGHTS_NAME, _CHECKSUMS_NAME = "config.json", "model.safetensors", "model.sha256"
 _FINISHED_KEYS = ("dataset", "train_split", "test_split", "checkpoint", "model")
 
 
@@ -35,7 +37,8 @@ def _damaged(workspace: Workspace, folder: Path) -> Check | None:
     """A run whose record cannot be read, or that lacks a file which every run has."""
     try:
         read_record(folder / FINISHED_NAME, _FINISHED_KEYS)
-        lacks = [name for name in (_RECIPE_NAME, _INPUTS_NAME) if not (folder / name).is_file()]
+        wanted = (_RECIPE_NAME, _INPUTS_NAME, _CONFIG_NAME, _CHECKSUMS_NAME, _WEIGHTS_NAME, *_model_files(folder))
+        lacks = [name for name in dict.fromkeys(wanted) if not (folder / name).is_file()]
         why = f"{folder} lacks {' and '.join(lacks)}" if lacks else None
     except AtrkitError as error:
         why = str(error).rpartition("; ")[0]
@@ -43,6 +46,15 @@ def _damaged(workspace: Workspace, folder: Path) -> Check | None:
         return None
     name = workspace.run_name(folder)
     return Check(f"run {name}", "wrong", why, f"{_train_again(workspace, folder)} --overwrite")
+
+
+def _model_files(folder: Path) -> list[str]:
+    """What the list of checksums names; damage within is found by whoever reads the model."""
+    try:
+        lines = (folder / _CHECKSUMS_NAME).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
+    return [name for line in lines if (name := line.partition("  ")[2])]
 
 
 def _unfinished(workspace: Workspace, folder: Path) -> Check:

@@ -9,8 +9,8 @@ import pytest
 from atrkit.training.retriever import RetrieverTask
 
 
-def checks(workspace):
-    found = json.loads(workspace("doctor", "--json").stdout)["checks"]
+def checks(workspace, code=0):
+    found = json.loads(workspace("doctor", "--json", code=code).stdout)["checks"]
     return {check["name"]: check for check in found}
 
 
@@ -33,7 +33,7 @@ def test_a_whole_workspace_is_fine(trained):
 def test_embeddings_that_were_cut_are_made_again(tiny, cut):
     path = tiny.workspace / "embeddings" / "tiny" / "logmel.h5"
     path.write_bytes(path.read_bytes()[:cut])
-    found = checks(tiny)["embeddings tiny/logmel"]
+    found = checks(tiny, code=5)["embeddings tiny/logmel"]
     assert found["state"] == "wrong" and str(path) in found["detail"]
     mend(tiny, found)
     assert checks(tiny)["embeddings tiny/logmel"]["state"] == "ok"
@@ -52,7 +52,7 @@ def test_parts_of_an_extraction_are_joined(tiny):
 def test_a_dataset_whose_manifest_was_edited_is_described_anew(tiny, prepared):
     manifest = tiny.workspace / "data" / "tiny" / "manifest.jsonl"
     manifest.write_text(manifest.read_text().replace("tone", "tune"))
-    found = checks(tiny)["dataset tiny"]
+    found = checks(tiny, code=5)["dataset tiny"]
     assert found["state"] == "wrong" and str(manifest) in found["detail"]
     mend(tiny, found, source=prepared / "sounds")
     assert checks(tiny)["dataset tiny"]["state"] == "ok"
@@ -63,7 +63,7 @@ def test_recordings_that_are_gone_are_counted(tiny, prepared, tmp_path):
     tiny("import", own, "--name", "own")
     assert checks(tiny)["dataset own"]["state"] == "ok"
     (own / "03.wav").unlink()
-    found = checks(tiny)["dataset own"]
+    found = checks(tiny, code=5)["dataset own"]
     assert found["detail"] == "20 clips; 1 of 20 recordings that were looked at are not there"
     assert found["fix"] == "atrkit info own --verify"
     tiny("info", "own", "--verify", code=5)
@@ -89,7 +89,7 @@ def test_an_interrupted_training_goes_on_and_a_damaged_run_is_trained_again(tiny
     assert run_bytes(tiny.workspace) == run_bytes(finished)
     assert checks(tiny)["runs"]["detail"] == "1 finished, the newest: recipe/seed-1"
     (tiny.workspace / "runs" / "recipe" / "seed-1" / "finished.json").write_text("{}")
-    damaged = checks(tiny)["run recipe/seed-1"]
+    damaged = checks(tiny, code=5)["run recipe/seed-1"]
     assert damaged["state"] == "wrong"
     mend(tiny, damaged)
     assert run_bytes(tiny.workspace) == run_bytes(finished)

@@ -3,6 +3,7 @@
 Where a fix is a command that runs here, it is run, and doctor looks again.
 """
 
+import json
 import os
 import shlex
 import shutil
@@ -11,8 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from typer.main import get_command
 
 import atrkit
+from atrkit.cli.app import app
 from atrkit.encoders.catalogue import ENCODERS
 from atrkit.workflows import doctor_encoders, doctor_machine
 from atrkit.workflows.doctor import examine
@@ -213,6 +217,42 @@ def test_a_broken_thing_is_a_line_with_a_fix(look, workspace, name, place, break
     found = look()
     assert found[name]["state"] == "wrong"
     assert found[name]["fix"].startswith(("atrkit ", "run ")) and "\n" not in found[name]["detail"]
+
+
+def a_run(folder):
+    """The files of a finished run, as far as doctor looks at them."""
+    folder.mkdir(parents=True)
+    for name in ("recipe.yaml", "inputs.json", "config.json", "model.safetensors", "words.json"):
+        (folder / name).write_text("{}")
+    keys = ("dataset", "train_split", "test_split", "checkpoint", "model")
+    (folder / "finished.json").write_text(json.dumps(dict.fromkeys(keys, "x")))
+    (folder / "model.sha256").write_text("0  config.json\n0  model.safetensors\n0  words.json\n")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "model.sha256", "words.json", "recipe.yaml"])
+def test_a_run_without_one_of_its_files_must_be_mended(look, workspace, name):
+    folder = a_run(workspace / "runs" / "x" / "seed-1")
+    assert look()["runs"]["state"] == "ok" and "run x/seed-1" not in look()
+    (folder / name).unlink()
+    found = look()["run x/seed-1"]
+    assert found["state"] == "wrong" and name in found["detail"] and "--overwrite" in found["fix"]
+
+
+def test_what_must_be_mended_is_exit_code_5(tmp_path):
+    def exit_code():
+        return CliRunner().invoke(get_command(app), ["doctor", "--workspace", str(tmp_path), "--json"]).exit_code
+
+    folder = a_run(tmp_path / "runs" / "x" / "seed-1")
+    assert exit_code() == 0, "datasets, weights and Java are not there, and are optional"
+    (folder / "model.safetensors").unlink()
+    assert exit_code() == 5
+
+
+def test_a_workspace_that_is_not_there_is_said(look, workspace):
+    assert look()["workspace folder"]["detail"] == f"there is no folder {workspace}"
+    workspace.mkdir()
+    assert "workspace folder" not in look()
 
 
 def test_what_nobody_thought_of_is_a_line_and_the_others_stay(look, monkeypatch):
