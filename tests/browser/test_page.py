@@ -1,5 +1,7 @@
 """The page in a real browser: it plays, reads, fits, and asks for nothing."""
 
+import base64
+
 import pytest
 
 PLAYS = "n => { const p = document.querySelectorAll('audio')[n]; return !p.paused && p.currentTime > 0.05; }"
@@ -32,6 +34,17 @@ CONTRASTS = """() => {
     found.push([(a + 0.05) / (b + 0.05), colour, walker.currentNode.data.trim().slice(0, 40)]);
   }
   return found;
+}"""
+
+
+# how many colours a picture has, given as base64
+COLOURS = """async picture => {
+  const bytes = Uint8Array.from(atob(picture), c => c.charCodeAt(0));
+  const bitmap = await createImageBitmap(new Blob([bytes], {type: "image/png"}));
+  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+  context.drawImage(bitmap, 0, 0);
+  const pixels = context.getImageData(0, 0, bitmap.width, bitmap.height).data;
+  return [...new Set(Array.from({length: pixels.length / 4}, (_, n) => pixels.slice(4 * n, 4 * n + 3).join()))];
 }"""
 
 
@@ -104,6 +117,26 @@ def test_a_table_that_scrolls_is_a_stop_for_the_keyboard_and_one_that_fits_is_no
     assert [True, 0] in shown.evaluate(stops) and [False, -1] in shown.evaluate(stops)
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_table_that_scrolls_is_shaded_where_there_is_more_of_it(shown, theme):
+    """Colours as painted at the end of a table's caption, where nothing is written, before and after scrolling."""
+    shown.emulate_media(color_scheme=theme)
+    shown.set_viewport_size({"width": 200, "height": 800})
+    table = shown.locator(".scrolls").filter(has=shown.locator("caption")).first
+
+    def colours_at_the_end():
+        table.evaluate("e => e.scrollIntoView({behavior: 'instant'})")
+        box = table.evaluate("e => { const b = e.getBoundingClientRect(); return [b.right, b.top]; }")
+        picture = shown.screenshot(clip={"x": box[0] - 12, "y": box[1] + 1, "width": 12, "height": 2})
+        return shown.evaluate(COLOURS, base64.b64encode(picture).decode())
+
+    assert len(colours_at_the_end()) > 5
+    table.evaluate("e => { e.scrollLeft = e.scrollWidth; }")
+    assert len(colours_at_the_end()) == 1
+    shown.set_viewport_size({"width": 1280, "height": 800})
+    assert len(colours_at_the_end()) == 1, "it fits"
+
+
 @pytest.mark.parametrize("by", ["system", "toggle"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_text_can_be_read(shown, theme, by):
@@ -140,7 +173,7 @@ def test_what_is_folded_away_opens_for_links_and_for_paper(shown):
     assert shown.evaluate(is_open) == [True, False]
     shown.evaluate("location.hash = '#seed-2-recall'")
     shown.wait_for_function(f"{is_open}.every(open => open)")
-    folded = "document.querySelectorAll('details:not([open])').length"
+    folded = "[...document.querySelectorAll('details:not([open])')].filter(e => !e.closest('figure')).length"
     before = shown.evaluate(folded)
     shown.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert before > 0 and shown.evaluate(folded) == 0
@@ -152,6 +185,17 @@ def test_paper_is_white_and_has_no_players(shown):
     shown.emulate_media(media="print", color_scheme="dark")
     assert shown.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
     assert not shown.locator("audio").first.is_visible() and not shown.locator("nav").is_visible()
+
+
+def test_paper_has_the_numbers_of_a_chart_where_they_were_opened(shown):
+    shown.emulate_media(media="print")
+    numbers = shown.locator("figure details")
+    first, second = numbers.nth(0), numbers.nth(1)
+    shown.evaluate("document.querySelector('figure details').open = true")
+    shown.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert first.is_visible() and first.locator("table").is_visible()
+    assert not second.is_visible(), "neither the numbers nor the line that they are folded away under"
+    assert shown.locator(".seed").nth(1).locator("table").first.is_visible()
 
 
 def test_text_from_outside_runs_nothing(shown):

@@ -54,10 +54,10 @@
     for (const player of document.querySelectorAll("audio")) if (player !== event.target) player.pause();
   }, true);
 
-  // paper is white, and what is folded away is printed, too
+  // paper is white, and what is folded away is printed, too; but the numbers of a chart are what it shows
   let folded = [];
   addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("details:not([open])")];
+    folded = [...document.querySelectorAll("details:not([open])")].filter((each) => !each.closest("figure"));
     for (const each of folded) each.open = true;
   });
   addEventListener("afterprint", () => { for (const each of folded) each.open = false; });
