@@ -84,7 +84,7 @@ def protocol_figures(protocol: ProtocolName, to_audio: PairRanks, to_text: PairR
             why = "A2T R@k is the fraction of a clip's captions in the top k, not whether any is there"
             return ProtocolFigures(protocol, _dcase23(to_audio.blocks), _dcase23(to_text_blocks), why)
         case "mteb":
-            why = "hit_rate is what we call R@k, recall the fraction of what is relevant; binary nDCG@10 besides"
+            why = "hit_rate is what we call R@k, recall the fraction of what is relevant"
             return ProtocolFigures(protocol, _mteb(to_audio), _mteb(to_text), why)
         case "koepke":
             why = "ties take their mean rank, also those among a clip's own captions; R@k counts such ranks within k"

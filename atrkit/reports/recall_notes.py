@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from atrkit.reports.directions import HYPHENATED
+from atrkit.reports.figure_cells import is_rank
 from atrkit.reports.progress import as_minutes
 
 
@@ -14,6 +15,7 @@ def notes_of(result: Mapping[str, Any]) -> Iterator[str]:
         yield from _twin_order(result.get("twin_order"))
         yield from _hubness(result.get("hubness"))
     yield from _listed(result.get("listed"))
+    yield from _below_chance(result)
     yield from pool_notes([result])
     yield from target_note(result.get("target"))
     yield from trained_on_note(result)
@@ -72,6 +74,18 @@ def _listed(listed: Mapping[str, int] | None) -> Iterator[str]:
         if listed.get("cut_in_ties"):
             yield f"  {listed['cut_in_ties']:,} lists end with equal scores, and may have been cut between such"
         yield "  -: depends on clips below the lists, so it is not known"
+
+
+def _below_chance(result: Mapping[str, Any]) -> Iterator[str]:
+    """What scores of the wrong sign look like; what is not known, or cannot be worse, says nothing."""
+    better = [
+        -(value - chance) if is_rank(name) else value - chance
+        for figures in (result.get(direction) for direction in HYPHENATED)
+        for name, value in (figures or {}).items()
+        if value is not None and (chance := (figures or {}).get(f"chance_{name}")) is not None and chance != 1.0
+    ]
+    if better and max(better) < 0:
+        yield "NOTE: below chance in every figure: are these distances? higher is better; negate them"
 
 
 def _ties(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -31,6 +31,7 @@ __all__ = [
 
 _MAP_COLUMN = "mAP@10"
 _MANY_COLUMNS = 7
+_SCREEN_COLUMNS = 80
 NDCG_COLUMN = "nDCG@10"  # where judgements are graded
 
 
@@ -59,6 +60,8 @@ def recall_table(
             Text(),
             *(Text(note) for note in (*interval_notes([result]), *notes_of(result))),
         ]
+        if show_tie_bounds and not any((result.get(direction) or {}).get("tied_queries") for direction in DIRECTIONS):
+            parts.append(Text("ties: no tied query"))
         if result.get("protocols"):
             parts += [Text(), protocol_table(result)]
     return Group(*parts)
@@ -110,7 +113,11 @@ def _title(result: Mapping[str, Any], *, several: bool = False) -> Text:
     where = f" on {result['dataset']}/{result['split']}" if result["dataset"] is not None else ""
     title = Text(f"{result['run']}{where}\n", style="bold")
     size = f"{captions_of(result)}, {to_audio['candidates']:,} clips, pool {result['pool_id'][:8]}"
-    return title.append(f"{size}; scores: {scoring}; R@k, mAP in %", style="not bold")
+    line = f"{size}; scores: {scoring}"
+    unit = "R@k, mAP in %"
+    would_be_torn = len(f"{line};") <= _SCREEN_COLUMNS < len(f"{line}; {unit}")
+    apart = ";\n" if would_be_torn else "; "
+    return title.append(f"{line}{apart}{unit}", style="not bold")
 
 
 def _table(result: Mapping[str, Any], show_tie_bounds: bool, show_full: bool) -> Table:

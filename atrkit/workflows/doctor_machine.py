@@ -43,7 +43,7 @@ def _workspace(root: Path) -> list[Check]:
     """A folder that is not there, whose name may be mistyped; it is made by whatever is written first."""
     if root.exists():
         return []
-    return [Check("workspace folder", "missing", f"there is no folder {root}", "name another with --workspace, or go on")]
+    return [Check("workspace folder", "missing", f"there is no folder {root}", "name another: --workspace")]
 
 
 def _python() -> Check:

@@ -254,3 +254,34 @@ def test_several_scalings_of_one_matrix_stand_side_by_side():
     console = Console(file=io.StringIO(), width=80)
     console.print(scalings_table([raw, SCALED_RESULT, pmi]))
     assert "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines()) == SCALINGS_GOLDEN
+
+
+def matrix_of(scores_AC):
+    clips = [f"clip{a}" for a in range(len(scores_AC))]
+    return ScoreMatrix(scores_AC, clips, [f"c{c}" for c in range(len(scores_AC[0]))], clips)
+
+
+def test_distances_are_recognised_by_figures_below_chance():
+    """All figures, in both directions: what is worse in some of them alone is a bad model."""
+    distances_AC = np.arange(36.0).reshape(6, 6) * 0.001 - np.eye(6)
+    result = {**PLAIN_RESULT, **evaluate(matrix_of(distances_AC))}
+    assert "NOTE: below chance in every figure: are these distances? higher is better;" in rendering_of([result])
+    for fine in (-distances_AC, np.zeros((6, 6)), np.where(np.arange(6) == 0, -distances_AC, distances_AC)):
+        assert "below chance" not in rendering_of([{**PLAIN_RESULT, **evaluate(matrix_of(fine))}])
+    of_lists = {**result, "audio_to_text": None, "text_to_audio": {**result["text_to_audio"], "MnR": None}}
+    assert "below chance" in rendering_of([of_lists]), "what is not known does not hide it"
+
+
+def test_where_ties_are_asked_for_and_there_are_none_that_is_said():
+    def shown(result):
+        console = Console(file=io.StringIO(), width=80)
+        console.print(recall_table([result], show_tie_bounds=True))
+        return console.file.getvalue()
+
+    assert "ties: no tied query" in shown(PLAIN_RESULT)
+    assert "no tied query" not in shown(FULL_RESULT) and "no tied query" not in rendering_of([PLAIN_RESULT])
+
+
+def test_the_unit_of_a_long_title_is_not_torn():
+    title = rendering_of([{**PLAIN_RESULT, "scoring": "challenge submission"}]).splitlines()[1:3]
+    assert title[0].endswith("; scores: challenge submission;") and title[1] == "R@k, mAP in %"
