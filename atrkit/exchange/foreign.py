@@ -55,7 +55,7 @@ class FoundMatrix:
         own_clips: for each caption the name of its clip, where the file says so.
         texts: for each caption its text, where the file has it beside the id.
         format_name: how the file was read, such as "TREC run".
-        is_encoded: names may be percent-encoded.
+        is_encoded: names may be percent-encoded; whether they are, `Truth.is_encoded` says.
         notes: what was accepted although it is not quite as it should be, counted.
     """
 

@@ -186,7 +186,8 @@ def _places(ranks: PairRanks, is_unlisted_P: BoolArray, key_P: IntArray) -> IntA
 def _is_last(ranks: PairRanks, ends: ListEnds) -> BoolArray:
     """Whether each pair is listed with a last score that unlisted clips may have, too, (P,)."""
     open_P = ends.open_Q[ranks.query_P]
-    return (open_P > 0) & (ranks.better_P == ends.listed_Q[ranks.query_P] - open_P)
+    is_last_P: BoolArray = (open_P > 0) & (ranks.better_P == ends.listed_Q[ranks.query_P] - open_P)
+    return is_last_P
 
 
 def _unlisted(ranks: PairRanks, ends: ListEnds) -> tuple[BoolArray, IntArray]:

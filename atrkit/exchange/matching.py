@@ -42,8 +42,9 @@ def judge_matrix(
     """
     if truth is None:
         return _by_itself(path, found)
-    clips = _clips_of(path, found.clips, truth, is_encoded=found.is_encoded)
-    placed = place_captions(path, found.captions, truth, is_encoded=found.is_encoded)
+    is_encoded = found.is_encoded and truth.is_encoded(found.captions, found.clips)
+    clips = _clips_of(path, found.clips, truth, is_encoded=is_encoded)
+    placed = place_captions(path, found.captions, truth, is_encoded=is_encoded)
     _refuse_rest(path, "clips", found.clips, clips.unknown, truth, clips.ids)
     if not truth.is_judged or len(placed.unknown) == len(found.captions):
         _refuse_rest(path, "captions", found.captions, placed.unknown, truth, placed.caption_ids)
@@ -87,14 +88,16 @@ def judge_lists(
     """
     if truth is None:
         raise no_truth(path, found.format_name)
-    placed = place_captions(path, found.captions, truth, is_encoded=found.is_encoded)
+    listed = dict.fromkeys(name for ranked in found.lists for name in ranked.clip_ids)
+    is_encoded = found.is_encoded and truth.is_encoded(found.captions, listed)
+    placed = place_captions(path, found.captions, truth, is_encoded=is_encoded)
     if len(placed.unknown) == len(found.captions):
         _refuse_rest(path, "captions", found.captions, placed.unknown, truth, ())
     missing = _queries(truth, judged) - set(placed.caption_ids)
     if not is_partial or truth.is_judged:
         _refuse_missing(path, "captions", missing, truth, placed.unknown)
     names = dict.fromkeys(name for column in placed.column_C.tolist() for name in found.lists[column].clip_ids)
-    named = {name: truth.clip_named(name, is_encoded=found.is_encoded) for name in names}
+    named = {name: truth.clip_named(name, is_encoded=is_encoded) for name in names}
     strange = [name for name, meant in named.items() if not meant.ids]
     if not truth.is_judged:
         known_ids = [meant.ids[0] for meant in named.values() if meant.ids]

@@ -60,7 +60,8 @@ def read_trec_run(path: Path, truth: Truth | None) -> FoundMatrix | FoundLists:
         rank_P.append(int(rank) if rank.isdecimal() and len(rank) < _LONGEST_RANK else 0)
     arranged = pairs.arranged(None, is_encoded=True)
     notes = _rank_notes(pairs, rank_P)
-    if not arranged.missing and (truth is None or truth.has_no_more_than(arranged.clips, is_encoded=True)):
+    is_encoded = truth is not None and truth.is_encoded(arranged.captions, arranged.clips)
+    if not arranged.missing and (truth is None or truth.has_no_more_than(arranged.clips, is_encoded=is_encoded)):
         return arranged.as_matrix(FORMAT_NAME, is_encoded=True, notes=notes)
     fewest, most = int(arranged.listed_C.min()), int(arranged.listed_C.max())
     depth = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"

@@ -21,11 +21,12 @@ def is_trec_qrels(first_line: str) -> bool:
     return len(columns) == _COLUMNS and _GRADE.fullmatch(columns[3]) is not None
 
 
-def read_trec_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Judgements by id; blanks in ids are percent-encoded, as `atrkit export` writes them.
+def read_trec_qrels(path: Path, *, is_encoded: bool = True) -> dict[str, dict[str, int]]:
+    """Judgements by id; blanks in ids are percent-encoded, as `atrkit export` writes them, or names as they stand.
 
     Args:
         path: the file; its second column is not looked at.
+        is_encoded: ids are percent-decoded.
 
     Returns:
         Caption id -> clip id -> grade; a grade below 0 ("junk" in TREC's files) is 0, not relevant.
@@ -46,8 +47,10 @@ def read_trec_qrels(path: Path) -> dict[str, dict[str, int]]:
                 f"{path}:{number}: not 'query 0 clip grade' with a whole number as grade; blanks in ids are written %20"
             )
         query, _, clip, grade = line.split()
-        graded = grades.setdefault(own_id(query), {})
-        if own_id(clip) in graded:
+        if is_encoded:
+            query, clip = own_id(query), own_id(clip)
+        graded = grades.setdefault(query, {})
+        if clip in graded:
             raise UsageError(f"{path}:{number}: this pair is judged on an earlier line: remove one of them")
-        graded[own_id(clip)] = max(int(grade), 0)
+        graded[clip] = max(int(grade), 0)
     return grades

@@ -1,7 +1,7 @@
 """Whose caption is whose: the ground truth that foreign scores are judged by, and how their names are found in it.
 
-A name is looked for as it stands, then percent-decoded where the format encodes blanks, then by its file name (clips)
-or by its words (captions). Every way but the first is counted and said.
+A name is looked for as it stands, or percent-decoded where the format encodes blanks and most names of the file are
+known so; then by its file name (clips) or by its words (captions). Every way but the first is counted and said.
 """
 
 import csv
@@ -50,23 +50,49 @@ class Truth:
     notes: tuple[str, ...] = ()
 
     def captions_named(self, name: str, *, is_encoded: bool = False) -> "Named":
-        """Captions that a name means: one by its id, perhaps several by their text."""
-        if name in self.clip_of_caption:
-            return Named((name,), "")
-        if is_encoded and (decoded := unquote(name)) in self.clip_of_caption:
-            return Named((decoded,), "percent-decoded")
+        """Captions that a name, percent-encoded or not, means: one by its id, perhaps several by their text."""
+        meant = unquote(name) if is_encoded else name
+        if meant in self.clip_of_caption:
+            return Named((meant,), "" if meant == name else "percent-decoded")
+        name = meant
         if found := self._by_text.get(name):
             return Named(found, "by their text")
         return Named(self._by_words.get(normalise_caption(name), ()), "by their words")
 
     def clip_named(self, name: str, *, is_encoded: bool = False) -> "Named":
         """The clip that a name means; none where no clip, or more than one, has that file name."""
-        if name in self._clips:
-            return Named((name,), "")
-        if is_encoded and (decoded := unquote(name)) in self._clips:
-            return Named((decoded,), "percent-decoded")
-        found = self._by_file_name.get(PurePosixPath(unquote(name) if is_encoded else name).name, ())
+        meant = unquote(name) if is_encoded else name
+        if meant in self._clips:
+            return Named((meant,), "" if meant == name else "percent-decoded")
+        found = self._by_file_name.get(PurePosixPath(meant).name, ())
         return Named(found if len(found) == 1 else (), "by their file name")
+
+    def is_encoded(self, captions: Iterable[str], clips: Iterable[str]) -> bool:
+        """Whether the names of a file are percent-encoded: all of them, or none.
+
+        Ids may have `%20` in them that means no blank, and `a b` beside `a%20b`; so no name is decided by itself.
+
+        Args:
+            captions: names of captions in the file.
+            clips: names of clips in it.
+
+        Returns:
+            Whether decoding finds as many of them as taking them as they stand does, or more.
+
+        Example:
+            >>> truth = Truth("example", {"a b#1": "a b", "a%20b#1": "a%20b"}, ("a b", "a%20b"))
+            >>> truth.is_encoded(["a%20b#1"], ["a%20b", "a%2520b"]), truth.is_encoded(["a%20b#1"], ["a%20b", "c"])
+            (True, True)
+            >>> Truth("example", {"a%20b#1": "a%20b"}, ("a%20b",)).is_encoded(["a%20b#1"], ["a%20b"])
+            False
+        """
+        captions, clips = [name for name in captions if "%" in name], [name for name in clips if "%" in name]
+        decoded, as_they_stand = (
+            len({self.captions_named(name, is_encoded=way).ids for name in captions} - {()})
+            + len({self.clip_named(name, is_encoded=way).ids for name in clips} - {()})
+            for way in (True, False)
+        )
+        return decoded >= as_they_stand
 
     def has_no_more_than(self, names: Iterable[str], *, is_encoded: bool = False) -> bool:
         """Whether every clip of the gallery is among those that are named."""

@@ -167,12 +167,14 @@ def comparison_of(
     """
     assert (judgements is None) == (options.qrels is None)
     refuse_other_pools(systems)
+    scores = systems[0].members[0].scores
+    if judgements is not None:
+        judgements = judgements.fitting(scores.caption_ids, scores.clip_ids)
     truth = _truth(systems, options, judgements)
     every = [member for system in systems for member in system.members]
     values = _all_values(systems, truth)
     figures = COMPARED_GRADED if truth.is_graded else COMPARED
     known = _known(systems, values["text_to_audio"], figures)
-    scores = systems[0].members[0].scores
     is_plain = not options.qrels and options.dedup == "none" and not any(map(_is_left_out, (left_out or {}).values()))
     first_of = {direction: tables[0].systems[0][0].best for direction, tables in values.items()}
     return {

@@ -131,6 +131,8 @@ def read_foreign(
     Raises:
         UsageError, MissingPrerequisiteError, IntegrityError, DivergedError: as of `evaluate_foreign`.
     """
+    if judgements is not None and stated is not None:
+        judgements = judgements.fitting(stated.clip_of_caption, stated.clip_ids)
     judged = None if judgements is None else truth_of_grades(judgements.name, judgements.grades)
     read = _read(source, stated or otherwise or judged)
     says_itself = not isinstance(read.found, FoundLists) and read.found.own_clips is not None

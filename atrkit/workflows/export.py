@@ -131,7 +131,8 @@ class _Exporter:
         self.notes: list[str] = []
         self.folder = options.out or source.folder
         truth = None if options.qrels is None or options.truth is None else read_truth_csv(options.truth)
-        self.judgements = judgements_for(session, options.qrels, source.dataset, source.split, truth)
+        judgements = judgements_for(session, options.qrels, source.dataset, source.split, truth)
+        self.judgements = judgements and judgements.fitting(source.raw.caption_ids, source.raw.clip_ids)
         self.grades = self._judged()
 
     def write(self, wanted: Format) -> list[Written]:

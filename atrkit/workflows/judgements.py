@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,11 +27,34 @@ class Judgements:
         name: of the annotation, or of the file.
         grades: caption id -> clip id -> grade; 0: judged, and not relevant.
         notes: what was left out when it was read, counted, for people.
+        as_they_stand: the same with names that were not percent-decoded, where that makes a difference.
     """
 
     name: str
     grades: Mapping[str, Mapping[str, int]]
     notes: tuple[str, ...] = ()
+    as_they_stand: Mapping[str, Mapping[str, int]] | None = None
+
+    def fitting(self, caption_ids: Collection[str], clip_ids: Collection[str]) -> "Judgements":
+        """The judgements with all names percent-decoded or all as they stand, whichever knows more of the ids.
+
+        Args:
+            caption_ids: that scores have.
+            clip_ids: likewise.
+
+        Example:
+            >>> read = Judgements("run.qrels", {"a b": {"c": 1}}, as_they_stand={"a%20b": {"c": 1}})
+            >>> list(read.fitting(["a b"], ["c"]).grades), list(read.fitting(["a%20b"], ["c"]).grades)
+            (['a b'], ['a%20b'])
+        """
+        if self.as_they_stand is None:
+            return self
+        captions, clips = frozenset(caption_ids), frozenset(clip_ids)
+        decoded, as_they_stand = (
+            len(captions & grades.keys()) + len(clips & {clip for graded in grades.values() for clip in graded})
+            for grades in (self.grades, self.as_they_stand)
+        )
+        return replace(self, grades=self.grades if decoded >= as_they_stand else self.as_they_stand, as_they_stand=None)
 
     @property
     def highest_grade(self) -> int:
@@ -102,7 +125,8 @@ def _from_file(path: Path, dataset: Dataset | None, split: str | None, truth: Tr
     if first_line.rstrip("\r\n") == "\t".join(HEADER):
         return Judgements(path.name, load_qrels(path).grades)
     if is_trec_qrels(first_line):
-        return Judgements(path.name, read_trec_qrels(path))
+        decoded, as_they_stand = (read_trec_qrels(path, is_encoded=way) for way in (True, False))
+        return Judgements(path.name, decoded, as_they_stand=None if decoded == as_they_stand else as_they_stand)
     return _published(path, dataset, split, truth)
 
 

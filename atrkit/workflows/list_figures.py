@@ -42,6 +42,7 @@ def list_figures(foreign: ForeignScores, options: FigureOptions, judgements: Jud
         raise UsageError("--protocol needs every score, and these are lists of the best clips: leave it out")
     lists = _Lists(foreign.scores, foreign)
     if judgements is not None:
+        judgements = judgements.fitting(lists.scores.caption_ids, lists.scores.clip_ids)
         return {**_by_judgements(lists, judgements, options), "audio_to_text": None, "hubness": None}
     texts = [foreign.texts[caption] for caption in lists.scores.caption_ids if caption in foreign.texts]
     are_known = len(texts) == len(lists.scores.caption_ids)

@@ -101,6 +101,7 @@ def retrieval_figures(
     assert (judgements is None) == (options.qrels is None)
     hubness = {"hubness": {name: asdict(hubness) for name, hubness in _hubness(raw, scaled).items()}}
     if judgements is not None:
+        judgements = judgements.fitting(raw.caption_ids, raw.clip_ids)
         return {**_by_judgements(raw, judgements, options), **hubness}
     pairs = None if options.dedup == "none" else same_text_pairs(raw, _required(caption_texts))
     to_text = raw if scaled is None else scaled

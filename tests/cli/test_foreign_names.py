@@ -8,7 +8,11 @@ import pytest
 from click.testing import CliRunner
 from typer.main import get_command
 
+from atrkit import ScoreMatrix
 from atrkit.cli.app import app
+from atrkit.exchange.queries import own_grades, query_scores
+from atrkit.exchange.write_trec import write_trec_qrels, write_trec_run
+from atrkit.store import save_scores
 
 COMMAND = get_command(app)
 CLIPS = ("Santa Motor.wav", "rain_2.wav", "a.b.wav", "dog.wav")
@@ -29,6 +33,52 @@ def table(path, *rows, delimiter=","):
     with path.open("w", newline="") as file:
         csv.writer(file, delimiter=delimiter).writerows(rows)
     return path
+
+
+def percent_matrix(ids):
+    """Scores in which the wrong clip of two would change R@1."""
+    scores_AC = np.eye(len(ids)) + np.arange(len(ids)) / 10
+    return ScoreMatrix(scores_AC, ids, [f"{clip}#1" for clip in ids], ids)
+
+
+@pytest.mark.parametrize("ids", [("a b", "a%20b", "c"), ("a%20b", "50%25", "c"), ("a b", "50%", "c")])
+@pytest.mark.parametrize("depth", [None, 2])
+def test_what_was_exported_is_read_back_whatever_percent_signs_ids_have(ids, depth, tmp_path):
+    matrix = percent_matrix(ids)
+    write_trec_run(tmp_path / "run.txt", query_scores(matrix, "text-to-audio"), "ours", depth)
+    write_trec_qrels(tmp_path / "qrels.txt", own_grades(matrix))
+    rows = zip(matrix.caption_ids, matrix.clip_of_caption, strict=True)
+    truth = table(tmp_path / "truth.csv", ("caption_id", "clip_id"), *rows)
+    save_scores(tmp_path / "scores.h5", matrix)
+    run_file, qrels = ("--scores", tmp_path / "run.txt"), ("--qrels", tmp_path / "qrels.txt")
+    for words in (
+        (*run_file, "--truth", truth),
+        (*run_file, *qrels),
+        (*run_file, *qrels, "--truth", truth),
+        ("--scores", tmp_path / "scores.h5", *qrels),
+    ):
+        found = json.loads(run("eval", *words, "--json").stdout)["text_to_audio"]
+        assert (found["queries"], found["R@1"]) == (3, 1.0), words
+
+
+def test_percent_signs_of_others_are_taken_as_they_stand(tmp_path):
+    matrix = percent_matrix(("a%20b", "50%25", "c"))
+    rows = list(zip(matrix.caption_ids, matrix.clip_of_caption, strict=True))
+    (tmp_path / "qrels.txt").write_text("".join(f"{caption} 0 {clip} 1\n" for caption, clip in rows))
+    lines = [f"{caption} Q0 {clip} 1 {caption.startswith(clip)} x" for caption, _ in rows for _, clip in rows]
+    (tmp_path / "run.txt").write_text("\n".join(lines).replace("True", "1").replace("False", "0"))
+    save_scores(tmp_path / "scores.h5", matrix)
+    truth = table(tmp_path / "truth.csv", ("caption_id", "clip_id"), *rows)
+    qrels = ("--qrels", tmp_path / "qrels.txt")
+    for words in (
+        ("--scores", tmp_path / "scores.h5", *qrels),
+        ("--scores", tmp_path / "run.txt", *qrels),
+        ("--scores", tmp_path / "run.txt", *qrels, "--truth", truth),
+    ):
+        found = json.loads(run("eval", *words, "--json").stdout)["text_to_audio"]
+        assert (found["queries"], found["R@1"]) == (3, 1.0), words
+    words = ("compare", tmp_path / "scores.h5", tmp_path / "scores.h5", *qrels, "--json")
+    assert json.loads(run(*words).stdout)["queries"] == {"text_to_audio": 3}
 
 
 @pytest.fixture

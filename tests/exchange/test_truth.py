@@ -81,8 +81,13 @@ def test_only_formats_that_encode_blanks_are_decoded(truth):
     assert truth.captions_named("a%20b", is_encoded=True).ids == ("a b",)
     assert truth.clip_named("x/c%20d.wav").ids == ()
     assert truth.clip_named("x/c%20d.wav", is_encoded=True).ids == ("x/c d.wav",)
-    literal = Truth("truth", {"50%25": "a", "50%": "a"}, ("a",))
-    assert literal.captions_named("50%25", is_encoded=True).ids == ("50%25",), "as it stands first"
+
+
+def test_all_names_of_a_file_are_decoded_or_none(truth):
+    both = Truth("truth", {"50%25": "a", "50%": "a"}, ("a",))
+    assert both.is_encoded(["50%25", "50%2525"], ["a"]) and not both.is_encoded(["50%25", "50%"], ["a"])
+    assert truth.is_encoded(["a%20b", "unknown%20"], ["x/c%20d.wav"])
+    assert not Truth("truth", {"a%20b": "a"}, ("a",)).is_encoded(["a%20b"], ["a"])
 
 
 def test_a_file_name_that_two_clips_have_is_nobodys(truth):
