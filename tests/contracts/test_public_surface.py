@@ -180,6 +180,7 @@ def test_every_command_of_the_design_is_there() -> None:
         "export",
         "index",
         "search",
+        "serve",
     } <= commands().keys()
 
 

@@ -7,7 +7,9 @@ trained for one epoch. `my_sounds` is rendered here; the real weights of mn04 ar
 import csv
 import re
 import shlex
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,16 @@ def make_my_sounds(folder: Path) -> None:
             table.writerow([clip.path.removeprefix("audio/"), *(caption.text for caption in clip.captions)])
 
 
+def serve_until_it_says_where(workspace: Path, words: list[str]) -> None:
+    """Start the page on a free port in a process of its own, wait for its address, and end it as Ctrl-C does."""
+    command = [sys.executable, "-m", "atrkit", *words, "--port", "0"]
+    with subprocess.Popen(command, cwd=workspace, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert any("http://127.0.0.1:" in line for line in server.stderr)
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=30)
+    assert server.returncode == errors.EXIT_INTERRUPTED
+
+
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="the weights of mn04 are not in ../shared")
 def test_every_command_works_in_the_order_of_the_page(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -59,6 +71,9 @@ def test_every_command_works_in_the_order_of_the_page(tmp_path, monkeypatch, cap
     make_my_sounds(tmp_path / "my_sounds")
     (tmp_path / "mn04_as_mAP_432.pt").symlink_to(WEIGHTS)
     for words in commands("atrkit"):
+        if words[0] == "serve":  # until someone stops it
+            serve_until_it_says_where(tmp_path, words)
+            continue
         extra = next((more for start, more in SMALLER.items() if " ".join(words).startswith(start)), [])
         result = CliRunner().invoke(app, words + extra)
         assert result.exit_code == 0, (words, result.stderr, result.exception)
