@@ -5,6 +5,7 @@ names the clip it belongs to, so that four captions on one clip, or clips in ano
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int64]
 
 _BLOCK_BYTES = 64 * 2**20
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def pool_id_of(clip_ids: Sequence[str], caption_ids: Sequence[str]) -> str:
@@ -78,7 +80,8 @@ class ScoreMatrix:
         clip_of_caption: for each caption the id of its clip, C of them; every one is among `clip_ids`.
 
     Raises:
-        UsageError: shapes that disagree, duplicate ids, or a caption of an unknown clip.
+        UsageError: shapes that disagree, scores that are complex or masked, a caption of an unknown clip, or ids that
+            are empty, occur twice, or have a line break or another control character or half a character in them.
         DivergedError: NaN anywhere; says how many and where the first ones are.
 
     Source: PROTOCOL.md, "Input".
@@ -101,8 +104,7 @@ class ScoreMatrix:
         caption_ids: Sequence[str],
         clip_of_caption: Sequence[str],
     ) -> None:
-        scores = np.asarray(scores_AC)
-        object.__setattr__(self, "scores_AC", scores if scores.dtype.kind == "f" else scores.astype(np.float64))
+        object.__setattr__(self, "scores_AC", _as_floats(scores_AC))
         object.__setattr__(self, "clip_ids", tuple(clip_ids))
         object.__setattr__(self, "caption_ids", tuple(caption_ids))
         object.__setattr__(self, "clip_of_caption", tuple(clip_of_caption))
@@ -202,6 +204,7 @@ def _validate_ids(
     if len(clip_of_caption) != expected[1]:
         raise UsageError(f"{expected[1]} captions, but {len(clip_of_caption)} entries in clip_of_caption")
     for kind, ids in (("clip", clip_ids), ("caption", caption_ids)):
+        _refuse_ids_that_files_cannot_hold(kind, ids)
         if len(set(ids)) != len(ids):
             seen: set[str] = set()
             twice = next(i for i in ids if i in seen or seen.add(i))  # type: ignore[func-returns-value]
@@ -209,6 +212,34 @@ def _validate_ids(
     unknown = set(clip_of_caption) - set(clip_ids)
     if unknown:
         raise UsageError(f"{len(unknown)} captions belong to clips that are no row, the first {min(unknown)!r}")
+
+
+def _refuse_ids_that_files_cannot_hold(kind: str, ids: Sequence[str]) -> None:
+    """Ids are lines of the pool id's digest and cells of tables: a line break could make two of one."""
+    for item_id in ids:
+        if not isinstance(item_id, str):
+            raise UsageError(f"{kind} id {item_id!r} is no text but {type(item_id).__name__}: ids are strings")
+        if not item_id:
+            raise UsageError(f"a {kind} id is empty: name every {kind}")
+        if (item_id.isascii() and item_id.isprintable()) or not _UNFIT.search(item_id):
+            continue
+        raise UsageError(
+            f"{kind} id {item_id!r} has a line break, another control character or half a character in it, which no "
+            "file of ids can hold: rename it"
+        )
+
+
+def _as_floats(scores_AC: npt.ArrayLike) -> FloatArray:
+    """Scores as an array of floats that means what was given."""
+    if isinstance(scores_AC, np.ma.MaskedArray) and np.ma.is_masked(scores_AC):
+        raise UsageError(
+            f"{np.ma.count_masked(scores_AC):,} scores are masked, and every pair needs one: fill them, with -inf for "
+            "the worst"
+        )
+    scores = np.asarray(scores_AC)
+    if scores.dtype.kind == "c":
+        raise UsageError("scores are complex numbers, which have no order: give their real part, or their magnitude")
+    return scores if scores.dtype.kind == "f" else scores.astype(np.float64)
 
 
 def _refuse_nan(scores_AC: FloatArray, clip_ids: Sequence[str], caption_ids: Sequence[str]) -> None:

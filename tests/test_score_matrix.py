@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from atrkit import ScoreMatrix
 from atrkit.errors import DivergedError, UsageError
-from atrkit.score_matrix import pool_id_of
+from atrkit.score_matrix import BlockedScores, pool_id_of
 
 CLIPS = ["rain", "dog"]
 CAPTIONS = ["rain#1", "dog#1", "dog#2"]
@@ -47,6 +47,43 @@ def test_whole_numbers_and_lists_become_float64():
 def test_shapes_and_ids_that_disagree_are_refused(scores, clips, captions, owners, message):
     with pytest.raises(UsageError, match=message):
         ScoreMatrix(scores, clips, captions, owners)
+
+
+@pytest.mark.parametrize("made", [ScoreMatrix, BlockedScores])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("", "a clip id is empty"),
+        ("a\nclip\tb", "'a.nclip.tb' has a line break, another control character"),
+        ("rain\x07", "control character"),
+        ("rain\x85", "control character"),
+        ("rain\udcff", "half a character"),
+        (7, "clip id 7 is no text but int"),
+    ],
+)
+def test_ids_that_no_file_of_ids_can_hold_are_refused(made, bad, message):
+    scores = SCORES_AC if made is ScoreMatrix else lambda start, stop: SCORES_AC[start:stop]
+    with pytest.raises(UsageError, match=message) as error:
+        made(scores, [bad, "dog"], CAPTIONS, [bad, "dog", "dog"])
+    assert "\n" not in str(error.value)
+    with pytest.raises(UsageError, match=message.replace("clip id", "caption id")):
+        made(scores, CLIPS, [bad, "x", "y"], OWNERS)
+
+
+def test_ids_in_any_script_are_taken_and_keep_their_pool():
+    clips = ["Regen über Köln.wav", "雨 \u2028", "50%", "e\u0301", "\U0001f327"]
+    matrix = ScoreMatrix(np.eye(5), clips, [f"{clip}#1" for clip in clips], clips)
+    assert matrix.pool_id == "b44b347067d70c97ae8533682581d23df73f89f9d41da2aa7ce9f178813353ef"
+
+
+def test_scores_that_are_complex_or_masked_are_refused():
+    with pytest.raises(UsageError, match="complex numbers, which have no order"):
+        ScoreMatrix(SCORES_AC + 1j, CLIPS, CAPTIONS, OWNERS)
+    masked = np.ma.masked_array(SCORES_AC, mask=SCORES_AC < 0.15)
+    with pytest.raises(UsageError, match="1 scores are masked"):
+        ScoreMatrix(masked, CLIPS, CAPTIONS, OWNERS)
+    whole = ScoreMatrix(np.ma.masked_array(SCORES_AC, mask=False), CLIPS, CAPTIONS, OWNERS)
+    assert whole.scores_AC.tolist() == SCORES_AC.tolist()
 
 
 def test_nan_is_refused_with_how_many_and_where_the_first_three_are():
