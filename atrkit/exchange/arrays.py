@@ -7,7 +7,7 @@ import numpy as np
 from atrkit.datasets.csv_records import read_records, shown
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.exchange.foreign import FoundMatrix, ReadRows
-from atrkit.exchange.numpy_files import Array, NpzFile, as_floats, read_npy
+from atrkit.exchange.numpy_files import HOW_TO_SAVE_SCORES, Array, NpzFile, as_floats, read_npy
 from atrkit.exchange.truth import CAPTION_TEXT_COLUMNS, CLIP_COLUMNS
 from atrkit.score_matrix import FloatArray
 from atrkit.store.array_rows import ArrayInFile
@@ -15,6 +15,8 @@ from atrkit.store.array_rows import ArrayInFile
 SCORE_NAMES = ("scores", "scores_AC")
 CLIPS_SUFFIX = ".clips.txt"
 CAPTIONS_SUFFIX = ".captions.csv"
+_CLIPS_CONTENT = "the ids of its rows, one clip a line"
+_CAPTIONS_CONTENT = "a table with the columns caption_id, clip_id and, if known, caption, one row per caption"
 
 
 def read_npz_scores(path: Path) -> FoundMatrix:
@@ -30,7 +32,7 @@ def read_npz_scores(path: Path) -> FoundMatrix:
         absent = [*([] if name else [SCORE_NAMES[0]]), *missing]
         raise IntegrityError(
             f"{path} has no array {', '.join(absent)}; it has {', '.join(file.names)}: scores are saved with "
-            "np.savez(FILE, scores=(clips x captions), clip_ids=, caption_ids=, clip_of_caption=)"
+            f"{HOW_TO_SAVE_SCORES}"
         )
     clips, captions = file.texts("clip_ids"), file.texts("caption_ids")
     own = file.texts("clip_of_caption") if "clip_of_caption" in file.names else None
@@ -49,6 +51,13 @@ def read_npy_scores(path: Path) -> FoundMatrix:
         MissingPrerequisiteError: the ids are not there; says what they look like (exit code 3).
         IntegrityError: the matrix is damaged, of objects, or of another shape than the ids (exit code 5).
     """
+    names = (path.stem + CLIPS_SUFFIX, path.stem + CAPTIONS_SUFFIX)
+    absent = [name for name in names if not path.with_name(name).is_file()]
+    if len(absent) == len(names):
+        raise MissingPrerequisiteError(
+            f"{path} has no ids: write {path.with_name(names[0])}, {_CLIPS_CONTENT}, and {names[1]} beside it, "
+            f"{_CAPTIONS_CONTENT}; or save an .npz: {HOW_TO_SAVE_SCORES}"
+        )
     clips = read_clip_ids(path)
     captions, own, texts = read_caption_ids(path)
     scores = oriented(path, path.name, as_floats(path, path.name, read_npy(path)), clips, captions)
@@ -89,7 +98,7 @@ def read_clip_ids(path: Path) -> tuple[str, ...]:
         IntegrityError: it is not UTF-8, or a line is blank or occurs twice (exit code 5).
     """
     beside = path.with_name(path.stem + CLIPS_SUFFIX)
-    _require(beside, path, "the ids of its rows, one clip a line")
+    _require(beside, path, _CLIPS_CONTENT)
     try:
         lines = beside.read_bytes().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
@@ -112,7 +121,7 @@ def read_caption_ids(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | Non
         UsageError: it is no table, or has no column caption_id (exit code 2).
     """
     beside = path.with_name(path.stem + CAPTIONS_SUFFIX)
-    _require(beside, path, "a table with the columns caption_id, clip_id and, if known, caption, one row per caption")
+    _require(beside, path, _CAPTIONS_CONTENT)
     records = read_records(beside)
     header = records.header.fields
     if "caption_id" not in header:

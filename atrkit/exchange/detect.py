@@ -8,18 +8,20 @@ from atrkit.datasets.csv_records import shown
 from atrkit.errors import IntegrityError
 from atrkit.exchange.arrays import read_npy_scores, read_npz_scores
 from atrkit.exchange.foreign import LARGEST_IN_MEMORY_BYTES, FoundLists, FoundMatrix
+from atrkit.exchange.numpy_files import HOW_TO_SAVE_SCORES
 from atrkit.exchange.pairs_csv import read_pairs_csv
 from atrkit.exchange.sniff import Kind, head_of, kind_of
 from atrkit.exchange.submission import read_submission
-from atrkit.exchange.table_header import PairColumns, SubmissionColumns, columns_of
+from atrkit.exchange.table_header import PairColumns, SubmissionColumns, columns_of, missing_column
 from atrkit.exchange.trec import looks_like_a_run, read_trec_run
 from atrkit.exchange.truth import Truth
+from atrkit.exchange.wide_csv import are_numbers_alone, first_two_lines, read_wide_csv, wide_columns_of
 from atrkit.score_matrix import ScoreMatrix
 from atrkit.store.scores import Calibration, load_score_rows
 
 _TEXTS_TRIED = (
-    "a table of pairs (columns such as clip, caption, score), a challenge submission (caption, file_name_1, ...), "
-    "a TREC run (query Q0 clip rank score tag)"
+    "a table of pairs (columns such as clip, caption, score), a wide one (clip ids in the first column, caption ids in "
+    "the first row), a challenge submission (caption, file_name_1, ...), a TREC run (query Q0 clip rank score tag)"
 )
 
 
@@ -85,9 +87,23 @@ def _from_text(path: Path, truth: Truth | None) -> FoundMatrix | FoundLists:
         case None:
             if looks_like_a_run(line):
                 return read_trec_run(path, truth)
+            lines = first_two_lines(path) or [line]
+            _refuse_what_is_nearly_right(path, lines[0])
+            if (wide := wide_columns_of(lines)) is not None:
+                return read_wide_csv(path, wide, truth)
             raise IntegrityError(f"{path}:1: {shown(line)} begins no file of scores: tried {_TEXTS_TRIED}")
         case _:
             assert_never(columns)
+
+
+def _refuse_what_is_nearly_right(path: Path, line: str) -> None:
+    if (missing := missing_column(line)) is not None:
+        raise IntegrityError(f"{path}:1: {missing}")
+    if are_numbers_alone(line):
+        raise IntegrityError(
+            f"{path}:1: numbers without ids (as np.savetxt writes them): save {HOW_TO_SAVE_SCORES}, or a table with "
+            "clip ids in its first column and caption ids in its first row"
+        )
 
 
 def _first_line(path: Path) -> str:

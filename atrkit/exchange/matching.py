@@ -273,16 +273,26 @@ def _refuse_rest(
     """Refuse what is not in the truth, with a name that is close; where not one name is known, that is said."""
     if not unknown:
         return
+    is_none = len(unknown) == len(names)
+    if is_none and all(_is_of_the_other_side(kind, name, truth) for name in unknown):
+        raise IntegrityError(
+            f"{path}: its {'candidates are captions' if 'clips' in kind else 'queries are clips'} of {truth.source}: "
+            "these are scores of audio to text; those of text to audio are read, where captions are the queries"
+        )
     there = truth.clip_ids if "clips" in kind else tuple(truth.clip_of_caption)
     taken = set(taken)
     differ = how_they_differ(unknown, there, [name for name in there if name not in taken])
-    is_none = len(unknown) == len(names)
     way_out = "are the names those of this dataset and split?" if is_none else "leave them out, or add them there"
     if " alone" in differ:
         way_out = "write them as they stand there"
     raise IntegrityError(
         f"{path}: {len(unknown):,} of {len(names):,} {kind} are not in {truth.source}, {differ}: {way_out}"
     )
+
+
+def _is_of_the_other_side(kind: str, name: str, truth: Truth) -> bool:
+    named = truth.captions_named if "clips" in kind else truth.clip_named
+    return bool(named(name, is_encoded=True).ids)
 
 
 def _near_judged(names: Sequence[str], truth: Truth) -> list[str]:

@@ -11,7 +11,7 @@ from atrkit.datasets.csv_records import shown
 _SUFFIX = re.compile(r"\.(?=\w*[A-Za-z])\w{2,5}$")
 _BLANKS = re.compile(r"[\s_]+")
 _MOST_COMPARED = 20_000
-_LEAST_ALIKE = 0.3
+_LEAST_ALIKE = 0.5
 
 
 def _without_suffix(name: str) -> str:
@@ -104,7 +104,10 @@ def how_they_differ(unknown: Sequence[str], there: Sequence[str], free: Sequence
         >>> how_they_differ(["rain", "dog"], ["rain.wav", "dog.wav"], ["rain.wav", "dog.wav"])
         "the first 'rain' (closest there: 'rain.wav'); all of these differ in the file suffix alone"
     """
-    like = closest(unknown[0], there) or (min(there) if there else None)
-    words = f"the first {shown(unknown[0])}" + (f" (closest there: {shown(like)})" if like is not None else "")
+    words = f"the first {shown(unknown[0])}"
+    if (like := closest(unknown[0], there)) is not None:
+        words += f" (closest there: {shown(like)})"
+    elif there:
+        words += f" (there, for example: {shown(min(there))})"
     change = simple_change(unknown, free)
     return words if change is None else f"{words}; all of these differ in {change} alone"

@@ -23,6 +23,7 @@ Array = npt.NDArray[Any]
 Read = TypeVar("Read")
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _CHUNK_BYTES = 1 << 20
+HOW_TO_SAVE_SCORES = "np.savez(FILE, scores=(clips x captions), clip_ids=, caption_ids=, clip_of_caption=)"
 _HOW_TO_SAVE_TEXTS = "save texts with np.array(ids, dtype=str)"
 
 
@@ -62,6 +63,11 @@ class NpzFile:
             raise IntegrityError(f"{path} is damaged or truncated ({error}): copy or save it again") from None
         members = self._archive.namelist()
         self.names = tuple(name.removesuffix(".npy") for name in members if name.endswith(".npy"))
+        if any(name.endswith("/data.pkl") for name in members):
+            raise IntegrityError(
+                f"{path} is a file of torch.save, whose pickle can run code and is not read: load it where it was made "
+                "and save np.savez(FILE, scores=t.numpy(), clip_ids=, caption_ids=, clip_of_caption=)"
+            )
         if not self.names:
             raise IntegrityError(
                 f"{path} is a zip archive without arrays ({', '.join(members[:3]) or 'empty'}): unpack it, or save "

@@ -9,7 +9,7 @@ from atrkit.datasets.csv_records import shown
 from atrkit.errors import DivergedError, IntegrityError
 from atrkit.exchange.foreign import FoundLists, FoundMatrix
 from atrkit.exchange.pairs import ArrangedPairs, Pairs
-from atrkit.exchange.table_header import PairColumns
+from atrkit.exchange.table_header import SCORE_COLUMNS, PairColumns, columns_not_read
 from atrkit.exchange.truth import Truth
 
 FORMAT_NAME = "table of pairs"
@@ -38,6 +38,7 @@ def read_pairs_csv(path: Path, columns: PairColumns, truth: Truth | None) -> Fou
         rows = csv.reader(text, delimiter=columns.delimiter, strict=True)
         try:
             header = next(rows)
+            _refuse_two_scores(path, header)
             for row in rows:
                 if not row:
                     blank_lines += 1
@@ -61,10 +62,20 @@ def read_pairs_csv(path: Path, columns: PairColumns, truth: Truth | None) -> Fou
             ) from None
     if not pairs.score_P:
         raise IntegrityError(f"{path}: only the column names are there: add one row per pair of clip and caption")
-    notes = [f"{blank_lines:,} blank lines were skipped"] if blank_lines else []
+    notes = columns_not_read(header, {columns.caption, columns.clip, columns.score})
+    notes += [f"{blank_lines:,} blank lines were skipped"] if blank_lines else []
     if columns.delimiter not in ",\t":
         notes.append(f"columns are separated by {shown(columns.delimiter)}")
     return _matrix_or_lists(path, pairs.arranged(truth), tuple(notes))
+
+
+def _refuse_two_scores(path: Path, header: list[str]) -> None:
+    of_scores = [name for name in header if name.strip().lower() in SCORE_COLUMNS]
+    if len(of_scores) > 1:
+        raise IntegrityError(
+            f"{path}:1: columns {' and '.join(map(shown, of_scores))} may all hold the scores: keep one, and rename "
+            "or remove the others"
+        )
 
 
 def as_score(path: Path, line: int, column: str, cell: str) -> float:

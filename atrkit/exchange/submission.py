@@ -7,7 +7,7 @@ import numpy as np
 from atrkit.datasets.csv_records import Record, read_records, shown
 from atrkit.errors import IntegrityError
 from atrkit.exchange.foreign import FoundLists, RankedList
-from atrkit.exchange.table_header import SubmissionColumns
+from atrkit.exchange.table_header import SubmissionColumns, columns_not_read
 
 FORMAT_NAME = "challenge submission"
 
@@ -31,8 +31,7 @@ def read_submission(path: Path, columns: SubmissionColumns) -> FoundLists:
     if blank is not None:
         raise IntegrityError(f"{path}:{blank}: column {shown(header[columns.caption])} is empty: fill it in")
     used = {columns.caption, *columns.places}
-    ignored = [column for at, column in enumerate(header) if at not in used]
-    notes = [*records.notes, *([f"columns not read: {', '.join(ignored)}"] if ignored else [])]
+    notes = [*records.notes, *columns_not_read(header, used)]
     depths = {len(ranked.clip_ids) for ranked in lists}
     depth = f"{min(depths)}" if len(depths) == 1 else f"{min(depths)} to {max(depths)}"
     notes.append(f"lists of the best {depth} clips: figures that depend on those below are not known")
