@@ -44,6 +44,10 @@ def compare(
             "score files. The first is what the others are compared with.",
         ),
     ],
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="What tables call a system: one option for each, in their order (default: as named)."),
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Score this dataset (default: the runs' own).")] = None,
     split: Annotated[str | None, typer.Option(help="Which split (default: the runs' test split).")] = None,
     scaling: Annotated[
@@ -92,6 +96,7 @@ def compare(
         qrels=qrels,
         min_grade=min_grade,
         intersect=intersect,
+        names=tuple(name or ()),
     )
     record = run_comparison(terminal.session, options)
     match format_:

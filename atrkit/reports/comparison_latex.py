@@ -1,21 +1,23 @@
 """Compared systems as LaTeX with booktabs, to be pasted as it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from atrkit.reports.comparison_rows import (
     FigureCell,
+    caption,
     columns_of,
+    difference_notes,
     difference_rows,
+    differences_caption,
     directions_of,
     figures_of,
     has_holm,
-    notes,
+    system_notes,
     system_rows,
     target_row,
-    title,
 )
-from atrkit.reports.directions import CAPITALISED, SHORT
+from atrkit.reports.directions import CAPITALISED
 
 _ESCAPES = {
     **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -40,7 +42,7 @@ def comparison_latex(record: Mapping[str, Any]) -> str:
         record: of `atrkit compare --json`.
 
     Returns:
-        Complete `table` environments with captions; a comment names the packages that they need.
+        Complete `table` environments with caption, label and notes; a comment names the packages that they need.
     """
     return "\n".join(
         ["% needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}", *_systems(record), "", *_differences(record)]
@@ -72,9 +74,7 @@ def _systems(record: Mapping[str, Any]) -> list[str]:
     ]
     if published:
         lines += ["\\midrule", _row([escaped(published.name), *map(_cell, published.cells)])]
-    said = "; ".join(notes(record))
-    caption = f"{escaped(title(record))}. R@k and mAP@10 in \\%, the best in bold. {escaped(said)}."
-    return _table("l" + "r" * len(columns), lines, caption)
+    return _table("l" + "r" * len(columns), lines, caption(record), "tab:systems", system_notes(record))
 
 
 def _differences(record: Mapping[str, Any]) -> list[str]:
@@ -85,10 +85,14 @@ def _differences(record: Mapping[str, Any]) -> list[str]:
         heading = escaped(f"{comparison['system']} - {comparison['baseline']}")
         lines += ["\\midrule", f"\\multicolumn{{{len(header)}}}{{l}}{{{heading}}} \\\\"]
         for row in difference_rows(comparison, record):
-            cells = [f"{SHORT[row.direction]} {row.figure}", _signed(row.difference), f"{{{_signed(row.interval)}}}"]
+            cells = [
+                f"{CAPITALISED[row.direction]} {row.figure}",
+                _signed(row.difference),
+                f"{{{_signed(row.interval)}}}",
+            ]
             lines.append(_row([*cells, row.p, *([row.p_holm] if holm else [])]))
-    caption = f"Differences to {escaped(record['baseline'])} on {escaped(title(record))}, with 95 \\% intervals."
-    return _table("l" + "r" * (len(header) - 1), lines, caption)
+    of_columns = "l" + "r" * (len(header) - 1)
+    return _table(of_columns, lines, differences_caption(record), "tab:differences", difference_notes(record))
 
 
 def _signed(text: str) -> str:
@@ -105,15 +109,21 @@ def _row(cells: Sequence[str]) -> str:
     return f"{' & '.join(cells)} \\\\"
 
 
-def _table(columns: str, lines: Sequence[str], caption: str) -> list[str]:
+def _table(columns: str, lines: Sequence[str], above: str, name: str, below: Iterable[str]) -> list[str]:
     return [
         "\\begin{table}",
         "  \\centering",
-        f"  \\caption{{{caption}}}",
+        f"  \\caption{{{escaped(above)}}}",
+        f"  \\label{{{name}}}",
         f"  \\begin{{tabular}}{{{columns}}}",
         "    \\toprule",
         *(f"    {line}" for line in lines),
         "    \\bottomrule",
         "  \\end{tabular}",
+        "  \\par\\medskip",
+        "  \\begin{minipage}{\\linewidth}",
+        "    \\footnotesize\\raggedright",
+        *(f"    {escaped(note.strip())}.\\par" for note in below),
+        "  \\end{minipage}",
         "\\end{table}",
     ]

@@ -1,17 +1,19 @@
 """Compared systems as Markdown, to be pasted as it is."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from atrkit.reports.comparison_rows import (
+    caption,
     columns_of,
+    difference_notes,
     difference_rows,
+    differences_caption,
     has_holm,
-    notes,
+    system_notes,
     system_rows,
     target_row,
-    title,
 )
 from atrkit.reports.directions import SHORT
 
@@ -38,7 +40,8 @@ def comparison_markdown(record: Mapping[str, Any]) -> str:
     published = target_row(record)
     if published:
         rows.append([f"*{escaped(published.name)}*", *(cell.mean for cell in published.cells)])
-    parts = [f"{escaped(title(record))}; R@k and mAP@10 in %, the best in bold.", _table(["System", *columns], rows)]
+    parts = [escaped(caption(record)), _table(["System", *columns], rows), _listed(system_notes(record))]
+    parts.append(escaped(differences_caption(record)))
     for comparison in record["comparisons"]:
         parts.append(f"{escaped(comparison['system'])} - {escaped(comparison['baseline'])}:")
         holm = has_holm(record)
@@ -54,7 +57,7 @@ def comparison_markdown(record: Mapping[str, Any]) -> str:
             for row in difference_rows(comparison, record)
         ]
         parts.append(_table(header, differences))
-    parts.append("\n".join(f"- {escaped(note)}" for note in notes(record)))
+    parts.append(_listed(difference_notes(record)))
     return "\n\n".join(parts)
 
 
@@ -65,6 +68,10 @@ def escaped(text: str) -> str:
     runs/a\_b\|\*
     """
     return _SPECIAL.sub(r"\\\1", text)
+
+
+def _listed(notes: Iterable[str]) -> str:
+    return "\n".join(f"- {escaped(note.strip())}" for note in notes)
 
 
 def _bold(text: str, is_best: bool) -> str:

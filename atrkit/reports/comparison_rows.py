@@ -177,30 +177,57 @@ def _p(value: float | None) -> str:
 def title(record: Record) -> str:
     """What was compared on what."""
     where = f"{record['dataset']}/{record['split']}, " if record["dataset"] else ""
+    return where + _pool(record)
+
+
+def _pool(record: Record) -> str:
     clips, captions = counted(record["clips"], "clip"), counted(record["captions"], "caption")
     if record["relevance"]:
         captions = counted(record["queries"]["text_to_audio"], "judged caption")
-    return f"{where}{clips}, {captions}, pool {record['pool_id'][:8]}"
+    return f"{clips}, {captions}, pool {record['pool_id'][:8]}"
+
+
+def caption(record: Record) -> str:
+    """One sentence above a table in a paper: what was compared, on what, over how many seeds."""
+    seeds = {system["n"] for system in record["systems"] if "runs" in system}
+    over = (
+        ""
+        if not seeds
+        else "; one seed each"
+        if seeds == {1}
+        else f"; mean ± sample standard deviation over {_n(seeds)}"
+    )
+    return f"Retrieval{_where(record)}, in %, the best of each column in bold{over}."
+
+
+def differences_caption(record: Record) -> str:
+    """The same above a table of differences."""
+    ranks = " (MedR in ranks)" if _shows_ranks(record) else ""
+    return f"Differences to {record['baseline']}{_where(record)}, in points{ranks}, with 95 % intervals."
+
+
+def _where(record: Record) -> str:
+    on = f" on {record['dataset']}/{record['split']}" if record["dataset"] else ""
+    return f"{on} ({_pool(record)})"
+
+
+def _n(seeds: set[int]) -> str:
+    return counted(seeds.copy().pop(), "seed") if len(seeds) == 1 else "n seeds"
 
 
 def notes(record: Record) -> Iterator[str]:
     """What must be known to believe the figures; one sentence each."""
-    yield from _what_is_relevant(record)
     if any(system["n"] > 1 for system in record["systems"]):
         yield "mean ± sample standard deviation over n seeds"
+    yield from system_notes(record)
+    yield from difference_notes(record)
+
+
+def system_notes(record: Record) -> Iterator[str]:
+    """Of the table of systems, but for what its `caption` says."""
+    yield from _what_is_relevant(record)
     yield from _scores(record["systems"])
-    ranks = ", MedR in ranks" if _shows_ranks(record) else ""
-    yield (
-        f"differences: system - {record['baseline']}, in points{ranks}; 95 % interval: bootstrap over clips with their "
-        f"captions, {record['resamples']:,} resamples, the same for all systems"
-    )
-    if "resampled_clips" in record:
-        yield from few_clips_note(min(record["resampled_clips"].values()))
-    yield (
-        f"p: two-sided, signs of the clips' differences flipped {record['flips']:,} times; it is about other clips, "
-        "not about other seeds; p and intervals hold the gallery as it is, and so err towards no difference"
-        + (f"; Holm: corrected for {record['holm_over']} systems, each figure by itself" if has_holm(record) else "")
-    )
+    yield from _twice(record.get("same_systems", ()))
     if record["lists"]:
         yield (
             f"{', '.join(record['lists'])}: lists of the best clips, so text to audio alone, and without figures that "
@@ -213,6 +240,44 @@ def notes(record: Record) -> Iterator[str]:
         )
     yield from _left_out(record)
     yield from trained_on_notes(record)
+
+
+def difference_notes(record: Record) -> Iterator[str]:
+    """Of the tables of differences."""
+    ranks = ", MedR in ranks" if _shows_ranks(record) else ""
+    yield (
+        f"differences: system - {record['baseline']}, in points{ranks}; 95 % interval: bootstrap over clips with their "
+        f"captions, {record['resamples']:,} resamples, the same for all systems"
+    )
+    if "resampled_clips" in record:
+        yield from few_clips_note(min(record["resampled_clips"].values()))
+    if points := list(dict.fromkeys(_points(record))):
+        yield (
+            f"an interval of one value ({', '.join(points)}): at least 95 % of the resamples give that difference"
+            + (", as medians move in steps" if any(map(is_rank, points)) else "")
+        )
+    yield (
+        f"p: two-sided, signs of the clips' differences flipped {record['flips']:,} times; it is about other clips, "
+        "not about other seeds; p and intervals hold the gallery as it is, and so err towards no difference"
+        + (f"; Holm: corrected for {record['holm_over']} systems, each figure by itself" if has_holm(record) else "")
+    )
+
+
+def _twice(pairs: Sequence[Sequence[str]]) -> Iterator[str]:
+    for first, second in pairs:
+        if first == second:
+            yield f"{first} stands here twice: it does not differ from itself"
+        else:
+            yield f"{first} and {second} are the same: they do not differ"
+
+
+def _points(record: Record) -> Iterator[str]:
+    """Figures of systems that differ, with an interval of no width."""
+    for comparison in record["comparisons"]:
+        for direction in directions_of(record):
+            for figure, found in comparison[direction].items():
+                if found is not None and found["ci"] and found["difference"] and found["ci"][0] == found["ci"][1]:
+                    yield figure
 
 
 def _shows_ranks(record: Record) -> bool:

@@ -18,6 +18,7 @@ from atrkit.reports.comparison_rows import (
     title,
 )
 from atrkit.reports.directions import DIRECTIONS, SHORT
+from atrkit.reports.path_name import PathName
 from atrkit.reports.style import RULED
 
 
@@ -47,11 +48,11 @@ def _systems(record: Mapping[str, Any]) -> Table:
             Text(f"{cell.mean}\n±{cell.deviation}" if cell.deviation else cell.mean, style="bold" * cell.is_best)
             for cell in row.cells
         ]
-        table.add_row(Text(f"{row.name}\n{row.seeds}".rstrip()), *cells)
+        table.add_row(PathName(row.name, row.seeds), *cells)
     published = target_row(record)
     if published:
         table.add_section()
-        table.add_row(Text(published.name), *(cell.mean for cell in published.cells))
+        table.add_row(PathName(published.name), *(cell.mean for cell in published.cells))
     return table
 
 

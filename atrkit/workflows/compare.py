@@ -18,6 +18,7 @@ from atrkit.metrics.seeds import over_seeds
 from atrkit.metrics.significance import MEAN_RANK, Difference, compare_systems, measured_figures
 from atrkit.score_matrix import ScoreMatrix, ScoreRows
 from atrkit.workflows.compared_lists import MemberValues, agreed, member_values, text_to_audio_values_of
+from atrkit.workflows.compared_names import names_of, same_systems
 from atrkit.workflows.compared_system import (
     Member,
     Named,
@@ -51,6 +52,7 @@ class CompareOptions:
         qrels: as of `FigureOptions`; text to audio alone.
         min_grade: as of `FigureOptions`.
         intersect: compare on the clips and captions that all share, where the pools differ.
+        names: what to call the systems, in their order; none: as they are named.
 
     Raises:
         UsageError: ground truths that contradict each other.
@@ -62,6 +64,7 @@ class CompareOptions:
     qrels: str | None = None
     min_grade: int | None = None
     intersect: bool = False
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot go together."""
@@ -122,17 +125,22 @@ def compare(session: Session, options: CompareOptions) -> dict[str, Any]:
     if len(found) < 2:
         raise UsageError(f"{found[0][0]} is one system, and a comparison needs two: name more runs, or score files")
     _refuse_what_nothing_reads(found, options)
+    names = names_of(found, options.names)
     place = place_of(session, found, options.scored)
     truth = None if options.scored.truth is None else read_truth_csv(options.scored.truth)
     judgements = judgements_for(session, options.qrels, place.dataset, place.split, truth)
     scored = replace(options.scored, is_partial=options.intersect)
-    systems = open_systems(session, found, place, scored, judgements)
+    opened = open_systems(session, found, place, scored, judgements)
+    systems = [replace(system, name=name) for system, name in zip(opened, names, strict=True)]
     left_out = None
     if options.intersect:
         systems, left_out = intersect(systems)
         for line in left_out_lines(left_out, systems[0].members[0].scores):
             session.say(line)
-    return comparison_of(systems, options, left_out, judgements)
+    record = comparison_of(systems, options, left_out, judgements)
+    if record["dataset"] is None and place.dataset is not None:  # files that do not say it are judged by it
+        record |= {"dataset": place.dataset.name, "split": place.split}
+    return {**record, "same_systems": same_systems(found, names)}
 
 
 def _refuse_what_nothing_reads(found: Sequence[tuple[str, Named]], options: CompareOptions) -> None:
@@ -171,7 +179,6 @@ def comparison_of(
     if judgements is not None:
         judgements = judgements.fitting(scores.caption_ids, scores.clip_ids)
     truth = _truth(systems, options, judgements)
-    every = [member for system in systems for member in system.members]
     values = _all_values(systems, truth)
     figures = COMPARED_GRADED if truth.is_graded else COMPARED
     known = _known(systems, values["text_to_audio"], figures)
@@ -197,11 +204,11 @@ def comparison_of(
         "dedup": options.dedup,
         "relevance": _relevance(truth),
         "left_out": left_out,
-        "lists": [member.name for member in every if member.is_list],
+        "lists": [system.name for system in systems if _has_list(system)],
         "lists_cut_in_ties": {
-            member.name: of_member.cut_in_ties
+            system.name: of_member.cut_in_ties
             for system, of_members in zip(systems, values["text_to_audio"][0].systems, strict=True)
-            for member, of_member in zip(system.members, of_members, strict=True)
+            for of_member in of_members
             if of_member.cut_in_ties
         },
     }

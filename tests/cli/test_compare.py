@@ -276,6 +276,49 @@ def test_graded_judgements_compare_by_grades_too(files):
                                 name).stdout  # fmt: skip
 
 
+def test_systems_have_the_names_that_the_user_gives(files):
+    named = ("--name", "lists & all", "--name", "b/c")
+    record = compare(files, files / "one.h5", files / "two.h5", *named)
+    assert [each["name"] for each in record["systems"]] == ["lists & all", "b/c"]
+    assert record["baseline"] == "lists & all" and record["comparisons"][0]["system"] == "b/c"
+    assert record["systems"][0]["files"] == [str(files / "one.h5")], "what it is can still be seen"
+    assert record["same_systems"] == []
+    shown = run(files, "compare", files / "one.h5", files / "two.h5", *named).stdout
+    assert "b/c - lists & all" in shown and "one.h5" not in shown
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a"], "1 --name for 2 systems: one for each, in the order "),
+        (["a", "b", "c"], "3 --name for 2 systems: one for each"),
+        (["a", "a"], "--name 'a' stands twice"),
+        (["a", " "], "--name is empty"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(files, names, message):
+    options = [word for name in names for word in ("--name", name)]
+    assert message in run(files, "compare", files / "one.h5", files / "two.h5", *options, code=2).stderr
+
+
+def test_a_system_that_stands_twice_is_said(workspace):
+    record = compare(workspace, "small", "scaled", "small")
+    assert record["same_systems"] == [["small", "small"]]
+    shown = run(workspace, "compare", "small", "small", "--name", "one", "--name", "two").stdout
+    assert "one and two are the same: they do not differ" in shown
+
+
+def test_files_that_do_not_say_their_dataset_have_that_of_the_option(workspace, tmp_path):
+    scores = scores_of(workspace, "small/seed-1")
+    for number in (1, 2):
+        arrays = {"scores": scores.scores_AC + number, "clip_ids": scores.clip_ids, "caption_ids": scores.caption_ids}
+        np.savez(tmp_path / f"{number}.npz", **{name: np.array(array) for name, array in arrays.items()})
+    named = (tmp_path / "1.npz", tmp_path / "2.npz", "--dataset", "tones", "--split", "eval")
+    record = compare(workspace, *named)
+    assert (record["dataset"], record["split"]) == ("tones", "eval")
+    assert run(workspace, "compare", *named).stdout.startswith("tones/eval, 12 clips")
+
+
 def test_seeds_of_a_training_are_one_system(workspace):
     record = compare(workspace, "small", "scaled")
     first, second = record["systems"]

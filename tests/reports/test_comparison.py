@@ -165,13 +165,42 @@ def test_latex_holds_every_figure_in_complete_tables():
     assert systems[4] == ["paper 004, table 2: CL CNext", "13.7", "34.9", "", "", "14.8", "", "", ""]
     assert differences[0] == ["", "Difference", r"95 \% interval", "$p$"]
     assert differences[1] == [r"\multicolumn{4}{l}{net \& vlad - mean\_pool}"]
-    assert differences[2] == ["T2A R@1", "$+$1.0", "{[$-$1.0, $+$4.0]}", ".0421"]
+    assert differences[2] == ["Text to audio R@1", "$+$1.0", "{[$-$1.0, $+$4.0]}", ".0421"]
     for begin, end in (("table", 2), ("tabular", 2)):
         assert text.count(f"\\begin{{{begin}}}") == text.count(f"\\end{{{begin}}}") == end
     captions = [line for line in text.splitlines() if "\\caption{" in line]
     assert all("1,045 clips, 5,225 captions, pool 14b78195" in caption for caption in captions)
-    assert "over n seeds" in captions[0] and "booktabs" in text.splitlines()[0]
+    assert "booktabs" in text.splitlines()[0]
+    assert captions[0].strip() == (
+        r"\caption{Retrieval on clotho/eval (1,045 clips, 5,225 captions, pool 14b78195), in \%, the best of each "
+        r"column in bold; mean $\pm$ sample standard deviation over n seeds.}"
+    )
+    assert captions[1].strip() == (
+        r"\caption{Differences to mean\_pool on clotho/eval (1,045 clips, 5,225 captions, pool 14b78195), in points "
+        r"(MedR in ranks), with 95 \% intervals.}"
+    )
+    assert [line.strip() for line in text.splitlines() if "label" in line] == [
+        r"\label{tab:systems}",
+        r"\label{tab:differences}",
+    ]
     assert_latex_is_sound(text)
+
+
+def test_notes_stand_below_the_table_that_they_are_about_in_small_print():
+    files = [system("mean_pool", 0.1), system("b.csv", 0.2, files=["b.csv"], clips_trained_on=None)]
+    record = {**RECORD, "systems": files}
+    of_systems, of_differences = re.findall(
+        r"\\end\{tabular\}\n  \\par\\medskip\n  \\begin\{minipage\}\{\\linewidth\}\n    \\footnotesize"
+        r"(.*?)\\end\{minipage\}\n\\end\{table\}",
+        comparison_latex(record),
+        re.DOTALL,
+    )
+    assert r"scores: cosine.\par" in of_systems and r"what was trained on is not known of b.csv.\par" in of_systems
+    assert "bootstrap over clips" in of_differences and "two-sided" in of_differences
+    assert "bootstrap" not in of_systems and "cosine" not in of_differences
+    markdown = comparison_markdown(record)
+    first, second = markdown.split("\nDifferences to ")
+    assert "- scores: cosine" in first and "- p: two-sided" in second and "two-sided" not in first
 
 
 def assert_latex_is_sound(text: str) -> None:
@@ -278,6 +307,41 @@ def test_what_is_judged_is_headed_by_the_judged_captions():
     for text in (as_text(record), comparison_markdown(record), comparison_latex(record)):
         shown = " ".join(text.split())
         assert "50 judged captions" in shown and "5,225" not in shown
+
+
+def test_an_interval_of_one_value_is_explained():
+    """Not where a system is compared with itself, as nothing can differ there."""
+    record = copy.deepcopy(RECORD)
+    assert "of one value" not in as_text(record)
+    record["comparisons"][0]["audio_to_text"]["MedR"] |= {"difference": -0.5, "ci": [-0.5, -0.5]}
+    shown = " ".join(as_text(record).split())
+    assert "one value (MedR): at least 95 % of the resamples give that difference, as medians move in steps" in shown
+    record["comparisons"][0]["audio_to_text"]["MedR"] |= {"difference": 0.0, "ci": [0.0, 0.0]}
+    assert "of one value" not in as_text(record)
+
+
+def test_long_names_go_on_behind_a_slash():
+    names = ["study/pooling/mean_over_all_frames/seed-1", "study/pooling/netvlad/seed-12", "x" * 60]
+    shown = as_text({**RECORD, "systems": [system(name, 0.1) for name in names]})
+    first_words = [line.split()[0] for line in shown.splitlines() if line.split()]
+    assert max(map(len, shown.splitlines())) <= 80
+    for part in ("mean_over_all_frames/", "study/pooling/netvlad/", "seed-12"):
+        assert part in first_words, part
+    wide = as_text({**RECORD, "systems": [system(name, 0.1) for name in names[:2]]}, width=120)
+    assert f"\n{names[0]}  " in wide and f"\n{names[1]}  " in wide, "one line is enough"
+
+
+@pytest.mark.parametrize(
+    ("pair", "note"),
+    [
+        (["mean_pool", "mean_pool"], "mean_pool stands here twice: it does not differ from itself"),
+        (["mean", "again"], "mean and again are the same: they do not differ"),
+    ],
+)
+def test_what_stands_twice_is_said(pair, note):
+    record = {**RECORD, "same_systems": [pair]}
+    for text in (as_text(record), comparison_markdown(record), comparison_latex(record)):
+        assert note in " ".join(text.replace("\\", "").split())
 
 
 def test_unscaled_systems_stand_beside_what_is_published_of_unscaled_ones():
