@@ -125,8 +125,10 @@ PartialOption = Annotated[
 QrelsOption = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE|NAME",
-        help="Judge by these: several relevant or graded clips per caption (text to audio).",
+        metavar="FILE|FOLDER|NAME",
+        help="Judge by these, several relevant or graded clips per caption (text to audio): TREC qrels, a TSV of "
+        "query-id, corpus-id, score, metadata_eval.csv of DCASE 2025, the folder of the graded relevances of 2023, or "
+        "what was kept of a dataset.",
         rich_help_panel=_TRUTH,
     ),
 ]

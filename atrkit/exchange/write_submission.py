@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,14 +49,8 @@ def write_submission(
 
     Source: DCASE challenges 2022 to 2024, task "language-based audio retrieval"; the order of ties is our choice.
     """
-    clips = len(queries.candidate_ids)
-    if clips < LISTED:
-        raise UsageError(f"a submission lists {LISTED} clips for each caption, and there are {clips}")
+    refuse_what_cannot_be_submitted(queries.candidate_ids, queries.query_ids, texts, file_names)
     names = [file_names[clip_id] for clip_id in queries.candidate_ids]
-    _refuse_same_names(names)
-    unknown = [caption_id for caption_id in queries.query_ids if caption_id not in texts]
-    if unknown:
-        raise UsageError(f"a submission names captions by their text, and that of {unknown[0]!r} is not known")
     order_of_names_N = positions_in_order(names)
     text = io.StringIO()
     writer = csv.writer(text)
@@ -72,6 +66,31 @@ def write_submission(
     write_atomic(path, text.getvalue().encode())
     count_of_text = Counter(texts[caption_id] for caption_id in row_of)
     return Submission(len(row_of), tied, sum(count for count in count_of_text.values() if count > 1))
+
+
+def refuse_what_cannot_be_submitted(
+    clip_ids: Sequence[str], caption_ids: Sequence[str], texts: Mapping[str, str], file_names: Mapping[str, str]
+) -> None:
+    """Refuse clips and captions that the format cannot hold, before anything is written.
+
+    Args:
+        clip_ids: the gallery.
+        caption_ids: the queries.
+        texts: caption id -> text.
+        file_names: clip id -> name of its audio file.
+
+    Raises:
+        UsageError: two clips have one file name, a text is not known, or there are fewer than ten clips.
+    """
+    unknown = [caption_id for caption_id in caption_ids if caption_id not in texts]
+    if unknown:
+        of_whom = f"that of {unknown[0]!r} is not known" if texts else "these scores come without"
+        raise UsageError(
+            f"a submission names captions by their text, and {of_whom}: name their --dataset, or a --truth with texts"
+        )
+    if len(clip_ids) < LISTED:
+        raise UsageError(f"a submission lists {LISTED} clips for each caption, and there are {len(clip_ids)}")
+    _refuse_same_names([file_names[clip_id] for clip_id in clip_ids])
 
 
 def _refuse_same_names(names: list[str]) -> None:

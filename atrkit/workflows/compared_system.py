@@ -13,6 +13,7 @@ from atrkit.files import single_writer
 from atrkit.recipe.schema import ColumnScaling
 from atrkit.score_matrix import ScoreRows
 from atrkit.workflows.judgements import Judgements
+from atrkit.workflows.mistaken_names import refuse_missing_file
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import (
     TrainedRun,
@@ -205,6 +206,7 @@ def saying_once(session: Session) -> Session:
 def _trainings(session: Session, named: str) -> list[list[TrainedRun]]:
     from atrkit.workflows.several_runs import find_runs, groups_of_seeds, not_averaged
 
+    refuse_missing_file(session.workspace, named)
     runs = find_runs(session, [named], said_as="no such file of scores, and as a run: ")
     for remark in not_averaged(runs):
         session.say(remark)

@@ -1,6 +1,6 @@
 """`atrkit export`: scores in the formats that other tools read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, assert_never, get_args
@@ -9,11 +9,12 @@ from atrkit.errors import UsageError
 from atrkit.exchange.queries import Direction, Grades, grades_by_clip, in_the_gallery, own_grades, query_scores
 from atrkit.exchange.truth import read_truth_csv
 from atrkit.exchange.write_ranks import write_ranks
-from atrkit.exchange.write_submission import write_submission
+from atrkit.exchange.write_submission import refuse_what_cannot_be_submitted, write_submission
 from atrkit.exchange.write_trec import write_trec_qrels, write_trec_run
 from atrkit.recipe.schema import ColumnScaling
 from atrkit.workflows.export_source import ExportSource, scores_of_file, scores_of_run
 from atrkit.workflows.judgements import judgements_for
+from atrkit.workflows.mistaken_names import refuse_score_files
 from atrkit.workflows.session import Session
 
 Format = Literal["trec", "qrels", "ranks", "submission"]
@@ -101,6 +102,7 @@ def export(session: Session, options: ExportOptions) -> dict[str, Any]:
     if options.scores is not None:
         source = scores_of_file(session, options.scores, options.dataset, options.split, options.scaling, options.truth)
     else:
+        refuse_score_files(session.workspace, () if options.run is None else (options.run,))
         source = scores_of_run(
             session,
             options.run,
@@ -134,6 +136,8 @@ class _Exporter:
         judgements = judgements_for(session, options.qrels, source.dataset, source.split, truth)
         self.judgements = judgements and judgements.fitting(source.raw.caption_ids, source.raw.clip_ids)
         self.grades = self._judged()
+        if "submission" in options.formats:  # before anything is written
+            refuse_what_cannot_be_submitted(source.raw.clip_ids, source.raw.caption_ids, source.texts, self._names())
 
     def write(self, wanted: Format) -> list[Written]:
         match wanted:
@@ -189,12 +193,7 @@ class _Exporter:
         return table.rows
 
     def _submission(self, path: Path) -> int:
-        names = self.source.file_names or {clip_id: clip_id for clip_id in self.source.raw.clip_ids}
-        if not self.source.texts:
-            raise UsageError(
-                "a submission names captions by their text, and these scores come without: name their --dataset"
-            )
-        done = write_submission(path, query_scores(self.source.raw, "text-to-audio"), self.source.texts, names)
+        done = write_submission(path, query_scores(self.source.raw, "text-to-audio"), self.source.texts, self._names())
         if done.tied:
             self.notes.append(f"{path.name}: of {done.tied:,} captions equal scores stand in the order of file names")
         if done.same_text:
@@ -203,6 +202,10 @@ class _Exporter:
                 "cannot tell them apart"
             )
         return done.rows
+
+    def _names(self) -> Mapping[str, str]:
+        """File names of clips; their ids where nobody knows others."""
+        return self.source.file_names or {clip_id: clip_id for clip_id in self.source.raw.clip_ids}
 
     def _judged(self) -> Grades:
         """Judgements as far as these scores have their captions and clips."""

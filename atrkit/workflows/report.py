@@ -17,6 +17,7 @@ from atrkit.workflows.compare import CompareOptions, comparison_of
 from atrkit.workflows.compared_system import Member, System
 from atrkit.workflows.evaluate import Evaluated, EvaluateOptions
 from atrkit.workflows.evaluate_recall import evaluate_recall
+from atrkit.workflows.mistaken_names import refuse_score_files
 from atrkit.workflows.report_audio import sounds_of
 from atrkit.workflows.report_examples import clips_in
 from atrkit.workflows.report_figures import comparison_charts
@@ -80,6 +81,7 @@ def write_report(session: Session, options: ReportOptions) -> dict[str, Any]:
         refuse_other_file(path)
         reported, left_out = [reported_scores(session, options.scores, options)], dict[str, str]()
     else:
+        refuse_score_files(session.workspace, options.runs)
         found = _find(session, options.runs) if options.runs else [open_run(session, None)]
         path = options.out or _usual_place(session, found, options)
         refuse_other_file(path)

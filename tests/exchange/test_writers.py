@@ -261,6 +261,8 @@ def test_a_submission_is_refused_where_it_would_be_ambiguous_or_short(distinct, 
     with pytest.raises(UsageError, match=r"1 names are those of several clips, the first '00, file.wav'"):
         write_submission(tmp_path / "s.csv", queries, texts, {**names, distinct.clip_ids[0]: "00, file.wav"})
     with pytest.raises(UsageError, match=r"that of .* is not known"):
+        write_submission(tmp_path / "s.csv", queries, {distinct.caption_ids[0]: "rain"}, names)
+    with pytest.raises(UsageError, match="these scores come without"):
         write_submission(tmp_path / "s.csv", queries, {}, names)
     few = ScoreMatrix([[1.0]], ["rain"], ["rain#1"], ["rain"])
     with pytest.raises(UsageError, match="lists 10 clips for each caption, and there are 1"):
