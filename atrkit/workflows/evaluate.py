@@ -97,6 +97,9 @@ class Evaluated:
 def evaluate_run(session: Session, options: EvaluateOptions) -> list[dict[str, Any]]:
     """Evaluate a run by every metric that is asked for; everything is also written below the run's folder.
 
+    Recall goes to `results.json`; by another ground truth, other cut-offs or protocols, to a file of its own, such as
+    `results.qrels-dcase2025.json` or `results.dedup-text.json`, and `results.json` stays as it is.
+
     Returns:
         JSON objects, each with its "metric": one for caption and perturbation, one per column scaling for recall.
 

@@ -15,7 +15,7 @@ from atrkit.workflows.captioned import CaptionedClips
 from atrkit.workflows.evaluate import Evaluated, EvaluateOptions
 from atrkit.workflows.judgements import Judgements, judgements_for
 from atrkit.workflows.retrieval_figures import DEFAULT_FIGURES, FigureOptions, retrieval_figures
-from atrkit.workflows.score import RESULTS_NAME, Scores, make_scores, score_inputs
+from atrkit.workflows.score import Scores, make_scores, score_inputs
 from atrkit.workflows.score_calibration import least_calibration, require_calibration
 from atrkit.workflows.session import Session
 from atrkit.workflows.target import target_difference
@@ -38,7 +38,10 @@ class RecallEvaluation:
 
 
 def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOptions) -> RecallEvaluation:
-    """Score every clip of the split with every caption, and compute every figure from the file of scores."""
+    """Score every clip of the split with every caption, and compute every figure from the file of scores.
+
+    Results are written beside it, to `options.figures.results_name`.
+    """
     trained = evaluated.trained
     scalings = options.scalings or (trained.recipe.retrieval.column_scaling,)
     require_calibration(scalings, options.calibration_clips)
@@ -78,7 +81,7 @@ def evaluate_recall(session: Session, evaluated: Evaluated, options: EvaluateOpt
         ]
         for result in results:
             result["target_difference"] = target_difference(result, target)
-        write_json_atomic(evaluated.folder / RESULTS_NAME, results[0] if len(results) == 1 else results)
+        write_json_atomic(evaluated.folder / options.figures.results_name, results[0] if len(results) == 1 else results)
     return RecallEvaluation(results, scores, clips)
 
 

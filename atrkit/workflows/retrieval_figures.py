@@ -4,8 +4,10 @@
 same figures.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -67,6 +69,32 @@ class FigureOptions:
         names = {"ks": "-k", "dedup": "--dedup", "qrels": "--qrels", "min_grade": "--min-grade"}
         names |= {"protocols": "--protocol", "ci": "--ci"}
         return {option: getattr(self, name) != getattr(DEFAULT_FIGURES, name) for name, option in names.items()}
+
+    @property
+    def results_name(self) -> str:
+        """The file beside the scores that results go to: `results.json` where every figure means what it usually does.
+
+        Other ground truths, cut-offs and protocols have files of their own, so that nobody who reads `results.json`
+        later takes their figures for the usual ones. Intervals change none.
+
+        Example:
+            >>> FigureOptions(ci=True).results_name, FigureOptions(dedup="text", ks=(1, 50)).results_name
+            ('results.json', 'results.dedup-text.k-1-50.json')
+            >>> FigureOptions(qrels="judged/dcase 2025.tsv", min_grade=2).results_name
+            'results.qrels-dcase_2025.tsv.grade-2.json'
+        """
+        parts = []
+        if self.qrels is not None:
+            parts.append("qrels-" + re.sub(r"[^\w.-]", "_", Path(self.qrels).name))
+        if self.min_grade is not None:
+            parts.append(f"grade-{self.min_grade}")
+        if self.dedup != "none":
+            parts.append(f"dedup-{self.dedup}")
+        if self.ks != DEFAULT_FIGURES.ks:
+            parts.append(f"k-{'-'.join(map(str, self.ks))}")
+        if self.protocols:
+            parts.append(f"protocol-{'-'.join(self.protocols)}")
+        return ".".join(["results", *parts, "json"])
 
 
 DEFAULT_FIGURES = FigureOptions()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from atrkit.errors import IntegrityError
+from atrkit.errors import IntegrityError, MissingPrerequisiteError
 from atrkit.score_matrix import ScoreMatrix
 from atrkit.store.part_plan import PartPlan
 from atrkit.store.score_parts import ScoreParts
@@ -112,7 +112,7 @@ def save_split(
     calibration_record: dict[str, Any] | None = None,
     rerank_record: dict[str, Any] | None = None,
 ) -> None:
-    """Write the scores of a split; results of older ones, in the same precision, are removed.
+    """Write the scores of a split; results of others, in the same precision, are removed.
 
     Args:
         inputs: what was scored.
@@ -123,13 +123,38 @@ def save_split(
     """
     clips = inputs.clips
     matrix = ScoreMatrix(scores_AC, clips.embeddings.clip_ids, clips.caption_ids, clips.clip_of_caption)
-    # first, so that a kill cannot leave it beside other scores
-    results = inputs.path.with_name(RESULTS_NAME)
-    if _are_of(results, inputs.precision, reranked=inputs.first_stage is not None):
-        results.unlink(missing_ok=True)
     records = {"calibration": calibration_record, "rerank": rerank_record}
     about = {**inputs.about, **{key: record for key, record in records.items() if record}}
+    if not holds_scores(inputs.path, matrix, about, calibration):
+        # first, so that a kill cannot leave it beside other scores
+        for results in results_beside(inputs.path):
+            if _are_of(results, inputs.precision, reranked=inputs.first_stage is not None):
+                results.unlink(missing_ok=True)
     save_scores(inputs.path, matrix, about, calibration=calibration)
+
+
+def holds_scores(path: Path, matrix: ScoreMatrix, about: dict[str, Any], calibration: Calibration | None) -> bool:
+    """Whether these very scores are there already, so that results beside them stay true."""
+    try:
+        there = load_stored_scores(path)
+    except (MissingPrerequisiteError, IntegrityError):
+        return False
+    losses = [
+        None if each is None else (each.clip_ids, each.loss_KC.tobytes()) for each in (there.calibration, calibration)
+    ]
+    return (
+        there.about == json.loads(json.dumps(about))
+        and losses[0] == losses[1]
+        and all(
+            getattr(there.matrix, ids) == getattr(matrix, ids) for ids in ("clip_ids", "caption_ids", "clip_of_caption")
+        )
+        and np.array_equal(there.matrix.scores_AC, matrix.scores_AC.astype(np.float32))
+    )
+
+
+def results_beside(scores: Path) -> list[Path]:
+    """Results of recall, by whatever ground truth, that lie beside a file of scores."""
+    return sorted(scores.parent.glob("results.*json"))
 
 
 def _are_of(results: Path, precision: str, *, reranked: bool) -> bool:

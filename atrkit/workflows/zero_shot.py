@@ -25,7 +25,7 @@ from atrkit.workflows.judgements import judgements_for
 from atrkit.workflows.paired_scores import COSINE_TOLERANCE
 from atrkit.workflows.perturbation import PERTURBED_CAPTIONS_NAME, perturbation_result
 from atrkit.workflows.retrieval_figures import FigureOptions
-from atrkit.workflows.score_file import RESULTS_NAME, Scores
+from atrkit.workflows.score_file import Scores, holds_scores, results_beside
 from atrkit.workflows.score_models import scoring_device
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import choose_test_split
@@ -162,8 +162,11 @@ def _recall(
     path = evaluated.folder / SCORES_NAME
     judgements = judgements_for(session, options.qrels, evaluated.dataset, evaluated.split)
     with single_writer(path):
-        (evaluated.folder / RESULTS_NAME).unlink(missing_ok=True)  # not beside scores that are others
-        save_scores(path, _matrix(session, evaluated), _about(evaluated))
+        matrix, about = _matrix(session, evaluated), _about(evaluated)
+        if not holds_scores(path, matrix, about, None):
+            for of_others in results_beside(path):
+                of_others.unlink(missing_ok=True)
+        save_scores(path, matrix, about)
         stored = load_stored_scores(path)  # whoever reads the file again finds the same
         scores = Scores(path, stored.matrix, None, stored.about)
         results = [
@@ -181,7 +184,7 @@ def _recall(
             }
             for scaling in scalings
         ]
-        write_json_atomic(evaluated.folder / RESULTS_NAME, results[0] if len(results) == 1 else results)
+        write_json_atomic(evaluated.folder / options.results_name, results[0] if len(results) == 1 else results)
     return results
 
 

@@ -446,6 +446,26 @@ def test_other_ground_truths_have_no_published_row_beside_them(workspace):
     assert "--dedup: the published figures count each caption's own clip alone" in deduplicated.stderr
 
 
+def test_other_ground_truths_cut_offs_and_protocols_leave_the_results_as_they_are(workspace, tmp_path):
+    folder = workspace / "runs/small/seed-1"
+    matrix = scores_of(workspace, "small/seed-1")
+    before = (folder / "results.json").read_bytes()
+    (tmp_path / "ours 1.txt").write_text(f"{matrix.caption_ids[0]} 0 {matrix.clip_ids[0]} 1\n")
+    written = {
+        "results.dedup-text.json": ["--dedup", "text"],
+        "results.k-1-2.json": ["-k", "1,2"],
+        "results.protocol-mteb.json": ["--protocol", "mteb"],
+        "results.qrels-ours_1.txt.json": ["--qrels", tmp_path / "ours 1.txt"],
+    }
+    for name, words in written.items():
+        result = json.loads(run(workspace, "eval", "--run", "small/seed-1", *words, "--json").stdout)
+        assert json.loads((folder / name).read_text()) == result
+        (folder / name).unlink()
+    assert (folder / "results.json").read_bytes() == before
+    run(workspace, "eval", "--run", "small/seed-1", "--ci")
+    assert "ci" in json.loads((folder / "results.json").read_text())["text_to_audio"], "intervals change no figure"
+
+
 def test_several_runs_have_an_interval_each(workspace):
     record = json.loads(run(workspace, "eval", "--runs", "small", "--ci", "--json").stdout)
     assert all(result["text_to_audio"]["ci"]["R@1"] for result in record["results"])

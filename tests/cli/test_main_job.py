@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from atrkit import ScoreMatrix
 from atrkit.cli.app import app
+from atrkit.store import save_scores
+from atrkit.store.scores import load_scores, load_scores_about
 
 QUICK = ["--set", "training.epochs=2", "--set", "model.audio.hidden_dims=[16]", "--set", "model.out_dim=16"]
 
@@ -124,10 +127,14 @@ def test_results_never_lie_beside_scores_that_they_are_not_of(trained, monkeypat
     from atrkit.workflows import score as workflow
 
     evaluate(trained, "--run", "first")
+    path = trained / "runs" / "first" / "seed-1" / "scores.h5"
+    own = load_scores(path)
+    others = ScoreMatrix(-own.scores_AC, own.clip_ids, own.caption_ids, own.clip_of_caption)
 
     def interrupted(path):
         raise KeyboardInterrupt
 
+    save_scores(path, others, load_scores_about(path))
     monkeypatch.setattr(workflow, "load_stored_scores", interrupted)  # new scores are written, results are not
     run("eval", "--run", "first", "--workspace", trained, code=130)
     folder = trained / "runs" / "first" / "seed-1"
