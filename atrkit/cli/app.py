@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command
 
 from atrkit import __version__
 from atrkit.cli import (
@@ -88,5 +89,5 @@ def main() -> None:
     # OpenMP threads that spin while they wait made training five times slower on busy cores (one core of two taken);
     # set before torch is imported, and only where the user has not chosen
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with ending_at_once_when_interrupted(), usage_errors_in_one_line():
+    with ending_at_once_when_interrupted(), usage_errors_in_one_line(lambda: get_command(app)):
         raise SystemExit(app(standalone_mode=False))

@@ -56,6 +56,8 @@ def evaluate(
     is_foreign = scores is not None or embeddings is not None
     if is_foreign and (model is not None or runs):
         raise UsageError("--scores and --embeddings take the place of --model and --runs: say one of them")
+    if embeddings is not None and embeddings[1].name.startswith("-"):
+        raise UsageError(f"--embeddings takes two files, CLIPS CAPTIONS, and {embeddings[1]} is an option")
     if truth is not None and not is_foreign:
         raise UsageError("--truth is of --scores and --embeddings: a run's dataset says whose caption is whose")
     if partial and not is_foreign:

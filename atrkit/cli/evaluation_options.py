@@ -54,7 +54,8 @@ EmbeddingsOption = Annotated[
     tuple[Path, Path] | None,
     typer.Option(
         metavar="CLIPS CAPTIONS",
-        help="Embeddings made elsewhere: their cosines are scored.",
+        help="Embeddings made elsewhere, two files: their cosines are scored. .npz with embeddings, ids and, for "
+        "captions, clip_of_caption and texts; or .npy with ids beside it.",
         rich_help_panel=_WHAT,
     ),
 ]

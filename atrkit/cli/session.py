@@ -185,8 +185,12 @@ def _free_named_semaphores() -> None:
 
 
 @contextmanager
-def usage_errors_in_one_line() -> Iterator[None]:
-    """Say what is wrong with the words of a command, and where its help is (exit code 2)."""
+def usage_errors_in_one_line(make_command: Callable[[], Any]) -> Iterator[None]:
+    """Say what is wrong with the words of a command, and where its help is (exit code 2).
+
+    Args:
+        make_command: the whole program, which knows what an option is followed by; asked where a value is missing.
+    """
     try:
         yield
     except Exception as error:
@@ -196,8 +200,19 @@ def usage_errors_in_one_line() -> Iterator[None]:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "atrkit"
         if type(error).__name__ != "NoArgsIsHelpError":  # whose message is the help, which typer has printed
-            sys.stderr.write(f"atrkit: {' '.join(message().split())} (see {command} --help)\n")
+            said = " ".join(message().split())
+            if (values := _values_of(getattr(error, "option_name", None), make_command)) is not None:
+                said = f"{said.rstrip('.')}: {values}"
+            sys.stderr.write(f"atrkit: {said} (see {command} --help)\n")
         raise SystemExit(getattr(error, "exit_code", 2)) from None
+
+
+def _values_of(option: str | None, make_command: Callable[[], Any]) -> str | None:
+    """What an option that takes several values is followed by, by the names that its help has for them."""
+    if option is None:
+        return None
+    known = [each for command in make_command().commands.values() for each in command.params if option in each.opts]
+    return next((each.metavar for each in known if each.nargs > 1), None)
 
 
 def leave(error: BaseException, *, debug: bool) -> NoReturn:

@@ -15,6 +15,10 @@ from atrkit.exchange.truth import Truth, ways_in_words
 from atrkit.score_matrix import BlockedScores, IntArray, ScoreMatrix, ScoreRows
 
 _WAYS_OUT = "--truth CSV (file_name,caption_1,...), --dataset NAME [--split NAME], or --qrels FILE"
+_IN_THE_FILE = {
+    "npz matrix": ", or save clip_of_caption= (the clip id of each caption) in it",
+    "pair of embedding files": ", or save clip_of_caption= (the clip id of each) in the .npz of the captions",
+}
 
 
 def judge_matrix(
@@ -134,7 +138,8 @@ def _queries(truth: Truth, judged: Container[str] | None) -> set[str]:
 
 def no_truth(path: Path, format_name: str) -> UsageError:
     """The error for scores that nobody says the truth of."""
-    return UsageError(f"{path}: a {format_name} does not say whose caption is whose: name {_WAYS_OUT}")
+    in_the_file = _IN_THE_FILE.get(format_name, "")
+    return UsageError(f"{path}: a {format_name} does not say whose caption is whose: name {_WAYS_OUT}{in_the_file}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,6 +49,11 @@ class ForeignSource:
         assert path is not None
         return path
 
+    @property
+    def name(self) -> str:
+        """All files, as titles have them."""
+        return " and ".join(path.name for path in ([self.scores] if self.scores else self.embeddings or ()))
+
 
 def evaluate_foreign(session: Session, source: ForeignSource, options: EvaluateOptions) -> list[dict[str, Any]]:
     """Read, rank and judge; nothing is written.
@@ -80,7 +85,7 @@ def evaluate_foreign(session: Session, source: ForeignSource, options: EvaluateO
     read, foreign = read_foreign(session, source, stated, judgements)
     about = {
         "metric": "recall",
-        "run": path.name,
+        "run": source.name,
         "dataset": read.about.get("dataset") if dataset is None else dataset.name,
         "split": read.about.get("split") if dataset is None else split,
         "scoring": read.about.get("scoring", foreign.format_name),

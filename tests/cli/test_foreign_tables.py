@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from typer.main import get_command
 
-from atrkit.cli.app import app
+from atrkit.cli.app import app, main
 from atrkit.metrics.ranking import evaluate
 from atrkit.score_matrix import ScoreMatrix
 
@@ -144,3 +144,43 @@ def test_a_run_of_the_other_direction_is_recognised(truth, tmp_path):
     ]
     (tmp_path / "a2t.run").write_text("\n".join(lines))
     assert "queries are clips of" in (said := error(tmp_path / "a2t.run", truth)) and "audio to text" in said
+
+
+@pytest.fixture
+def vectors(truth, tmp_path):
+    """Files of clips, of captions, and of captions that say whose they are."""
+    emb_CD = np.random.default_rng(1).normal(size=(6, 4))
+    np.savez(tmp_path / "clips.npz", embeddings=emb_CD[::2], ids=CLIPS)
+    np.savez(tmp_path / "texts.npz", embeddings=emb_CD, ids=CAPTIONS)
+    np.savez(tmp_path / "own.npz", embeddings=emb_CD, ids=CAPTIONS, clip_of_caption=OWN)
+    return tmp_path
+
+
+def test_the_title_of_embeddings_names_both_files(vectors, truth):
+    done = run("--embeddings", vectors / "clips.npz", vectors / "own.npz")
+    assert done.stdout.startswith("clips.npz and own.npz\n")
+    result = json.loads(run("--embeddings", vectors / "clips.npz", vectors / "own.npz", "--json").stdout)
+    assert (result["run"], result["source"]["captions"]["path"]) == (
+        "clips.npz and own.npz",
+        str(vectors / "own.npz"),
+    )
+
+
+def test_whose_caption_is_whose_may_be_said_in_the_captions_file(vectors, truth):
+    done = run("--embeddings", vectors / "clips.npz", vectors / "texts.npz", code=2)
+    assert "or save clip_of_caption= (the clip id of each) in the .npz of the captions" in done.stderr
+    by_truth = run("--embeddings", vectors / "clips.npz", vectors / "texts.npz", "--truth", truth, "--json")
+    by_itself = run("--embeddings", vectors / "clips.npz", vectors / "own.npz", "--json")
+    figures = [json.loads(done.stdout)["text_to_audio"] for done in (by_truth, by_itself)]
+    assert figures[0] == figures[1]
+
+
+def test_one_file_of_embeddings_is_too_few(vectors, monkeypatch, capsys):
+    done = run("--embeddings", vectors / "clips.npz", "--plain", code=2)
+    assert "--embeddings takes two files, CLIPS CAPTIONS, and --plain is an option" in done.stderr
+    monkeypatch.setattr("sys.argv", ["atrkit", "eval", "--embeddings", str(vectors / "clips.npz")])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err == (
+        "atrkit: Option '--embeddings' requires 2 arguments: CLIPS CAPTIONS (see atrkit --help)\n"
+    )
