@@ -57,7 +57,8 @@ def make_my_sounds(folder: Path) -> None:
 def serve_until_it_says_where(workspace: Path, words: list[str]) -> None:
     """Start the page on a free port in a process of its own, wait for its address, and end it as Ctrl-C does."""
     command = [sys.executable, "-m", "atrkit", *words, "--port", "0"]
-    with subprocess.Popen(command, cwd=workspace, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True) as server:
+    pipe, both = subprocess.PIPE, subprocess.STDOUT
+    with subprocess.Popen(command, cwd=workspace, stdout=pipe, stderr=both, text=True) as server:
         assert any("http://127.0.0.1:" in line for line in server.stdout)
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=30)
