@@ -1,6 +1,7 @@
 """A fitted ridge with its text embedding, as a folder: `RidgeRetriever.from_pretrained(folder)`."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,10 @@ class RidgeRetriever:
     def embed_captions(self, captions: Sequence[str]) -> npt.NDArray[np.float64]:
         """Captions in the text space, (C, D), rows of length 1."""
         return self.weights.embed_captions(self.text.embed(captions))
+
+    def count_unknown_words(self, captions: Sequence[str]) -> Counter[str]:
+        """Count the words of captions that the text embedding does not know, each by its occurrences."""
+        return self.text.unknown_words(captions)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write config.json, model.safetensors and model.sha256.

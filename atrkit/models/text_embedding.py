@@ -1,5 +1,6 @@
 """Text embeddings that `ridge` can stand on: stemmed TF-IDF, or a frozen sentence encoder."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,9 @@ class TextEmbedding(Protocol):
 
     def embed(self, texts: Sequence[str]) -> Array:
         """(N, D) for N texts; a text of which nothing is known is a row of zeros."""
+
+    def unknown_words(self, texts: Sequence[str]) -> Counter[str]:
+        """Words that are left out of the rows, each by its occurrences."""
 
     def config(self) -> dict[str, Any]:
         """JSON-able description."""
@@ -44,6 +48,10 @@ class StemmedTfIdf:
     def embed(self, texts: Sequence[str]) -> Array:
         """(N, V) rows of length 1."""
         return self._tfidf.embed(texts)
+
+    def unknown_words(self, texts: Sequence[str]) -> Counter[str]:
+        """Words without a known stem."""
+        return self._tfidf.unknown_words(texts)
 
     def config(self) -> dict[str, Any]:
         """The stems, in order."""
@@ -77,6 +85,10 @@ class SentenceEmbedding:
     def embed(self, texts: Sequence[str]) -> Array:
         """(N, D) rows of length 1."""
         return np.asarray(self._encoder.embed(texts), dtype=np.float64)
+
+    def unknown_words(self, texts: Sequence[str]) -> Counter[str]:
+        """None: its tokenizer knows pieces of any word."""
+        return Counter()
 
     def config(self) -> dict[str, Any]:
         """Folder or hub id, and the hash of the weights."""

@@ -81,6 +81,14 @@ class TfIdf:
         norm_N1 = np.linalg.norm(weighted_NV, axis=1, keepdims=True)
         return weighted_NV / np.where(norm_N1 == 0, 1, norm_N1)
 
+    def unknown_words(self, texts: Sequence[str]) -> Counter[str]:
+        """Words whose stems are not in the space, each by its occurrences.
+
+        >>> TfIdf.fit(["a dog barks"]).unknown_words(["barking dogs", "a zeppelin"])
+        Counter({'zeppelin': 1})
+        """
+        return Counter(word for text in texts for word in words_of(text) if stem(word) not in self._index_of_stem)
+
 
 def _stems_of(text: str) -> list[str]:
     return [stem(word) for word in words_of(text)]

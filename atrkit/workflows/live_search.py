@@ -129,11 +129,9 @@ class LiveSearch:
         }
 
     def _query(self, search: OpenedSearch, wanted: Wanted, sounds: list[Float32Array]) -> Float32Array:
-        texts = [text for text in (wanted.text, wanted.unwanted) if text]
-        if texts:
-            with self._texts_lock:
-                embedded = list(search.model.embed_texts(texts))
-        wanted_QD, unwanted_ND = (embedded[:1], embedded[1:]) if wanted.text else ([], embedded if texts else [])
+        with self._texts_lock:
+            texts, unwanted = ([text] if text else [] for text in (wanted.text, wanted.unwanted))
+            wanted_QD, unwanted_ND = search.embed_texts(texts, unwanted)
         if wanted.sound is not None:
             with self._sounds_lock:
                 sounds = [*sounds, search.model.embed_audio(wanted.sound)]
@@ -157,7 +155,7 @@ class LiveSearch:
             index = load_index(old.index.folder, is_checked=about.get("faiss") is None)
             try:
                 refuse_other_model(index.about, old.search.model)
-                search = OpenedSearch(open_searcher(index, self._session.say), old.search.model)
+                search = OpenedSearch(open_searcher(index, self._session.say), old.search.model, self._session.say)
             except AtrkitError:  # it was made anew, with another model
                 search = open_search(self._session, self._named)
             _prepare(search.index)

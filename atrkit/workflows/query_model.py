@@ -1,5 +1,6 @@
 """Models that embed texts and sounds apart, so that a collection is embedded once and searched by anything."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,9 @@ from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.models.folder import CHECKSUMS_NAME
 from atrkit.recipe.models import GruCaptionerSettings, RidgeSettings, TransformerCaptionerSettings
 from atrkit.recipe.retrievers import CoAttentionSettings, DualEncoderSettings, ExpertsSettings, HciSettings
+from atrkit.reports.counting import counted
 from atrkit.store.differences import first_difference
+from atrkit.text.normalise import words_of
 from atrkit.workflows.build import encoder_arguments
 from atrkit.workflows.encoder_as_trained import encoder_as_trained
 from atrkit.workflows.extract_options import ExtractOptions
@@ -51,6 +54,7 @@ class QueryModel:
         sample_rate_hz: that its audio encoder wants.
         open_texts: opens the text side.
         open_windows: opens the audio side.
+        is_unknown: whether the model knows no word of a text, so that its embedding says nothing.
     """
 
     source: dict[str, str]
@@ -58,6 +62,7 @@ class QueryModel:
     sample_rate_hz: int
     open_texts: Callable[[], EmbedTexts]
     open_windows: Callable[[], WindowEncoder]
+    is_unknown: Callable[[str], bool] = lambda text: False
 
     @property
     def name(self) -> str:
@@ -269,7 +274,9 @@ def _model_of_run(session: Session, trained: TrainedRun) -> QueryModel:
     source = {"run": trained.name if below else str(trained.folder.resolve())}
     is_ridge = isinstance(trained.recipe.model, RidgeSettings)
     opened = _Ridge(session, trained) if is_ridge else _DualEncoder(session, trained)
-    return QueryModel(source, identity, audio["sample_rate_hz"], lambda: opened.embed_texts, opened.open_windows)
+    return QueryModel(
+        source, identity, audio["sample_rate_hz"], lambda: opened.embed_texts, opened.open_windows, opened.is_unknown
+    )
 
 
 def _audio_identity(trained: TrainedRun) -> dict[str, Any]:
@@ -297,6 +304,17 @@ def _open_encoder(session: Session, trained: TrainedRun) -> "tuple[Encoder, Extr
     return load_frozen_encoder(session, options, options.checkpoint), options
 
 
+def _say_unknown(session: Session, unknown: Counter[str]) -> None:
+    if unknown:
+        words = ", ".join(repr(word) for word, _ in unknown.most_common(5))
+        count = counted(len(unknown), "word that the model does", "words that the model does")
+        session.say(f"{count} not know: {words}{', ...' if len(unknown) > 5 else ''}")
+
+
+def _is_all_unknown(text: str, unknown: Counter[str]) -> bool:
+    return 0 < len(words_of(text)) <= unknown.total()
+
+
 class _Ridge:
     """Both sides of a run of a ridge."""
 
@@ -310,8 +328,14 @@ class _Ridge:
         return RidgeRetriever.from_pretrained(self._trained.folder)
 
     def embed_texts(self, texts: Sequence[str]) -> Float32Array:
+        if any(not words_of(each) for each in texts):
+            raise UsageError("a text without words cannot be searched for: write what is heard")
+        _say_unknown(self._session, self._model.count_unknown_words(texts))
         vectors_QD: Float32Array = self._model.embed_captions(list(texts)).astype(np.float32)
         return vectors_QD
+
+    def is_unknown(self, text: str) -> bool:
+        return _is_all_unknown(text, self._model.count_unknown_words([text]))
 
     def open_windows(self) -> WindowEncoder:
         encoder, options = _open_encoder(self._session, self._trained)
@@ -338,14 +362,14 @@ class _DualEncoder:
         return DualEncoder.from_pretrained(self._trained.folder).to(scoring_device()).eval()
 
     def embed_texts(self, texts: Sequence[str]) -> Float32Array:
-        unknown = self._model.count_unknown_words(texts)
-        if unknown:
-            words = ", ".join(repr(word) for word, _ in unknown.most_common(5))
-            self._session.say(f"{len(unknown)} words that the model does not know: {words}")
+        _say_unknown(self._session, self._model.count_unknown_words(texts))
         if cut := self._model.count_cut_captions(texts):
             self._session.say(f"{cut} texts are too long for the model: their ends are not read")
         vectors_QD: Float32Array = self._model.embed_captions(list(texts), ids=list(texts))
         return vectors_QD
+
+    def is_unknown(self, text: str) -> bool:
+        return _is_all_unknown(text, self._model.count_unknown_words([text]))
 
     def open_windows(self) -> WindowEncoder:
         encoder, options = _open_encoder(self._session, self._trained)

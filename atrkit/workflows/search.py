@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ Float32Array = npt.NDArray[np.float32]
 
 INDEX_FOLDER = "index"
 DEFAULT_RERANK_K = 30
+_LONGEST_ECHO = 60
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,12 @@ class OpenedSearch:
     Args:
         searcher: of the index.
         model: that the index was made with.
+        say: takes the line about a text that is ignored.
     """
 
     searcher: Searcher
     model: "QueryModel"
+    say: Callable[[str], None]
 
     @property
     def index(self) -> SearchIndex:
@@ -119,13 +122,36 @@ class OpenedSearch:
         """A query for each text, or one by sound alone; all texts are embedded at once, and each sound once.
 
         Raises:
-            UsageError: a text has no words, or a sound cannot be read.
+            UsageError: a text has no words or none that the model knows, or a sound cannot be read.
         """
-        embedded = list(self.model.embed_texts([*texts, *unwanted])) if texts or unwanted else []
+        texts_QD, unwanted_ND = self.embed_texts(texts, unwanted)
         sounds = [self.model.embed_audio(path) for path in like]
-        unwanted_ND = embedded[len(texts) :]
-        wanted: list[list[Float32Array]] = [[text_D] for text_D in embedded[: len(texts)]] or [[]]
+        wanted: list[list[Float32Array]] = [[text_D] for text_D in texts_QD] or [[]]
         return [combined_query(text_1D, sounds, unwanted_ND) for text_1D in wanted]
+
+    def embed_texts(
+        self, texts: Sequence[str], unwanted: Sequence[str]
+    ) -> tuple[list[Float32Array], list[Float32Array]]:
+        """What is wanted, and what is pushed away, all embedded at once.
+
+        The embedding of a text that the model knows no word of points somewhere, and means nothing.
+
+        Raises:
+            UsageError: a text has no words, or none of one that is wanted is known.
+        """
+        for text in texts:
+            if self.model.is_unknown(text):
+                raise UsageError(
+                    f"{self.model.name} knows no word of {shortened(text)!r}: say it otherwise, or search by a sound"
+                )
+        known = []
+        for text in unwanted:
+            if self.model.is_unknown(text):
+                self.say(f"not: {shortened(text)!r} is ignored, {self.model.name} knows no word of it")
+            else:
+                known.append(text)
+        embedded = list(self.model.embed_texts([*texts, *known])) if texts or known else []
+        return embedded[: len(texts)], embedded[len(texts) :]
 
 
 @dataclass(frozen=True)
@@ -250,7 +276,16 @@ def open_search(session: Session, named: str | None) -> OpenedSearch:
         session.say(f"index: {index.name} ({which}), {len(index.files):,} files")
     if not index.files:
         raise MissingPrerequisiteError(f"index {index.name!r} holds no file: atrkit index FOLDER_OF_SOUNDS")
-    return OpenedSearch(open_searcher(index, session.say), open_query_model(session, index.about))
+    return OpenedSearch(open_searcher(index, session.say), open_query_model(session, index.about), session.say)
+
+
+def shortened(text: str) -> str:
+    """A text as messages repeat it.
+
+    >>> shortened("rain"), len(shortened("rain " * 100))
+    ('rain', 60)
+    """
+    return text if len(text) <= _LONGEST_ECHO else f"{text[: _LONGEST_ECHO - 1]}…"
 
 
 def read_queries(path: Path) -> list[str]:
