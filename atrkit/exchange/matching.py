@@ -52,7 +52,7 @@ def judge_matrix(
     _refuse_rest(path, "clips", found.clips, clips.unknown, truth, clips.ids)
     if not truth.is_judged or len(placed.unknown) == len(found.captions):
         _refuse_rest(path, "captions", found.captions, placed.unknown, truth, placed.caption_ids)
-    notes = [*found.notes, *clips.notes, *placed.notes, *_near_judged(found.clips, truth)]
+    notes = [*found.notes, *clips.notes, *placed.notes, *_near_judged(clips.strange, truth)]
     if is_partial and not truth.is_judged:
         truth, placed, left_out = _scored_part(path, truth, clips.ids, placed)
         notes += left_out
@@ -211,7 +211,10 @@ def place_captions(path: Path, names: Sequence[str], truth: Truth, *, is_encoded
 
 @dataclass(frozen=True)
 class _PlacedClips:
+    """Ids of rows; names that are not in the truth are `strange`, and `unknown` where that says the gallery."""
+
     ids: tuple[str, ...]
+    strange: tuple[str, ...]
     unknown: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -219,18 +222,19 @@ class _PlacedClips:
 def _clips_of(path: Path, names: Sequence[str], truth: Truth, *, is_encoded: bool) -> _PlacedClips:
     ways: Counter[str] = Counter()
     ids: list[str] = []
-    unknown: list[str] = []
+    strange: list[str] = []
     for name in names:
         meant = truth.clip_named(name, is_encoded=is_encoded)
         if meant.ids:
             ways[meant.way] += 1
-        elif not truth.is_judged:
-            unknown.append(name)
+        else:
+            strange.append(name)
         ids.append((meant.ids or (name,))[0])
     if len(set(ids)) < len(ids):
         twice = next(clip for clip, count in Counter(ids).items() if count > 1)
         raise IntegrityError(f"{path}: clip {shown(twice)} has two rows: ids must be unique")
-    return _PlacedClips(tuple(ids), tuple(unknown), tuple(ways_in_words("clips", ways)))
+    unknown = () if truth.is_judged else tuple(strange)
+    return _PlacedClips(tuple(ids), tuple(strange), unknown, tuple(ways_in_words("clips", ways)))
 
 
 def _by_itself(path: Path, found: FoundMatrix) -> ForeignScores:

@@ -96,6 +96,7 @@ def read_wide_csv(path: Path, columns: WideColumns, truth: Truth | None) -> Foun
         cells = csv.reader(text, delimiter=columns.delimiter, strict=True)
         try:
             header = next(row for row in cells if row)
+            columns_shown = [shown(name) for name in header[1:]]
             for row in cells:
                 if not row:
                     continue
@@ -103,9 +104,7 @@ def read_wide_csv(path: Path, columns: WideColumns, truth: Truth | None) -> Foun
                 if len(row) != len(header):
                     raise IntegrityError(f"{path}:{line}: {len(row)} columns where the header has {len(header)}")
                 names.append(row[0])
-                scores = (
-                    as_score(path, line, shown(name), cell) for name, cell in zip(header[1:], row[1:], strict=True)
-                )
+                scores = (as_score(path, line, name, cell) for name, cell in zip(columns_shown, row[1:], strict=True))
                 rows.append(np.fromiter(scores, dtype=np.float64, count=len(header) - 1))
         except (csv.Error, UnicodeDecodeError) as error:
             raise IntegrityError(

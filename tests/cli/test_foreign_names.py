@@ -154,6 +154,16 @@ def test_judged_names_that_are_spelled_otherwise_are_counted_in_a_warning(tmp_pa
     assert "WARNING" not in run("eval", "--scores", tmp_path / "x.run", "--qrels", tmp_path / "q.txt").stderr
 
 
+def test_a_name_that_is_found_by_its_file_name_is_no_warning(tmp_path):
+    (tmp_path / "q.txt").write_text("x 0 dog.wav 1\n")
+    arrays = {"clip_ids": ["sounds/dog.wav", "sounds/sea.WAV"], "caption_ids": ["x"]}
+    np.savez(tmp_path / "s.npz", scores=np.ones((2, 1)), **arrays)
+    words = ("eval", "--scores", tmp_path / "s.npz", "--qrels", tmp_path / "q.txt")
+    assert "WARNING" not in run(*words).stderr
+    (tmp_path / "q.txt").write_text("x 0 dog.wav 1\nx 0 sea.wav 1\n")
+    assert "WARNING: 1 clips differ from judged ones" in run(*words).stderr
+
+
 def test_an_id_that_the_truth_lacks_stands_beside_one_that_it_has(tmp_path):
     table(tmp_path / "t.csv", ("caption_id", "clip_id"), ("x1", "a"), ("x2", "b"))
     np.savez(tmp_path / "s.npz", scores=np.eye(2), clip_ids=["a", "b"], caption_ids=["y1", "y2"])
