@@ -144,19 +144,20 @@ def truth_of_clips(source: str, clips: Iterable[Clip]) -> Truth:
 def truth_of_grades(source: str, grades: Mapping[str, Mapping[str, int]]) -> Truth:
     """Judgements alone: a caption is taken to belong to the clip that is most relevant to it.
 
-    Which one that is decides nothing but which captions move together in intervals. Captions without a relevant clip
-    are left out: they are no query.
+    Which one that is decides nothing but which captions move together in intervals; of several that are equally
+    relevant it is the first by id, whatever the order of the judgements. Captions without a relevant clip are left out:
+    they are no query.
 
     Args:
         source: where they come from.
         grades: caption id -> clip id -> grade.
 
     Example:
-        >>> truth_of_grades("qrels", {"rain": {"a": 1, "b": 2}, "sea": {"a": 0}}).clip_of_caption
+        >>> truth_of_grades("qrels", {"rain": {"c": 2, "a": 1, "b": 2}, "sea": {"a": 0}}).clip_of_caption
         {'rain': 'b'}
     """
     relevant = {caption: graded for caption, graded in grades.items() if any(grade > 0 for grade in graded.values())}
-    best = {caption: max(graded, key=lambda clip: graded[clip]) for caption, graded in relevant.items()}
+    best = {caption: min(graded, key=lambda clip: (-graded[clip], clip)) for caption, graded in relevant.items()}
     clips = dict.fromkeys(clip for graded in grades.values() for clip in graded)
     return Truth(source, best, tuple(clips), is_judged=True)
 

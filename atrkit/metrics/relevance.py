@@ -47,7 +47,7 @@ def own_pairs(scores: ScoreRows) -> RelevantPairs:
 
 
 def same_text_pairs(scores: ScoreRows, caption_texts: Sequence[str]) -> RelevantPairs:
-    """Captions with the same normalised words are relevant to each other's clips (`--dedup text`).
+    """Captions with the same normalised words, and any at all, are relevant to each other's clips (`--dedup text`).
 
     No scorer can know which of two clips is meant by words that both have; counting one of them as wrong measures
     chance.
@@ -72,10 +72,11 @@ def same_text_pairs(scores: ScoreRows, caption_texts: Sequence[str]) -> Relevant
         raise UsageError(f"{len(scores.caption_ids)} captions in the score matrix, but {len(caption_texts)} texts")
     clips_of_text: dict[str, set[int]] = defaultdict(set)
     texts = [normalise_caption(text) for text in caption_texts]
-    for text, clip in zip(texts, scores.clip_index_of_caption_C.tolist(), strict=True):
+    own_C = scores.clip_index_of_caption_C.tolist()
+    for text, clip in zip(texts, own_C, strict=True):
         clips_of_text[text].add(clip)
-    pairs = [(caption, clip) for caption, text in enumerate(texts) for clip in sorted(clips_of_text[text])]
-    return _pairs([(caption, clip, 1) for caption, clip in pairs])
+    clips_of_caption = [sorted(clips_of_text[text]) if text else [own] for text, own in zip(texts, own_C, strict=True)]
+    return _pairs([(caption, clip, 1) for caption, clips in enumerate(clips_of_caption) for clip in clips])
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from atrkit.datasets.manifest import Dataset
 from atrkit.errors import UsageError
 from atrkit.recipe.schema import ColumnScaling
 from atrkit.workflows.first_stage import AS_THE_RECIPE_SAYS, RerankChoice
-from atrkit.workflows.retrieval_figures import DEFAULT_FIGURES, FigureOptions
+from atrkit.workflows.retrieval_figures import DEFAULT_FIGURES, FigureOptions, parse_names
 from atrkit.workflows.session import Session
 from atrkit.workflows.trained_run import TrainedRun, choose_split, clips_trained_on, open_run
 
@@ -147,7 +147,7 @@ def parse_metrics(wanted: Sequence[str]) -> tuple[Metric, ...]:
         >>> parse_metrics(["recall,caption", "recall"])
         ('recall', 'caption')
     """
-    return tuple(_choices(wanted, get_args(Metric), "--metric"))
+    return tuple(parse_names(wanted, get_args(Metric), "--metric"))
 
 
 def parse_scalings(wanted: Sequence[str]) -> tuple[ColumnScaling, ...] | None:
@@ -156,12 +156,4 @@ def parse_scalings(wanted: Sequence[str]) -> tuple[ColumnScaling, ...] | None:
     Raises:
         UsageError: lists those there are.
     """
-    return tuple(_choices(wanted, get_args(ColumnScaling), "--scaling")) or None
-
-
-def _choices(wanted: Sequence[str], there_are: Sequence[str], option: str) -> list[Any]:
-    names = [name.strip() for words in wanted for name in words.split(",")]
-    for name in names:
-        if name not in there_are:
-            raise UsageError(f"{option} {name!r}: there are {', '.join(there_are)}")
-    return list(dict.fromkeys(names))
+    return tuple(parse_names(wanted, get_args(ColumnScaling), "--scaling")) or None

@@ -15,6 +15,7 @@ from atrkit.recipe.schema import ColumnScaling
 from atrkit.workflows.export_source import ExportSource, scores_of_file, scores_of_run
 from atrkit.workflows.judgements import judgements_for
 from atrkit.workflows.mistaken_names import refuse_score_files
+from atrkit.workflows.retrieval_figures import parse_names
 from atrkit.workflows.session import Session
 
 Format = Literal["trec", "qrels", "ranks", "submission"]
@@ -234,8 +235,4 @@ def parse_formats(wanted: Sequence[str]) -> tuple[Format, ...]:
         >>> parse_formats(["trec,qrels", "trec"])
         ('trec', 'qrels')
     """
-    names = [name.strip() for words in wanted for name in words.split(",")]
-    for name in names:
-        if name not in FORMATS:
-            raise UsageError(f"--format {name!r}: there are {', '.join(FORMATS)}")
-    return tuple(dict.fromkeys(each for name in names for each in FORMATS if each == name))
+    return tuple(parse_names(wanted, FORMATS, "--format"))

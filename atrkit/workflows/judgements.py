@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from atrkit.datasets.clip import Caption
 from atrkit.datasets.manifest import Dataset
-from atrkit.datasets.relevance import KeptQrels, Qrels, detect_and_read, kept_qrels, load_qrels
+from atrkit.datasets.relevance import HIGHEST_GRADES, KeptQrels, Qrels, detect_and_read, kept_qrels, load_qrels
 from atrkit.datasets.relevance.qrels import HEADER, parse_qrels
 from atrkit.errors import IntegrityError, UsageError
 from atrkit.exchange.trec_qrels import is_trec_qrels, read_trec_qrels
@@ -58,7 +58,10 @@ class Judgements:
 
     @property
     def highest_grade(self) -> int:
-        """The highest that occurs."""
+        """The end of the scale where the annotation has one that we know, else the highest that occurs."""
+        annotation = self.name.partition(".")[0]  # that are kept have files called <annotation>.<split>.tsv
+        if annotation in HIGHEST_GRADES:
+            return HIGHEST_GRADES[annotation]
         return max((grade for graded in self.grades.values() for grade in graded.values()), default=0)
 
     @property
@@ -70,11 +73,14 @@ class Judgements:
     def least_grade(self) -> int:
         """From which grade a clip counts as relevant where nobody says so.
 
-        Our choice: every one above 0 in judgements that know relevant and not relevant, half of the highest that
-        occurs in graded ones.
+        Our choice: every one above 0 in judgements that know relevant and not relevant, half of the highest in graded
+        ones: of the scale where it is known, so that every subset of a published annotation has the same, else of the
+        highest that occurs.
 
         Example:
             >>> Judgements("ours", {"rain#1": {"rain": 100, "dog": 30}}).least_grade
+            50
+            >>> Judgements("graded2023", {"rain#1": {"rain": 60, "dog": 30}}).least_grade
             50
             >>> Judgements("ours", {"rain#1": {"rain": 1, "dog": 0}}).least_grade
             1

@@ -235,6 +235,23 @@ def parse_cutoffs(wanted: str) -> tuple[int, ...]:
     return tuple(sorted({int(word) for word in words}))
 
 
+def parse_names(wanted: Sequence[str], there_are: Sequence[str], option: str) -> list[Any]:
+    """Names that an option lists, each once, in the order in which they are said; `a,b` counts as two.
+
+    Raises:
+        UsageError: lists those there are.
+
+    Example:
+        >>> parse_names(["qrels, trec", "trec"], ["trec", "qrels", "ranks"], "--format")
+        ['qrels', 'trec']
+    """
+    names = [name.strip() for words in wanted for name in words.split(",")]
+    for name in names:
+        if name not in there_are:
+            raise UsageError(f"{option} {name!r}: there are {', '.join(there_are)}")
+    return list(dict.fromkeys(names))
+
+
 def parse_protocols(wanted: Sequence[str]) -> tuple[ProtocolName, ...]:
     """Protocols by name, each once and in our order; `a,b` counts as two, `all` as every one.
 
@@ -245,8 +262,5 @@ def parse_protocols(wanted: Sequence[str]) -> tuple[ProtocolName, ...]:
         >>> parse_protocols(["mteb,laion", "laion"])
         ('laion', 'mteb')
     """
-    names = [name.strip() for words in wanted for name in words.split(",")]
-    for name in names:
-        if name not in (*PROTOCOLS, "all"):
-            raise UsageError(f"--protocol {name!r}: there are {', '.join(PROTOCOLS)} and all")
+    names = parse_names(wanted, (*PROTOCOLS, "all"), "--protocol")
     return tuple(protocol for protocol in PROTOCOLS if protocol in names or "all" in names)

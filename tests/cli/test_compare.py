@@ -18,7 +18,7 @@ from atrkit.exchange.queries import query_scores
 from atrkit.exchange.write_trec import write_trec_run
 from atrkit.metrics.query_values import text_to_audio_values
 from atrkit.metrics.ranking import evaluate
-from atrkit.metrics.significance import figure_intervals
+from atrkit.metrics.significance import compare_systems, figure_intervals
 from atrkit.scoring.scaling import audio_to_text_matrix
 from atrkit.store import load_scores, save_scores
 
@@ -119,6 +119,18 @@ def test_score_files_are_compared_query_by_query(files):
             assert found[direction][name]["difference"] == pytest.approx(difference)
             assert low <= difference <= high and (found[direction][name]["p"] is None) == (name == "MedR")
     assert found["text_to_audio"]["R@1"]["p"] < 0.05 < 1
+
+
+def test_resamples_and_flips_are_as_many_as_is_said(files):
+    record = compare(files, files / "one.h5", files / "two.h5")
+    values = [[text_to_audio_values(load_scores(files / name))] for name in ("one.h5", "two.h5")]
+    many = {"resamples": record["resamples"], "flips": record["flips"]}
+    (expected,) = compare_systems(values, np.random.default_rng(0), figures=FIGURES, **many)
+    (found,) = record["comparisons"]
+    assert {name: found["text_to_audio"][name]["ci"] for name in FIGURES} == {
+        name: list(expected[name].ci) for name in FIGURES
+    }
+    assert {name: found["text_to_audio"][name]["p"] for name in FIGURES} == {name: expected[name].p for name in FIGURES}
 
 
 def test_exchanged_files_have_exchanged_signs_and_a_file_does_not_differ_from_itself(files):

@@ -127,6 +127,15 @@ def test_protocols_stand_below_ours_with_what_makes_them_differ(scores):
     assert "*" in table
 
 
+def test_protocols_rank_captions_by_scaled_columns_where_ours_do(tmp_path):
+    losses = np.array([[1.7, 8.4, 8.1], [2.1, 7.6, 8.5], [2.0, 8.3, 6.5]])  # paper 004, table 3
+    path = write_scores(tmp_path / "losses.h5", -losses, [0, 1, 2], "cross_entropy")
+    raw, scaled = record("--scores", path, "--scaling", "none,minmax", "--protocol", "mteb")
+    assert raw["protocols"][0]["audio_to_text"]["hit_rate_at_1"] == pytest.approx(1 / 3)
+    assert scaled["protocols"][0]["audio_to_text"]["hit_rate_at_1"] == 1
+    assert scaled["protocols"][0]["text_to_audio"] == raw["protocols"][0]["text_to_audio"]
+
+
 def test_protocols_in_json_have_their_own_names(scores):
     found = record("--scores", scores, "--protocol", "all")
     assert [each["protocol"] for each in found["protocols"]] == ["wavcaps", "laion", "dcase23", "mteb", "koepke"]
@@ -192,7 +201,7 @@ def test_the_screen_says_whose_judgements_and_what_they_leave_out(scores, judged
         (["--qrels", "x", "--dedup", "text"], "--qrels says what is relevant, and so does --dedup text"),
         (["--qrels", "x", "--protocol", "mteb"], "know each caption's own clip alone; leave out --qrels"),
         (["--dedup", "text", "--protocol", "mteb"], "know each caption's own clip alone; leave out --dedup text"),
-        (["--protocol", "ours"], "--protocol 'ours': there are wavcaps, laion, dcase23, mteb, koepke and all"),
+        (["--protocol", "ours"], "--protocol 'ours': there are wavcaps, laion, dcase23, mteb, koepke, all"),
         (["-k", "1,0"], "-k 1,0: cut-offs are positive whole numbers"),
         (["--qrels", "nowhere"], "--qrels nowhere: no such file"),
     ],

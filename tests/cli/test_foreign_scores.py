@@ -283,6 +283,19 @@ def test_a_run_that_lists_the_same_clips_for_all_is_still_lists(tmp_path):
     assert to_audio["mAP@10"] == pytest.approx((1 + 2 / 3) / 2), "c can only be third"
 
 
+def test_lists_in_which_the_same_words_count_have_no_ceiling(tmp_path):
+    (tmp_path / "t.csv").write_text("file_name,caption\na,Rain.\nb,rain\nc,dog\n")
+    path = a_run(tmp_path, *(f"{q}#1 Q0 {clip} 1 {s} x" for q in "abc" for s, clip in ((2, "b"), (1, "c"))))
+    words = ("--scores", path, "--truth", tmp_path / "t.csv", "--json")
+    plain, dedup = (json.loads(run(*words, *more).stdout) for more in ([], ["--dedup", "text"]))
+    assert plain["duplicate_captions"]["ceiling_text_to_audio_R1"] == pytest.approx(2 / 3)
+    assert dedup["duplicate_captions"]["ceiling_text_to_audio_R1"] == 1
+    assert (plain["text_to_audio"]["R@1"], dedup["text_to_audio"]["R@1"]) == (
+        pytest.approx(1 / 3),
+        pytest.approx(2 / 3),
+    )
+
+
 def test_columns_that_are_not_read_are_said(tmp_path):
     (tmp_path / "t.csv").write_text("file_name,caption\na,one\nb,two\n")
     (tmp_path / "s.tsv").write_text("fid\tquery\tfname_2\tfname_1\n7\tone\tb\ta\n8\ttwo\ta\tb\n")

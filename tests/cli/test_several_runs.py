@@ -13,6 +13,7 @@ from atrkit.score_matrix import ScoreMatrix
 from atrkit.store import load_scores
 from atrkit.store.scores import load_scores_about
 from atrkit.workflows.captioned import CaptionedClips
+from atrkit.workflows.several_runs import summarise_seeds
 
 QUICK = [
     word
@@ -65,6 +66,22 @@ def test_seeds_are_trained_evaluated_and_averaged(workspace):
             assert summary[direction][figure]["mean"] == pytest.approx(np.mean(values))
             assert summary[direction][figure]["deviation"] == pytest.approx(np.std(values, ddof=1))
     assert kept[0]["text_to_audio"] != kept[1]["text_to_audio"]
+
+
+def test_the_mean_over_seeds_is_what_is_compared_with_the_paper():
+    about = {"run": "r", "pool_id": "p", "scoring": "cosine", "dataset": "d", "split": "s", "column_scaling": "none"}
+    target = {"paper": "000", "values": {"text_to_audio": {"R@1": 30.0, "MedR": 7}}}
+    seeds = [
+        {
+            **about,
+            "target": target,
+            "text_to_audio": {"R@1": recall, "R@5": 0.5, "R@10": 0.6, "mAP@10": 0.3, "MedR": rank, "MnR": 9.0},
+            "audio_to_text": None,
+        }
+        for recall, rank in ((0.2, 8.0), (0.26, 11.0))
+    ]
+    found = summarise_seeds(seeds, [1, 2])["target_difference"]["text_to_audio"]
+    assert (found["R@1"]["difference"], found["MedR"]["difference"]) == (pytest.approx(-0.07), pytest.approx(2.5))
 
 
 def test_seeds_that_are_finished_are_not_trained_again_and_an_interrupted_one_goes_on(workspace, monkeypatch):

@@ -115,6 +115,12 @@ def test_ranks_in_a_run_are_those_that_trec_eval_takes_for_ties(tied, tmp_path):
         assert found[ir_measures.RR] == pytest.approx(1 / int(rank))
 
 
+def test_a_zero_is_written_without_a_sign(tmp_path):
+    matrix = ScoreMatrix(np.array([[-0.0], [0.0]]), ["a", "b"], ["c"], ["a"])
+    assert write_trec_run(tmp_path / "run.txt", query_scores(matrix, "text-to-audio"), "x")[1] == 1, "they tie"
+    assert [line.split()[4] for line in (tmp_path / "run.txt").read_text().splitlines()] == ["0.0", "0.0"]
+
+
 def test_a_depth_keeps_the_best_and_counts_the_lists_that_it_cuts_between_equal_scores(tied, tmp_path):
     rows, ties, cut = write_trec_run(tmp_path / "run.txt", query_scores(tied, "text-to-audio"), "our system", depth=4)
     read = read_run(tmp_path / "run.txt")

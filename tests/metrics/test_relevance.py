@@ -112,6 +112,12 @@ def test_chance_knows_that_there_is_more_to_find():
     assert evaluate(matrix, (1,))["text_to_audio"]["chance_R@1"] == pytest.approx(1 / 4)
 
 
+def test_captions_without_words_are_relevant_to_their_own_clips_alone():
+    matrix = matrix_of(np.eye(3))
+    pairs = same_text_pairs(matrix, ["...", "!?", ""])
+    assert list(zip(pairs.caption_P.tolist(), pairs.clip_P.tolist(), strict=True)) == [(0, 0), (1, 1), (2, 2)]
+
+
 def test_texts_that_all_differ_change_nothing():
     matrix = matrix_of(np.random.default_rng(0).normal(size=(5, 10)), [c % 5 for c in range(10)])
     pairs = same_text_pairs(matrix, [f"text {c}" for c in range(10)])

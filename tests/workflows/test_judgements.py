@@ -17,6 +17,8 @@ from atrkit.datasets.relevance.qrels import qrels_bytes
 from atrkit.errors import IntegrityError, UsageError
 from atrkit.exchange.truth import Truth
 from atrkit.exchange.write_trec import write_trec_qrels
+from atrkit.metrics.query_values import QueryValues
+from atrkit.metrics.significance import figure_intervals
 from atrkit.workflows.judgements import Judgements, find_judgements
 from atrkit.workflows.retrieval_figures import FigureOptions, retrieval_figures
 
@@ -158,6 +160,39 @@ def test_kept_judgements_that_changed_are_refused(dataset):
 def test_half_of_the_highest_grade_counts_where_grades_differ(grades, least, is_graded):
     judgements = Judgements("x", {"q": {str(n): grade for n, grade in enumerate(grades)}})
     assert (judgements.least_grade, judgements.is_graded) == (least, is_graded)
+
+
+@pytest.mark.parametrize("name", ["graded2023", "graded2023.val.tsv"])
+def test_a_known_scale_gives_every_subset_the_same_threshold(name):
+    assert Judgements(name, {"q": {"a": 92, "b": 30}}).least_grade == 50
+    assert Judgements("somebody", {"q": {"a": 92, "b": 30}}).least_grade == 46, "half of the highest"
+
+
+def test_captions_of_one_clip_move_together_in_intervals_of_ndcg():
+    random = np.random.default_rng(5)
+    clips, owners = [f"clip{a}" for a in range(8)], np.array([5, 5, 5, 2, 2, 7, 7, 7, 0])
+    scores_AC = random.normal(size=(8, 9))
+    matrix = ScoreMatrix(scores_AC, clips, [f"c{c}" for c in range(9)], [clips[a] for a in owners])
+    judged = [1, 2, 3, 4, 6, 8]
+    grades = {f"c{c}": {clips[a]: int(random.integers(0, 4)) for a in range(8)} | {clips[0]: 2} for c in judged}
+    found = retrieval_figures(
+        matrix,
+        caption_texts=None,
+        options=FigureOptions(qrels="x", ci=True),
+        judgements=Judgements("x", grades),
+    )["text_to_audio"]
+    gains = []
+    for c in judged:
+        order = np.argsort(-scores_AC[:, c])
+        gain = sum(grades[f"c{c}"][clips[a]] / np.log2(n + 2) for n, a in enumerate(order[:5]))
+        best = sorted(grades[f"c{c}"].values(), reverse=True)[:5]
+        gains.append(gain / sum(grade / np.log2(n + 2) for n, grade in enumerate(best)))
+    values = QueryValues(
+        tuple(f"c{c}" for c in judged), owners[judged], tuple(clips), {"nDCG@5": np.array(gains)}, np.ones(len(judged))
+    )
+    expected = figure_intervals(values, np.random.default_rng(0))["nDCG@5"]
+    assert found["nDCG@5"] == pytest.approx(np.mean(gains))
+    assert found["ci"]["nDCG@5"] == pytest.approx(list(expected))
 
 
 # ---- the published annotations of Clotho, judged by ir_measures, too

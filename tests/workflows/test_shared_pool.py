@@ -85,12 +85,13 @@ def test_what_is_shared_is_ranked_as_the_smaller_matrices_are(in_blocks):
 
 
 def test_scaling_sees_what_is_shared_alone_and_calibration_follows_the_captions():
-    first, second = matrix(CLIPS), matrix(CLIPS[:3], 1)
+    shared = ["dog", "owl"]  # neither the first nor next to each other
+    first, second = matrix(CLIPS), matrix(shared, 1)
     loss_KC = np.arange(30.0).reshape(3, 10)
     one = system("one", first, column_scaling="minmax", loss_KC=loss_KC)
     (kept, _), _ = intersect([one, system("other", second)])
     member = kept.members[0]
-    expected = audio_to_text_matrix(by_hand(first, CLIPS[:3], [f"{clip}#0" for clip in CLIPS[:3]]), "minmax")
+    expected = audio_to_text_matrix(by_hand(first, shared, [f"{clip}#0" for clip in shared]), "minmax")
     scaled = audio_to_text_matrix(member.scores, member.column_scaling)
     assert evaluate(scaled)["audio_to_text"] == pytest.approx(evaluate(expected)["audio_to_text"])
     assert member.loss_KC.tolist() == loss_KC[:, [first.caption_ids.index(c) for c in second.caption_ids]].tolist()

@@ -30,7 +30,7 @@ from atrkit.errors import UsageError
 NAME = "graded2023"
 RATINGS_FOLDER = "relevance_data"
 _RATING = re.compile(r"[0-9]{1,3}")
-_HIGHEST = 100
+HIGHEST_GRADE = 100
 
 
 def read_graded2023(folder: Path, dataset: CaptionedSplits) -> Relevance:
@@ -111,8 +111,10 @@ def _ratings(path: Path) -> dict[str, dict[str, int]]:
     """Text id -> file id -> rating."""
     ratings: dict[str, dict[str, int]] = defaultdict(dict)
     for line, (text_id, file_id, rating) in rows_of(path, ("tid", "fid", "rating")):
-        if not _RATING.fullmatch(rating) or int(rating) > _HIGHEST:
-            raise UsageError(f"{path}:{line}: column 'rating': {shown(rating)} is no whole number from 0 to {_HIGHEST}")
+        if not _RATING.fullmatch(rating) or int(rating) > HIGHEST_GRADE:
+            raise UsageError(
+                f"{path}:{line}: column 'rating': {shown(rating)} is no whole number from 0 to {HIGHEST_GRADE}"
+            )
         if file_id in ratings[text_id]:
             raise UsageError(f"{path}:{line}: the same pair is rated on an earlier line: remove one of them")
         ratings[text_id][file_id] = int(rating)
