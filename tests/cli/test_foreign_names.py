@@ -213,3 +213,20 @@ def test_an_intersection_may_have_less_than_the_truth(part_and_whole):
     record = json.loads(done.stdout)
     figures = [system["text_to_audio"] for system in record["systems"]]
     assert figures[0] == figures[1] and json.dumps(record).count('"pool_id"')
+
+
+def test_an_annotation_as_published_needs_no_dataset_in_any_command(truth, tmp_path):
+    rows = [("It rains", "['dog.wav', 'rain_2.wav']"), ("A dog barks.", "['dog.wav']"), ("Unheard of.", "['dog.wav']")]
+    qrels = table(tmp_path / "metadata_eval.csv", ("query", "audio_filenames"), *rows)
+    ids = [f"{clip}#1" for clip in CLIPS]
+    for name, scores_AC in (("one", np.eye(4)), ("two", np.eye(4)[::-1])):
+        np.savez(tmp_path / f"{name}.npz", scores=scores_AC, clip_ids=CLIPS, caption_ids=ids)
+    judged = ("--truth", truth, "--qrels", qrels, "--json")
+    alone = json.loads(run("eval", "--scores", tmp_path / "one.npz", *judged).stdout)
+    assert alone["relevance"]["name"] == "dcase2025" and alone["relevance"]["judgements"] == 3
+    assert (alone["text_to_audio"]["R@1"], alone["text_to_audio"]["fractional_R@1"]) == (1.0, 0.75)
+    both = json.loads(run("compare", tmp_path / "one.npz", tmp_path / "two.npz", *judged).stdout)
+    assert [each["text_to_audio"]["R@1"]["mean"] for each in both["systems"]] == [1.0, 0.0], "reversed: none is right"
+    run("export", "--scores", tmp_path / "one.npz", *judged, "--format", "qrels", "--out", tmp_path / "out")
+    lines = (tmp_path / "out" / "text_to_audio.qrels.txt").read_text().splitlines()
+    assert sorted(lines) == ["dog.wav#1 0 dog.wav 1", "rain_2.wav#1 0 dog.wav 1", "rain_2.wav#1 0 rain_2.wav 1"]
