@@ -45,6 +45,11 @@ class FolderListing:
         """What is named like a sound file, or may hold some, and cannot be used; sorted."""
         return sorted(name for name, why in self.refused.items() if has_audio_suffix(name) or why in _MAY_HOLD_SOUNDS)
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether the folder itself could be listed."""
+        return self.refused.get(".") != _UNLISTABLE
+
     def refusal(self, name: str) -> str | None:
         """Why a file cannot be used: for what it is, or for a folder above it."""
         parts = PurePosixPath(name).parts
@@ -96,7 +101,14 @@ def _walk(listing: FolderListing) -> Iterator[tuple[str, Path, int]]:
             folder_names.clear()
             continue
         for name in sorted(folder_names + file_names):
-            yield (relative / name).as_posix(), Path(folder, name), Path(folder, name).lstat().st_mode
+            try:
+                mode = Path(folder, name).lstat().st_mode
+            except PermissionError:  # names may be listed, and nothing more
+                listing.refused[printable(relative.as_posix())] = _UNLISTABLE
+                break
+            except FileNotFoundError:  # deleted a moment ago
+                continue
+            yield (relative / name).as_posix(), Path(folder, name), mode
 
 
 def _why_refused(root: Path, name: str, path: Path, mode: int) -> str | None:

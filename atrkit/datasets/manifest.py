@@ -47,12 +47,13 @@ class Problem:
 
     Args:
         item: the file or clip.
-        action: "skipped" (it is not in the output), "repaired" or "padded" (it is, altered).
+        action: "skipped" (it is not in the output), "repaired" or "padded" (it is, altered), "unreachable" (it is, as
+            it was when it could be read).
         reason: one line.
     """
 
     item: str
-    action: Literal["skipped", "repaired", "padded"]
+    action: Literal["skipped", "repaired", "padded", "unreachable"]
     reason: str
 
 

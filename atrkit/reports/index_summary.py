@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from atrkit.reports.counting import counted
 
 # in the order in which people ask
-_CHANGES = ("new", "changed", "renamed", "copied", "touched", "unchanged", "gone", "skipped")
+_CHANGES = ("new", "changed", "renamed", "copied", "touched", "unchanged", "gone", "unreachable", "skipped")
 _IN_WORDS = {"touched": "touched (same bytes)"}
 
 

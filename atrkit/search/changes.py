@@ -56,6 +56,7 @@ class Changes:
         touched: has another time, and the same bytes.
         unchanged: has the same size and time.
         gone: was there.
+        unreachable: was there, and may be still: its folder cannot be looked into.
     """
 
     new: list[str] = field(default_factory=list)
@@ -65,6 +66,7 @@ class Changes:
     touched: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    unreachable: list[str] = field(default_factory=list)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -72,13 +74,19 @@ class Changes:
         return {name: len(paths) for name, paths in vars(self).items()}
 
 
-def compare(before: Sequence[IndexedFile], now: Sequence[FoundFile], skipped: frozenset[str] = frozenset()) -> Changes:
+def compare(
+    before: Sequence[IndexedFile],
+    now: Sequence[FoundFile],
+    skipped: frozenset[str] = frozenset(),
+    unreachable: frozenset[str] = frozenset(),
+) -> Changes:
     """Say what became of each file.
 
     Args:
         before: what was indexed.
         now: what lies there and can be read.
         skipped: ids of files that lie there and cannot be read: these are not gone.
+        unreachable: ids of files of `before` of which nobody knows; none of them is renamed.
 
     Returns:
         Each path of `now`, and of `before` where it is in neither `now` nor `skipped`, once. Of several new paths with
@@ -99,7 +107,7 @@ def compare(before: Sequence[IndexedFile], now: Sequence[FoundFile], skipped: fr
     changes = Changes()
     before_of = {file.id: file for file in before}
     ids_now = {file.id for file in now}
-    left = {file.id: file for file in before if file.id not in ids_now}
+    left = {file.id: file for file in before if file.id not in ids_now and file.id not in unreachable}
     gone_of: dict[str, list[str]] = {}
     for file in left.values():
         gone_of.setdefault(file.sha256, []).append(file.id)
@@ -113,6 +121,7 @@ def compare(before: Sequence[IndexedFile], now: Sequence[FoundFile], skipped: fr
             changes.renamed.append(found.path)
         else:
             (changes.copied if found.sha256 in known else changes.new).append(found.path)
+    changes.unreachable += [file.path for file in before if file.id in unreachable]
     changes.gone += [file.path for file in left.values() if file.id not in skipped]
     return changes
 

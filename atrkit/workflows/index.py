@@ -1,7 +1,7 @@
 """`atrkit index`: vectors of all windows of one's own sounds, kept up to date with what lies on the disk."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from atrkit.datasets.manifest import Dataset, Problem
 from atrkit.datasets.prepared_journal import FileState
 from atrkit.errors import IntegrityError
 from atrkit.files import single_writer, write_jsonl_atomic
+from atrkit.reports.counting import counted
 from atrkit.search.changes import Changes, FoundFile, compare
 from atrkit.search.index_files import (
     JOURNAL_NAME,
@@ -114,15 +115,17 @@ class _Update:
         self._refuse_problems(scan.problems)
 
         listed = [] if about is None else [Segment(**record) for record in about["segments"]]
-        needed = _contents_of(scan.files)
+        needed = {file.sha256 for file in scan.files} | {file.sha256 for file in scan.unreachable}
         vectors = KnownVectors.open(self.folder, listed, provenance_of(model), needed, is_afresh=is_afresh)
         scan, encoded = self._encode_what_is_missing(scan, vectors, model)
         files, problems = self._placed(scan, vectors)
         alive = {file.sha256: vectors.places[file.sha256] for file in files}
-        segments = self._compact(vectors, alive)
+        segments = self._compact(vectors, {**self._spared(before, alive, vectors), **alive})
         counts = self._commit(about, model, segments, files, problems)
         skipped = scan.skipped | {file.id for file in scan.files if file.sha256 not in vectors.places}
-        return IndexOutcome(self.folder, counts, compare(before, _usable(scan, vectors), skipped), encoded, problems)
+        unreachable = frozenset(file.id for file in scan.unreachable)
+        changes = compare(before, _usable(scan, vectors), skipped, unreachable)
+        return IndexOutcome(self.folder, counts, changes, encoded, problems)
 
     def _scan(self, model: QueryModel, before: Sequence[IndexedFile]) -> Scan:
         if self.dataset is not None:
@@ -169,10 +172,30 @@ class _Update:
             place = vectors.places.get(found.sha256)
             if place is not None:
                 files.append(_indexed(found, place))
+        files += [
+            _indexed(file, vectors.places[file.sha256]) for file in scan.unreachable if file.sha256 in vectors.places
+        ]
+        files.sort(key=lambda file: (self.roots.index(file.root) if file.root in self.roots else 0, file.path))
         self._refuse_problems(problems)
         if not files:
             raise IntegrityError(f"no file can be indexed; the first is {problems[0].item!r}: {problems[0].reason}")
         return files, tuple(sorted(problems, key=lambda problem: problem.item))
+
+    def _spared(
+        self, before: Sequence[IndexedFile], alive: Mapping[str, Place], vectors: KnownVectors
+    ) -> dict[str, Place]:
+        """Vectors without a file that stay once more: where most of an index vanished at once, it may come back.
+
+        Source: our choice.
+        """
+        lost = [file for file in before if file.sha256 not in alive]
+        if 2 * len(lost) <= len(before):
+            return {}
+        self.session.say(
+            f"{len(lost):,} of {counted(len(before), 'file')} are gone: their vectors are kept until the next "
+            "atrkit index, should they come back"
+        )
+        return {file.sha256: vectors.places[file.sha256] for file in lost if file.sha256 in vectors.places}
 
     def _compact(self, vectors: KnownVectors, alive: dict[str, Place]) -> list[OpenSegment]:
         groups = groups_to_compact(vectors.segments, alive)
@@ -267,4 +290,5 @@ def _without_changed(scan: Scan, roots: Sequence[str]) -> tuple[Scan, bool]:
         Problem(item_of(file.path, file.root, roots), "skipped", reason) for file in scan.files if file.id in changed
     ]
     left = tuple(file for file in scan.files if file.id not in changed)
-    return Scan(left, (*scan.problems, *problems), scan.skipped | changed), bool(changed)
+    left_out = scan.skipped | changed
+    return replace(scan, files=left, problems=(*scan.problems, *problems), skipped=left_out), bool(changed)

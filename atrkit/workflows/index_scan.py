@@ -8,12 +8,13 @@ from atrkit.datasets.folder_files import FolderListing, list_folder
 from atrkit.datasets.manifest import Clip, Dataset, Problem
 from atrkit.datasets.prepared import AudioJob, Prepared, Unusable, prepare_audio
 from atrkit.datasets.prepared_journal import FileState, Journal
-from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, ResourceError, UsageError
 from atrkit.processes import available_cores
 from atrkit.reports.counting import counted
 from atrkit.search.changes import FoundFile, is_same_state
 from atrkit.search.index_files import IndexedFile, file_id
 from atrkit.workflows.index_captions import captions_of_folder
+from atrkit.workflows.index_unreachable import say_unreachable, unreachable_files, without_moved
 from atrkit.workflows.session import Session
 
 # our choice: processes take a second to start, in which one reads so many files of ten seconds
@@ -28,11 +29,13 @@ class Scan:
         files: that can be read, in order of root and path.
         problems: what cannot, and what was repaired; by the names that `item_of` gives.
         skipped: ids of the files that cannot be read.
+        unreachable: files that were indexed, and may be there still; they are listed among the problems, too.
     """
 
     files: tuple[FoundFile, ...]
     problems: tuple[Problem, ...]
     skipped: frozenset[str]
+    unreachable: tuple[IndexedFile, ...] = ()
 
 
 def item_of(path: str, root: str, roots: Sequence[str]) -> str:
@@ -57,7 +60,7 @@ def scan_folders(session: Session, roots: Sequence[str], before: Sequence[Indexe
         UsageError: there is no sound file.
         MissingPrerequisiteError: a folder is empty in which files were indexed.
         IntegrityError: none of the files can be used.
-        ResourceError: the journal cannot be written.
+        ResourceError: a folder cannot be read, or the journal cannot be written.
     """
     files: list[FoundFile] = []
     problems: list[Problem] = []
@@ -67,6 +70,8 @@ def scan_folders(session: Session, roots: Sequence[str], before: Sequence[Indexe
     captions: dict[str, dict[str, tuple[str, ...]]] = {}
     for number, root in enumerate(roots):
         listing = list_folder(Path(root))
+        if not listing.is_readable:
+            raise ResourceError(f"{root} cannot be read: change the permissions of this folder")
         _refuse_an_empty_folder(listing, root, before)
         _say_what_is_left_out(session, listing, root)
         for name in listing.refused_sounds():
@@ -80,7 +85,8 @@ def scan_folders(session: Session, roots: Sequence[str], before: Sequence[Indexe
                 jobs.append(AudioJob(file_id(name, number), Path(root, name), None))
     if not jobs and not problems:
         raise UsageError(f"no sound files in {' or '.join(roots)} or below")
-    _forget_what_is_gone(journal, before, found)
+    unreachable = unreachable_files(roots, before, {*found, *skipped})
+    _forget_what_is_gone(journal, before, {*found, *(each.file.id for each in unreachable)})
     outcomes = _read(session, jobs, found, before, journal)
     for clip_id, (name, root, state) in found.items():
         outcome, item = outcomes[clip_id], item_of(name, root, roots)
@@ -93,9 +99,13 @@ def scan_folders(session: Session, roots: Sequence[str], before: Sequence[Indexe
         original = outcome.original
         facts = (original.sha256, original.sample_rate_hz, original.frames, captions[root].get(name, ()))
         files.append(FoundFile(clip_id, name, root, state.size_bytes, state.mtime_ns, *facts))
-    if not files:
+    unreachable = without_moved(unreachable, before, files)
+    say_unreachable(session, unreachable)
+    for each in unreachable:
+        problems.append(Problem(item_of(each.file.path, each.file.root, roots), "unreachable", each.reason))
+    if not files and not unreachable:
         raise _none_usable(problems)
-    return Scan(tuple(files), tuple(problems), frozenset(skipped))
+    return Scan(tuple(files), tuple(problems), frozenset(skipped), tuple(each.file for each in unreachable))
 
 
 def scan_dataset(dataset: Dataset, split: str | None, sample_rate_hz: int) -> Scan:

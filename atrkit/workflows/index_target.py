@@ -8,7 +8,7 @@ from typing import Any
 
 from atrkit.datasets.folder_files import printable
 from atrkit.datasets.manifest import Dataset
-from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, ResourceError, UsageError
 from atrkit.search.index_files import INDEX_NAME, find_index, read_about
 from atrkit.workflows.query_model import (
     QueryModel,
@@ -98,7 +98,7 @@ def _there(session: Session, options: IndexOptions) -> Path:
 def _folders(named: Sequence[Path]) -> list[Path]:
     folders = []
     for path in named:
-        if not path.is_dir():
+        if not _is_folder(path):
             what = "is a file, and an index is of folders" if path.exists() else "is not there"
             raise UsageError(f"{path} {what}: name folders of sound files")
         folder = path.resolve()
@@ -110,6 +110,13 @@ def _folders(named: Sequence[Path]) -> list[Path]:
             if folder.is_relative_to(other):
                 raise UsageError(f"{folder} is named twice or lies in {other}: name one of them")
     return folders
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise ResourceError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _name_of(folders: Sequence[Path]) -> str:
@@ -221,7 +228,7 @@ def require_roots(name: str, roots: Sequence[str]) -> None:
         MissingPrerequisiteError: a folder of the index is not there at all.
     """
     for root in roots:
-        if not Path(root).is_dir():
+        if not _is_folder(Path(root)):
             raise MissingPrerequisiteError(
                 f"{root} is not there, and index {name!r} is of it: mount its disk or bring the folder back; an index "
                 f"of what is left is made with atrkit index FOLDERS --name {name} --overwrite"

@@ -262,7 +262,7 @@ def test_only_what_has_new_bytes_is_encoded(workspace, sounds, index, opened, tm
 
 def test_what_is_gone_is_removed_from_the_disk_when_it_is_worth_it(workspace, sounds, index):
     assert index(sounds, "--run", "dual")["segments"] == 1
-    (sounds / "field" / "long.flac").unlink()
+    shutil.rmtree(sounds / "field")
     assert became(index()) == {"unchanged": 2, "gone": 1}
     opened_index = load_index(workspace / "index" / "my_sounds")
     assert [len(vectors_WD) for vectors_WD in opened_index.vectors] == [2] and opened_index.is_alive_W.all()
