@@ -287,10 +287,14 @@ def _shows_ranks(record: Record) -> bool:
 def _what_is_relevant(record: Record) -> Iterator[str]:
     relevance = record["relevance"]
     if relevance:
+        least, highest = relevance["least_grade"], relevance.get("highest_grade", 0)
+        half = f" ({'half ' if least == (highest + 1) // 2 else ''}of {highest})" if relevance.get("graded") else ""
         yield (
-            f"relevant: by {relevance['name']}, grade {relevance['least_grade']} or more; no audio to text: clips were "
-            "judged for captions, not captions for clips"
+            f"relevant: by {relevance['name']}, grade {least}{half} or more; no audio to text: clips were judged for "
+            "captions, not captions for clips"
         )
+        if relevance.get("graded"):
+            yield "nDCG@10 is over all captions with a grade above 0"
     if record["dedup"] != "none":
         yield "captions with the same words are relevant to each other's clips"
 

@@ -382,4 +382,9 @@ def _common_target(systems: Sequence[System]) -> dict[str, Any] | None:
 def _relevance(truth: _Truth) -> dict[str, Any] | None:
     if truth.judgements is None:
         return None
-    return {"name": truth.judgements.name, "least_grade": truth.least_grade}
+    return {
+        "name": truth.judgements.name,
+        "least_grade": truth.least_grade,
+        "highest_grade": truth.judgements.highest_grade,
+        "graded": truth.judgements.is_graded,
+    }

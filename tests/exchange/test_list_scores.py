@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from atrkit import ScoreMatrix
 from atrkit.exchange.foreign import ForeignScores, FoundMatrix, RankedList, RankedLists
-from atrkit.exchange.list_scores import scores_of_lists
+from atrkit.exchange.list_scores import list_ends, open_blocks, scores_of_lists
 from atrkit.exchange.matching import judge_lists
 from atrkit.exchange.queries import query_scores
 from atrkit.exchange.trec import read_trec_run
@@ -23,6 +23,7 @@ from atrkit.metrics.tie_blocks import text_to_audio_blocks
 from atrkit.workflows.judgements import Judgements
 from atrkit.workflows.list_figures import list_figures
 from atrkit.workflows.retrieval_figures import FigureOptions
+from atrkit.workflows.shared_pool import select_scores
 
 GALLERY = tuple("abcde")
 FIGURES = ("R@1", "R@2", "R@3", "mAP@10", "MedR", "MnR")
@@ -149,6 +150,14 @@ def test_lists_that_may_have_been_cut_between_equal_scores_are_counted():
     whole = {"q": RankedList(GALLERY, np.zeros(5)), "p": RankedList(("a", "b"), np.array([1.0, 0.5]))}
     foreign = ForeignScores(RankedLists(whole), {"q": "a", "p": "b"}, GALLERY, "lists")
     assert list_figures(foreign, FigureOptions(), None)["listed"]["cut_in_ties"] == 0, "nothing is left to tie"
+
+
+def test_an_end_stays_open_where_its_clips_are_no_part_of_the_pool():
+    """In the pool that systems share: the last block is (b, c), and b is left out."""
+    ranked = RankedLists({"q": RankedList(("a", "b", "c"), np.array([1.0, 0.5, 0.5]))})
+    kept = select_scores(scores_of_lists(ranked, GALLERY, {"q": "a"}), np.array([0, 2, 3]), np.array([0]))
+    ends = list_ends(kept, open_blocks(ranked), np.array([0]))
+    assert (ends.listed_Q.tolist(), ends.open_Q.tolist()) == ([2], [1])
 
 
 def test_unlisted_relevant_clips_are_a_last_block():

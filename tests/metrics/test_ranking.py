@@ -118,7 +118,13 @@ def test_first_rank_is_the_mean_over_all_orders_of_ties(direction, matrix):
 @given(matrix=tied_matrices(max_captions=5))
 def test_bounds_are_the_best_and_the_worst_order_of_ties(direction, matrix):
     bounds = tie_bounds(BLOCKS_OF[direction](matrix), ks=(2,))
-    for figure, oracle, k in [("R@2", hit, 2), ("mAP@10", average_precision, 10), ("MnR", first_rank, None)]:
+    for figure, oracle, k in [
+        ("R@2", hit, 2),
+        ("mAP@10", average_precision, 10),
+        ("mAP@16", average_precision, 16),
+        ("fractional_R@2", found_fraction, 2),
+        ("MnR", first_rank, None),
+    ]:
         values = [
             [oracle(order, relevant, k) for order in allowed_orders(scores)]
             for scores, relevant in queries_of(matrix, direction)
@@ -250,7 +256,7 @@ def test_figures_are_plain_numbers_under_the_names_of_the_json_contract():
     assert {type(value) for value in figures.values()} == {int, float}
 
 
-@pytest.mark.parametrize("k", [0, -1, 2.5])
+@pytest.mark.parametrize("k", [0, -1, 2.5, 1.0, True, "1"])
 def test_a_cut_off_that_is_no_positive_whole_number_is_refused(k):
     with pytest.raises(UsageError, match="no positive whole number"):
         evaluate(ScoreMatrix([[0.0]], ["a"], ["a#1"], ["a"]), ks=(k,))
