@@ -9,8 +9,9 @@ from typing import Any
 from atrkit.datasets.folder_files import printable
 from atrkit.datasets.manifest import Dataset
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, ResourceError, UsageError
-from atrkit.search.index_files import INDEX_NAME, find_index, read_about
+from atrkit.search.index_files import INDEX_NAME, find_index, index_names, read_about
 from atrkit.workflows.query_model import (
+    WHERE_MODELS_COME_FROM,
     QueryModel,
     open_clap_model,
     open_query_model,
@@ -90,7 +91,12 @@ def find_target(session: Session, options: IndexOptions) -> tuple[Path, dict[str
 def _there(session: Session, options: IndexOptions) -> Path:
     if options.name is not None and (index_root(session) / options.name / INDEX_NAME).is_file():
         return index_root(session) / options.name
-    folder = find_index(index_root(session), options.name)
+    root = index_root(session)
+    if not index_names(root) and not session.workspace.finished_runs():
+        raise MissingPrerequisiteError(
+            f"no index in {root}; make one: atrkit index FOLDER_OF_SOUNDS; it needs a model: {WHERE_MODELS_COME_FROM}"
+        )
+    folder = find_index(root, options.name)
     session.say(f"index: {folder.name} (the newest one)")
     return folder
 

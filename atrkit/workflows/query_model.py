@@ -40,7 +40,8 @@ EmbedTexts = Callable[[Sequence[str]], Float32Array]
 WHERE_MODELS_COME_FROM = (
     "train one on the embedded data set (a toy): atrkit download synthetic, atrkit train synthetic/retrieval; "
     "take a CLAP of the hub: --model laion/clap-htsat-unfused; "
-    "or train on your own captioned sounds: atrkit import FOLDER --name mine, atrkit train own_recordings"
+    "or train on your own captioned sounds: atrkit import FOLDER --name mine, atrkit train own_recordings (where its "
+    "weights cannot be fetched: atrkit extract mine --encoder mn04 --checkpoint FILE before)"
 )
 
 
@@ -147,7 +148,8 @@ def open_query_model(session: Session, about: Mapping[str, Any]) -> QueryModel:
         )
     except UsageError as error:
         raise MissingPrerequisiteError(
-            f"index {about['name']!r} was made with {name_of_source(recorded)}, which is not there as it was: {error}"
+            f"index {about['name']!r} was made with {name_of_source(recorded)}, which is not there as it was: {error}; "
+            f"bring it back, or use another: atrkit index --name {about['name']} --run RUN --overwrite"
         ) from error
     refuse_other_model(about, model)
     return model

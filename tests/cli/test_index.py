@@ -371,7 +371,12 @@ def test_a_run_that_was_trained_again_is_another_model(workspace, sounds, index,
     assert "another state of run dual/seed-1" in refused and "--name my_sounds --overwrite" in refused
     assert became(index("--overwrite")) == {"new": 3, "encoded": 3}
     shutil.rmtree(workspace / "runs" / "dual")
-    assert "index 'my_sounds' was made with run dual/seed-1, which is not there" in index(code=3)
+    gone = index(code=3)
+    assert "index 'my_sounds' was made with run dual/seed-1, which is not there" in gone
+    way_out = "atrkit index --name my_sounds --run RUN --overwrite"
+    assert "bring it back" in gone and way_out in gone
+    record = index(*way_out.replace("RUN", "ridge").split()[2:])
+    assert became(record) == {"new": 3, "encoded": 3} and record["model"] == {"run": "ridge/seed-1"}
 
 
 def test_an_index_outlives_a_new_version_of_atrkit(workspace, sounds, index):
@@ -407,10 +412,13 @@ def test_a_damaged_run_that_nobody_named_is_passed_over(workspace, sounds, index
 
 
 def test_without_a_model_every_way_to_one_is_said(tmp_path, sounds):
-    message = atrkit(tmp_path / "empty", "index", sounds, code=3).stderr
-    for way in ("atrkit train synthetic/retrieval", "--model laion/clap-htsat-unfused", "atrkit train own_recordings"):
-        assert way in message
-    assert "no index in" in atrkit(tmp_path / "empty", "index", code=3).stderr
+    ways = ("atrkit train synthetic/retrieval", "--model laion/clap-htsat-unfused", "atrkit train own_recordings")
+    offline = "atrkit extract mine --encoder mn04 --checkpoint FILE"
+    for words in [("index", sounds), ("index",)]:
+        message = atrkit(tmp_path / "empty", *words, code=3).stderr
+        for way in (*ways, offline):
+            assert way in message, words
+    assert "no index in" in message and "atrkit index FOLDER_OF_SOUNDS" in message
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,11 @@ def test_without_a_network_it_says_at_once_what_is_needed_and_where_to_put_it(ca
         find_checkpoint(SPEC)
     assert time.monotonic() - started < 2
     message = str(caught.value)
-    for part in ("the weights of encoder mn00 (1.3 MB)", "--checkpoint FILE", str(cache / "mn00.pt")):
+    for part in (
+        "the weights of encoder mn00 (1.3 MB)",
+        "atrkit extract DATASET --encoder mn00 --checkpoint FILE",
+        str(cache / "mn00.pt"),
+    ):
         assert part in message
     assert "\n" not in message and caught.value.exit_code == 6
 
