@@ -92,7 +92,7 @@ def find_checkpoint(
     path = cache_folder() / spec.file_name
     place = f"put it at {path}{_stated_hash(spec)}"
     # extract is named, as other commands that come here have no such option; they find what it made
-    given = f"give it to atrkit extract DATASET --encoder {spec.name} {spec.option} FILE"
+    given = f"give it to atrkit extract --encoder {spec.name} {spec.option} FILE"
     way_out = f"{given}, or {place}" if spec.option else place
     is_there = path.is_file()  # then it is hashed below, once; what is fetched is proven before it gets its name
     whole_sha256 = spec.sha256 if _is_whole(spec.sha256) else None

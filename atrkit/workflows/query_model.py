@@ -41,7 +41,7 @@ WHERE_MODELS_COME_FROM = (
     "train one on the embedded data set (a toy): atrkit download synthetic, atrkit train synthetic/retrieval; "
     "take a CLAP of the hub: --model laion/clap-htsat-unfused; "
     "or train on your own captioned sounds: atrkit import FOLDER --name mine, atrkit train own_recordings (where its "
-    "weights cannot be fetched: atrkit extract mine --encoder mn04 --checkpoint FILE before)"
+    "weights cannot be fetched: atrkit extract --encoder mn04 --checkpoint FILE before)"
 )
 
 

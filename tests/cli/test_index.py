@@ -413,7 +413,7 @@ def test_a_damaged_run_that_nobody_named_is_passed_over(workspace, sounds, index
 
 def test_without_a_model_every_way_to_one_is_said(tmp_path, sounds):
     ways = ("atrkit train synthetic/retrieval", "--model laion/clap-htsat-unfused", "atrkit train own_recordings")
-    offline = "atrkit extract mine --encoder mn04 --checkpoint FILE"
+    offline = "atrkit extract --encoder mn04 --checkpoint FILE"
     for words in [("index", sounds), ("index",)]:
         message = atrkit(tmp_path / "empty", *words, code=3).stderr
         for way in (*ways, offline):

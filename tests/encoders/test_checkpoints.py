@@ -104,7 +104,7 @@ def test_without_a_network_it_says_at_once_what_is_needed_and_where_to_put_it(ca
     message = str(caught.value)
     for part in (
         "the weights of encoder mn00 (1.3 MB)",
-        "atrkit extract DATASET --encoder mn00 --checkpoint FILE",
+        "atrkit extract --encoder mn00 --checkpoint FILE",
         str(cache / "mn00.pt"),
     ):
         assert part in message
