@@ -11,16 +11,12 @@ import numpy as np
 from atrkit.errors import UsageError
 from atrkit.exchange.truth import read_truth_csv
 from atrkit.metrics.bootstrap import RESAMPLES
-from atrkit.metrics.query_values import audio_to_text_values
 from atrkit.metrics.randomisation import FLIPS
-from atrkit.metrics.relevance import JudgedPairs, RelevantPairs, judged_pairs, same_text_pairs
 from atrkit.metrics.seeds import over_seeds
-from atrkit.metrics.significance import MEAN_RANK, Difference, compare_systems, measured_figures
-from atrkit.score_matrix import ScoreMatrix, ScoreRows
-from atrkit.workflows.compared_lists import MemberValues, agreed, member_values, text_to_audio_values_of
+from atrkit.metrics.significance import MEAN_RANK, Difference, measured_figures
+from atrkit.workflows.compared_lists import MemberValues
 from atrkit.workflows.compared_names import names_of, same_systems
 from atrkit.workflows.compared_system import (
-    Member,
     Named,
     System,
     SystemOptions,
@@ -29,16 +25,20 @@ from atrkit.workflows.compared_system import (
     place_of,
     saying_once,
 )
-from atrkit.workflows.judged_figures import graded_values
+from atrkit.workflows.compared_values import (
+    COMPARED,
+    COMPARED_GRADED,
+    ComparedTruth,
+    ValuesTable,
+    all_values,
+    compared_with_the_first,
+    known_figures,
+    truth_of,
+)
 from atrkit.workflows.judgements import Judgements, judgements_for
 from atrkit.workflows.retrieval_figures import Dedup
 from atrkit.workflows.session import Session
 from atrkit.workflows.shared_pool import intersect, left_out_lines, refuse_other_pools
-
-COMPARED = ("R@1", "R@5", "R@10", "mAP@10", "MedR")
-COMPARED_GRADED = ("R@1", "R@5", "R@10", "mAP@10", "mAP@16", "nDCG@10", "MedR")
-_NDCG = "nDCG@10"
-_KS = (1, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -72,40 +72,6 @@ class CompareOptions:
             raise UsageError("--qrels says what is relevant, and so does --dedup text: say one of the two")
         if self.min_grade is not None and self.qrels is None:
             raise UsageError("--min-grade is of --qrels: name the judgements, or leave it out")
-
-
-@dataclass(frozen=True, eq=False)
-class _Truth:
-    """What is relevant, whoever made the scores.
-
-    Args:
-        texts: caption id -> text, where captions with the same words count.
-        judgements: of people, or None.
-        least_grade: from which a judged clip counts.
-    """
-
-    texts: Mapping[str, str] | None
-    judgements: Judgements | None
-    least_grade: int = 1
-
-    @property
-    def is_graded(self) -> bool:
-        return self.judgements is not None and self.judgements.is_graded
-
-    def graded_in(self, scores: ScoreRows) -> RelevantPairs:
-        """Every clip with a grade above 0."""
-        assert self.judgements is not None
-        return self._judged_in(scores, self.judgements).all_judged.of_at_least(1)
-
-    def _judged_in(self, scores: ScoreRows, judgements: Judgements) -> JudgedPairs:
-        return judged_pairs(scores, judgements.grades, self.least_grade)
-
-    def pairs_in(self, scores: ScoreRows) -> RelevantPairs | None:
-        if self.judgements is not None:
-            return self._judged_in(scores, self.judgements).pairs
-        if self.texts is not None:
-            return same_text_pairs(scores, [self.texts[caption_id] for caption_id in scores.caption_ids])
-        return None
 
 
 def compare(session: Session, options: CompareOptions) -> dict[str, Any]:
@@ -178,10 +144,10 @@ def comparison_of(
     scores = systems[0].members[0].scores
     if judgements is not None:
         judgements = judgements.fitting(scores.caption_ids, scores.clip_ids)
-    truth = _truth(systems, options, judgements)
-    values = _all_values(systems, truth)
+    truth = truth_of(systems, options.dedup, judgements, options.min_grade)
+    values = all_values(systems, truth)
     figures = COMPARED_GRADED if truth.is_graded else COMPARED
-    known = _known(systems, values["text_to_audio"], figures)
+    known = known_figures(systems, values["text_to_audio"], figures)
     is_plain = not options.qrels and options.dedup == "none" and not any(map(_is_left_out, (left_out or {}).values()))
     first_of = {direction: tables[0].systems[0][0].best for direction, tables in values.items()}
     return {
@@ -214,53 +180,6 @@ def comparison_of(
     }
 
 
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """Values of the same queries, and the figures that they make.
-
-    Args:
-        figures: that are compared.
-        systems: for each its members.
-    """
-
-    figures: tuple[str, ...]
-    systems: list[list[MemberValues]]
-
-
-def _all_values(systems: Sequence[System], truth: _Truth) -> dict[str, list[_Table]]:
-    """Direction -> tables; the queries of nDCG are those with any grade, and so may be more."""
-    to_audio = [_Table(tuple(figure for figure in COMPARED_GRADED if figure != _NDCG), _values(systems, truth))]
-    if truth.is_graded:
-        to_audio.append(_Table((_NDCG,), _values(systems, truth, is_graded=True)))
-    if truth.judgements is not None or any(member.is_list for system in systems for member in system.members):
-        return {"text_to_audio": to_audio}
-    to_text = [
-        [MemberValues.of(audio_to_text_values(_ranked_for_text(m), truth.pairs_in(m.scores), _KS)) for m in s.members]
-        for s in systems
-    ]
-    return {"text_to_audio": to_audio, "audio_to_text": [_Table(COMPARED, to_text)]}
-
-
-def _values(systems: Sequence[System], truth: _Truth, *, is_graded: bool = False) -> list[list[MemberValues]]:
-    pairs_in = truth.graded_in if is_graded else truth.pairs_in
-    values_of = graded_values if is_graded else text_to_audio_values_of
-    return [[member_values(m, pairs_in(m.scores), values_of, _KS) for m in system.members] for system in systems]
-
-
-def _known(systems: Sequence[System], tables: Sequence[_Table], figures: Sequence[str]) -> tuple[str, ...]:
-    """Figures that do not depend on clips below any of the lists."""
-    known = {figure for table in tables for figure in table.figures}
-    for number, system in enumerate(systems):
-        for table in tables:
-            for member, of_member in zip(system.members, table.systems[number], strict=True):
-                known -= set(table.figures) - of_member.known(table.figures)
-                if not known:
-                    raise UsageError(
-                        f"{member.name} lists too few clips for any of {', '.join(figures)}: nothing to compare"
-                    )
-    return tuple(figure for figure in figures if figure in known)
-
-
 def _is_left_out(counts: Mapping[str, int]) -> bool:
     return any(counts.values())
 
@@ -269,39 +188,6 @@ def _about(systems: Sequence[System]) -> dict[str, Any]:
     """Dataset and split, where any of the systems says; those of one pool say the same."""
     known = [member.about for system in systems for member in system.members if "dataset" in member.about]
     return {key: known[0].get(key) if known else None for key in ("dataset", "split")}
-
-
-def _truth(systems: Sequence[System], options: CompareOptions, judgements: Judgements | None) -> _Truth:
-    if judgements is not None:
-        return _Truth(None, judgements, options.min_grade or judgements.least_grade)
-    return _Truth(_all_texts(systems) if options.dedup == "text" else None, None)
-
-
-def _all_texts(systems: Sequence[System]) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    for system in systems:
-        for member in system.members:
-            texts |= member.texts
-    missing = [caption_id for caption_id in systems[0].members[0].scores.caption_ids if caption_id not in texts]
-    if missing:
-        raise UsageError(
-            f"--dedup text compares the words of captions, and {len(missing):,} come without, the first "
-            f"{missing[0]!r}: name --truth, or compare with a run"
-        )
-    return texts
-
-
-def _ranked_for_text(member: Member) -> ScoreRows:
-    if member.column_scaling == "none":
-        return member.scores
-    if not isinstance(member.scores, ScoreMatrix):
-        raise UsageError(
-            f"{member.name} is read in blocks, as it is too large for memory, and column scaling "
-            f"{member.column_scaling} needs all of it: --scaling none"
-        )
-    from atrkit.scoring.scaling import audio_to_text_matrix
-
-    return audio_to_text_matrix(member.scores, member.column_scaling, member.loss_KC)
 
 
 def _system_record(
@@ -337,11 +223,13 @@ def _has_list(system: System) -> bool:
 
 
 def _comparisons(
-    systems: Sequence[System], values: Mapping[str, Sequence[_Table]], figures: Sequence[str], known: Sequence[str]
+    systems: Sequence[System], values: Mapping[str, Sequence[ValuesTable]], figures: Sequence[str], known: Sequence[str]
 ) -> list[dict[str, Any]]:
     compared: dict[str, list[dict[str, Difference | None]]] = {}
     for direction, tables in values.items():
-        of_tables = [_compared(table, [name for name in table.figures if name in known]) for table in tables]
+        of_tables = [
+            compared_with_the_first(table, [name for name in table.figures if name in known]) for table in tables
+        ]
         compared[direction] = [dict(ChainMap(*of_system)) for of_system in zip(*of_tables, strict=True)]
     return [
         {
@@ -360,17 +248,6 @@ def _comparisons(
     ]
 
 
-def _compared(table: _Table, figures: Sequence[str]) -> list[dict[str, Difference | None]]:
-    """Each system with the first, wherever unlisted clips stand; the same draws whoever compares."""
-    best = [[each.best for each in members] for members in table.systems]
-    worst = [[each.worst for each in members] for members in table.systems]
-    lowest = compare_systems([best[0], *worst[1:]], np.random.default_rng(0), figures=figures)
-    if all(each.is_known for members in table.systems for each in members):
-        return [dict(of_system) for of_system in lowest]
-    highest = compare_systems([worst[0], *best[1:]], np.random.default_rng(0), figures=figures)
-    return [agreed(one, other) for one, other in zip(lowest, highest, strict=True)]
-
-
 def _common_target(systems: Sequence[System]) -> dict[str, Any] | None:
     """The published row that all runs aim at; None where they aim at different ones, or one of them at none."""
     targets = [system.target for system in systems if system.is_run]
@@ -379,7 +256,7 @@ def _common_target(systems: Sequence[System]) -> dict[str, Any] | None:
     return dict(targets[0])
 
 
-def _relevance(truth: _Truth) -> dict[str, Any] | None:
+def _relevance(truth: ComparedTruth) -> dict[str, Any] | None:
     if truth.judgements is None:
         return None
     return {
