@@ -20,6 +20,10 @@ Float32Array = npt.NDArray[np.float32]
 _BLOCK_SAMPLES = 1 << 15  # 128 kB: larger ones go back to the system after every use, and come as new pages
 _UNKNOWN_FRAMES = 1 << 62
 _LOWEST_RATE_HZ = 100  # our choice: less is a damaged header, and resampling would make gigabytes of a small file
+# a format in which a sample that was sought is the sample that reading all gives; GSM and ADPCM carry a state along
+_EXACT_WHEREVER_BEGUN = frozenset(
+    {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS"}
+)
 _LARGEST_SAMPLE = 1e15  # its power still fits into float32, summed over any window; 32-bit integers do too
 
 
@@ -98,6 +102,28 @@ class BlockReader:
             total = self.frames * self.channels
             raise UnusableAudioError(f"{unusable:,} of {total:,} samples are NaN, infinite or over {_LARGEST_SAMPLE:g}")
         self.breaks_off = self._why_short(declared_frames, decode_error)
+
+    def window(self, first: int, stop: int) -> Float32Array | None:
+        """Some frames, without decoding those before; the reader is used up by it.
+
+        Args:
+            first: frame at which it begins.
+            stop: frame before which it ends; the file may end earlier.
+
+        Returns:
+            (n, channels) float32; None: only a pass over all of the file gives the right samples, or says what is
+            wrong with it.
+        """
+        with self._file:
+            if self._file.subtype not in _EXACT_WHEREVER_BEGUN:
+                return None
+            try:
+                if self._file.seek(first) != first:
+                    return None
+                samples: Float32Array = self._file.read(stop - first, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError:
+                return None
+        return samples if len(samples) and bool((np.abs(samples) < _LARGEST_SAMPLE).all()) else None
 
     def _why_short(self, declared_frames: int, decode_error: str | None) -> str | None:
         there_s = self.frames / self.sample_rate_hz

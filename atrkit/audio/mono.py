@@ -1,5 +1,6 @@
 """One pass over a file as one channel at the wanted rate, block by block: what reading and resampling share."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from atrkit.audio.decode import BlockReader, Float32Array
 
 # our choice: 60 dB below the loudest channel is what lossy coding leaves of two channels that cancel exactly
 _CANCELLED_POWER_RATIO = 1e-6
+_MARGIN_SAMPLES = 4_096  # at the lower of two rates: soxr HQ reaches a few hundred samples to either side
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,41 @@ def read_mono(
         start_over()
         _read_through(path, take, sample_rate_hz, found.instead_of_mean)
     return found
+
+
+def read_window(path: Path, sample_rate_hz: int, first: int, stop: int) -> Float32Array | None:
+    """Samples of a part of a file, as `read_mono` gives them of all of it.
+
+    Args:
+        path: the file, any name.
+        sample_rate_hz: of the samples.
+        first: sample at which it begins, at that rate.
+        stop: sample before which it ends.
+
+    Returns:
+        (n,) float32; None: the file must be read from its beginning to its end. That is so in some formats, and where
+        channels cancel here: whether they do is decided for a file as a whole.
+
+    Raises:
+        UnusableAudioError: as in `inspect_audio`.
+    """
+    reader = BlockReader(path)
+    file_hz = reader.sample_rate_hz
+    both = file_hz // math.gcd(file_hz, sample_rate_hz)  # every so many frames there is a sample at both rates
+    margin = math.ceil(_MARGIN_SAMPLES * max(1.0, file_hz / sample_rate_hz))
+    first_frame = max(0, (first * file_hz // sample_rate_hz - margin) // both * both)
+    block = reader.window(first_frame, -(-stop * file_hz // sample_rate_hz) + margin)
+    if block is None:
+        return None
+    mono = block.mean(axis=1, dtype=np.float32) if reader.channels > 1 else block[:, 0]
+    powers = _ChannelPowers(reader.channels)
+    powers.add(block, mono)
+    if powers.instead_of_mean is not None:
+        return None
+    resample = _Resampler(file_hz, sample_rate_hz)
+    wave_N = np.concatenate([resample(mono), resample.rest()])
+    before = first_frame // both * (sample_rate_hz * both // file_hz)
+    return wave_N[first - before : stop - before].copy()
 
 
 def _read_through(

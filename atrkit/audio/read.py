@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from atrkit.audio.decode import BlockReader, Float32Array, UnreachableAudioError, UnusableAudioError
-from atrkit.audio.mono import MonoPass, read_mono, read_once
+from atrkit.audio.mono import MonoPass, read_mono, read_once, read_window
 from atrkit.files import sha256_of_file
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "UnusableAudioError",
     "inspect_audio",
     "load_mono",
+    "load_mono_window",
     "sample_rate_of",
 ]
 
@@ -115,3 +116,24 @@ def load_mono(path: Path, sample_rate_hz: int) -> Float32Array:
 
     read_mono(path, keep, samples.clear, sample_rate_hz)
     return np.frombuffer(samples, dtype=np.float32)
+
+
+def load_mono_window(path: Path, sample_rate_hz: int, start_s: float, end_s: float) -> Float32Array:
+    """A part of a file as `load_mono` gives it, without reading the hours before.
+
+    Args:
+        path: the file, any name.
+        sample_rate_hz: wanted rate in Hz.
+        start_s: where it begins.
+        end_s: where it ends; a file that ends earlier gives less, down to nothing.
+
+    Returns:
+        Samples, (n,) float32: those of `load_mono` at the same places, up to what soxr HQ rounds (20 bits). MP3 and
+        formats like it are decoded from their beginning, for what they give depends on what came before.
+
+    Raises:
+        UnusableAudioError: as in `inspect_audio`.
+    """
+    first, stop = (round(at_s * sample_rate_hz) for at_s in (start_s, end_s))
+    wave_N = read_window(path, sample_rate_hz, first, stop)
+    return load_mono(path, sample_rate_hz)[first:stop].copy() if wave_N is None else wave_N

@@ -4,13 +4,17 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len, chop_cells
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from atrkit.reports.caption_table import common_folder, in_lines
+from atrkit.reports.caption_table import common_folder
 from atrkit.reports.counting import counted
+from atrkit.reports.printable import echoed, printable
 from atrkit.reports.style import RULED
+
+_LONGEST_LINE = 34
 
 
 def search_table(records: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -36,7 +40,7 @@ def _of_query(record: Mapping[str, Any]) -> list[RenderableType]:
         return [*parts, Text("nothing was found")]
     folder = common_folder([result["path"] for result in results])
     if folder:
-        parts.append(Text(f"files in {folder}", overflow="fold"))
+        parts.append(Text(f"files in {printable(folder)}", overflow="fold"))
     has_captions = any(result["caption"] for result in results)
     table = Table(box=RULED, show_edge=False, pad_edge=False, header_style="")
     table.add_column("", justify="right", no_wrap=True)
@@ -48,8 +52,8 @@ def _of_query(record: Mapping[str, Any]) -> list[RenderableType]:
     for rank, result in enumerate(results, start=1):
         name = os.path.relpath(result["path"], folder) if folder else result["path"]
         marks = "" if result["is_there"] else "\n(no longer there)"
-        caption = [Text(result["caption"] or "")] if has_captions else []
-        table.add_row(str(rank), f"{result['score']:.3f}", Text(in_lines(name) + marks), _time(result), *caption)
+        caption = [Text(printable(result["caption"] or ""))] if has_captions else []
+        table.add_row(str(rank), f"{result['score']:.3f}", Text(whole_name(name) + marks), _time(result), *caption)
     return [*parts, table, *map(Text, _notes(record))]
 
 
@@ -59,19 +63,39 @@ def query_line(record: Mapping[str, Any]) -> str:
     >>> query_line({"query": "rain", "like": ["a.wav"], "not": ["people talking"]})
     'rain, like a.wav, not: people talking'
     """
-    parts = [record["query"]] if record["query"] is not None else []
-    parts += [f"like {path}" for path in record["like"]]
-    parts += [f"not: {text}" for text in record["not"]]
+    parts = [echoed(record["query"])] if record["query"] is not None else []
+    parts += [f"like {printable(path)}" for path in record["like"]]
+    parts += [f"not: {echoed(text)}" for text in record["not"]]
     return ", ".join(parts)
+
+
+def whole_name(name: str) -> str:
+    """A name in lines, broken behind slashes where it can be; nothing is left out, so different names look different.
+
+    >>> print(whole_name("recordings of the summer/field/rain on the tin roof of an old barn.wav"))
+    recordings of the summer/field/
+    rain on the tin roof of an old bar
+    n.wav
+    """
+    lines = [""]
+    parts = printable(name).split("/")
+    for part in [*(f"{folder}/" for folder in parts[:-1]), parts[-1]]:
+        pieces = chop_cells(part, _LONGEST_LINE)
+        if cell_len(lines[-1] + pieces[0]) <= _LONGEST_LINE:
+            lines[-1] += pieces.pop(0)
+        lines += pieces
+    return "\n".join(lines)
 
 
 def mm_ss(seconds: float) -> str:
     """A place in a recording.
 
     >>> mm_ss(0), mm_ss(74.9), mm_ss(3725)
-    ('0:00', '1:14', '62:05')
+    ('0:00', '1:14', '1:02:05')
     """
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    minutes, rest_s = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest_s:02d}" if hours else f"{minutes}:{rest_s:02d}"
 
 
 def _time(result: Mapping[str, Any]) -> str:
@@ -89,5 +113,11 @@ def _notes(record: Mapping[str, Any]) -> list[str]:
         notes.append(f"{copied} in other places too, with the same content: --json lists them")
     if rerank:
         by = f"{rerank['run']}, {rerank['scoring']}, {rerank['seconds']:.2f} s"
-        notes.append(f"re-ranked: the best {rerank['k']} files by {by}")
+        which = "the best file" if rerank["k"] == 1 else f"the best {rerank['k']} files"
+        notes.append(f"re-ranked: {which} by {by}")
+        if besides := [f"--{name}" for name in ("like", "not") if record[name]]:
+            counts = "counts" if len(besides) == 1 else "count"
+            notes.append(
+                f"{' and '.join(besides)} {counts} in the choice of these files, not in their order: text alone"
+            )
     return notes

@@ -1,7 +1,7 @@
 """From windows to what people are shown: each file once, with its best window."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,21 @@ def find_hits(index: SearchIndex, top_windows: TopWindows, query_D: npt.NDArray[
             return _hits(index, scores_QK[0], windows_QK[0], files_K, k)
         depth = min(_FIRST_DEPTH * depth, living)
     return []
+
+
+def with_living_file(index: SearchIndex, hit: Hit, is_there: Callable[[IndexedFile], bool]) -> Hit:
+    """The hit, of a copy with the same content where its own file is gone and a copy is not.
+
+    Args:
+        index: that the hit is of.
+        hit: of a file that may be gone by now.
+        is_there: whether a file can still be opened.
+    """
+    if is_there(hit.file):
+        return hit
+    copies = (index.file_of_id[copy] for copy in hit.file.copies)
+    living = next(filter(is_there, copies), hit.file)
+    return replace(hit, file=living)
 
 
 def _hits(

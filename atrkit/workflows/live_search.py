@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from atrkit.errors import AtrkitError, UsageError
+from atrkit.reports.counting import counted
 from atrkit.search.index_files import INDEX_NAME, IndexedFile, SearchIndex, load_index, read_about
 from atrkit.search.query import combined_query
-from atrkit.search.results import Hit
+from atrkit.search.results import Hit, with_living_file
 from atrkit.search.searcher import open_searcher
 from atrkit.serve.interface import Wanted
 from atrkit.serve.sound_files import is_unchanged
@@ -118,6 +119,7 @@ class LiveSearch:
         with self._search_lock:
             hits = opened.search.searcher.find(query_D, wanted.k + (own is not None))
         hits = [hit for hit in hits if own is None or own not in (hit.file_id, *hit.file.copies)][: wanted.k]
+        hits = [with_living_file(index, hit, is_unchanged) for hit in hits]
         return {
             "query": wanted.text,
             "not": wanted.unwanted,
@@ -162,7 +164,7 @@ class LiveSearch:
         except AtrkitError as error:
             self._session.say(f"the index changed and cannot be opened, so the old one is searched: {error}")
             return replace(old, mtime_ns=mtime_ns)
-        self._session.say(f"index {self._named} was brought up to date: {len(search.index.files):,} files")
+        self._session.say(f"index {self._named} was brought up to date: {counted(len(search.index.files), 'file')}")
         return _Opened(search, mtime_ns)
 
     def _say_or_note(self, say: Callable[[str], None]) -> Callable[[str], None]:

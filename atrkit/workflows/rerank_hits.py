@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from atrkit.audio.read import UnusableAudioError, load_mono
+from atrkit.audio.read import UnusableAudioError, load_mono_window
 from atrkit.errors import DivergedError, UsageError
 from atrkit.processes import available_cores
-from atrkit.search.index_files import SearchIndex
+from atrkit.reports.counting import counted
+from atrkit.reports.printable import printable
 from atrkit.search.results import Hit
 from atrkit.store.clip_embeddings import Embeddings, offsets_of
 from atrkit.text.normalise import normalise_caption
@@ -39,49 +40,65 @@ Float32Array = npt.NDArray[np.float32]
 _WINDOWS_AT_ONCE = 16
 
 
-def reranked(session: Session, index: SearchIndex, named: str, answers: "Sequence[Answer]") -> "list[Answer]":
+def open_second_stage(session: Session, named: str) -> TrainedRun:
+    """The run of a second stage, before anything else is opened.
+
+    Args:
+        session: where to speak.
+        named: folder or name of a run of any model with one encoder.
+
+    Raises:
+        UsageError: no such run, or it needs more of a sound than one encoder gives.
+    """
+    try:
+        trained = open_run(session, named)
+    except UsageError as error:
+        raise UsageError(str(error).replace("--run ", "--rerank ", 1)) from error
+    _refuse_what_cannot(trained)
+    return trained
+
+
+def reranked(session: Session, trained: TrainedRun, answers: "Sequence[Answer]") -> "list[Answer]":
     """Score the hits of each answer again, with its text.
 
     Args:
         session: where to speak, and to show progress.
-        index: that the hits are of.
-        named: folder or name of a run of any model with one encoder.
+        trained: the second stage.
         answers: with texts, and hits to score; what was pushed away or sounded alike only chose these.
 
     Returns:
-        The same answers with their hits in the new order and with the new scores; files that cannot be read any more
+        The same answers with their hits in the new order and with the new scores, and seconds in which everything is
+        counted that the second stage did: of reading and encoding, which is done for all answers at once, each has
+        the share of its windows. Files that cannot be read any more
         are left out, which is said.
 
     Raises:
-        UsageError: no such run, or it needs more of a sound than one encoder gives.
         MissingPrerequisiteError: the weights of its encoder are not there.
         IntegrityError: they are not those of the run.
         DivergedError: a score is not finite; names the file.
     """
-    trained = open_run(session, named)
-    _refuse_what_cannot(trained)
     encoder, options = encoder_as_trained(session, trained)
     started_s = time.perf_counter()
     hit_of_window = {hit.window: hit for answer in answers for hit in answer.hits}
-    waves = _waves_of(session, index, list(hit_of_window.values()), encoder.sample_rate_hz)
+    waves = _waves_of(session, list(hit_of_window.values()), encoder.sample_rate_hz)
     embeddings = _encoded(session, waves, encoder, options)
     encoding_s = time.perf_counter() - started_s
     place_of_window = {int(window): place for place, window in enumerate(embeddings.clip_ids)}
     score = paired_scores(trained.recipe, trained.folder, CaptionedClips((), embeddings))
     scoring = scoring_of(trained.recipe)
+    pairs = sum(hit.window in place_of_window for answer in answers for hit in answer.hits)
     rescored = []
     for answer in answers:
         started_s = time.perf_counter()
         hits = [hit for hit in answer.hits if hit.window in place_of_window]
         places_N = np.array([place_of_window[hit.window] for hit in hits], np.int64)
         scores_N = score(places_N, [normalise_caption(answer.query or "")] * len(hits)) if hits else np.zeros(0)
-        seconds = time.perf_counter() - started_s
+        seconds = time.perf_counter() - started_s + encoding_s * len(hits) / max(1, pairs)
         record = {"run": trained.name, "scoring": scoring, "k": len(hits), "seconds": round(seconds, 3)}
         rescored.append(replace(answer, hits=_in_order(hits, scores_N), rerank=record))
-    scoring_s = sum(answer.rerank["seconds"] for answer in rescored if answer.rerank)
     session.say(
-        f"re-ranked by {trained.name} ({scoring}): {len(place_of_window):,} windows encoded in {encoding_s:.1f} s, "
-        f"{sum(len(answer.hits) for answer in rescored):,} pairs scored in {scoring_s:.1f} s"
+        f"re-ranked by {trained.name} ({scoring}): {counted(len(place_of_window), 'window')} read and encoded in "
+        f"{encoding_s:.1f} s, {counted(pairs, 'pair')} scored"
     )
     return rescored
 
@@ -100,37 +117,32 @@ def _refuse_what_cannot(trained: TrainedRun) -> None:
         raise UsageError(f"--rerank {trained.name}: that run {why}; take one of a captioner, an hci or a co_attention")
 
 
-def _waves_of(
-    session: Session, index: SearchIndex, hits: Sequence[Hit], sample_rate_hz: int
-) -> dict[int, Float32Array]:
-    """The samples of each hit's window; each file is read once."""
-    hits_of_path: dict[str, list[Hit]] = {}
-    for hit in hits:
-        hits_of_path.setdefault(hit.path, []).append(hit)
+def _waves_of(session: Session, hits: Sequence[Hit], sample_rate_hz: int) -> dict[int, Float32Array]:
+    """The samples of each hit's window; of a long file no more is read than these."""
     waves: dict[int, Float32Array] = {}
-    gone = []
+    gone: dict[str, None] = {}
 
-    def read(path: str) -> Float32Array | None:
+    def read(hit: Hit) -> Float32Array | None:
         try:
-            return load_mono(Path(path), sample_rate_hz)
+            return load_mono_window(Path(hit.path), sample_rate_hz, hit.start_s, hit.end_s)
         except (UnusableAudioError, OSError):
             return None
 
     with (
-        session.open_progress("reading hits", len(hits_of_path), "files") as advance,
+        session.open_progress("reading hits", len(hits), "windows") as advance,
         ThreadPoolExecutor(available_cores()) as pool,
     ):
-        for (path, of_path), wave_N in zip(hits_of_path.items(), pool.map(read, hits_of_path), strict=True):
+        for hit, wave_N in zip(hits, pool.map(read, hits), strict=True):
             advance(1)
-            if wave_N is None:
-                gone.append(path)
-                continue
-            for hit in of_path:
-                start, stop = (round(at_s * sample_rate_hz) for at_s in (hit.start_s, hit.end_s))
-                if len(wave_N[start:stop]):
-                    waves[hit.window] = wave_N[start:stop].copy()  # so that the rest of a long file is let go
+            if wave_N is not None and len(wave_N):
+                waves[hit.window] = wave_N
+            else:
+                gone[hit.path] = None
     if gone:
-        session.say(f"{len(gone)} files cannot be read any more and are left out of the second stage: {gone[0]}, ...")
+        count = counted(len(gone), "file cannot be read any more and is", "files cannot be read any more and are")
+        session.say(
+            f"{count} left out of the second stage: {printable(next(iter(gone)))}{', ...' if len(gone) > 1 else ''}"
+        )
     return waves
 
 

@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from atrkit.errors import MissingPrerequisiteError, UsageError
-from atrkit.search.index_files import SearchIndex, find_index, index_names, load_index, read_about
+from atrkit.reports.counting import counted
+from atrkit.reports.printable import echoed, printable
+from atrkit.search.index_files import IndexedFile, SearchIndex, find_index, index_names, load_index, read_about
 from atrkit.search.query import combined_query
-from atrkit.search.results import Hit
+from atrkit.search.results import Hit, with_living_file
 from atrkit.search.searcher import Searcher, open_searcher
 from atrkit.workflows.session import Session
 
@@ -26,7 +28,6 @@ Float32Array = npt.NDArray[np.float32]
 
 INDEX_FOLDER = "index"
 DEFAULT_RERANK_K = 30
-_LONGEST_ECHO = 60
 
 
 @dataclass(frozen=True)
@@ -142,16 +143,20 @@ class OpenedSearch:
         for text in texts:
             if self.model.is_unknown(text):
                 raise UsageError(
-                    f"{self.model.name} knows no word of {shortened(text)!r}: say it otherwise, or search by a sound"
+                    f"{self.model.name} knows no word of '{echoed(text)}': say it otherwise, or search by a sound"
                 )
         known = []
         for text in unwanted:
             if self.model.is_unknown(text):
-                self.say(f"not: {shortened(text)!r} is ignored, {self.model.name} knows no word of it")
+                self.say(f"not: '{echoed(text)}' is ignored, {self.model.name} knows no word of it")
             else:
                 known.append(text)
         embedded = list(self.model.embed_texts([*texts, *known])) if texts or known else []
-        return embedded[: len(texts)], embedded[len(texts) :]
+        wanted_QD, unwanted_ND = embedded[: len(texts)], embedded[len(texts) :]
+        for text, unwanted_D in zip(known, unwanted_ND, strict=True):
+            if any(np.allclose(unwanted_D, wanted_D, atol=1e-6) for wanted_D in wanted_QD):
+                self.say(f"'{echoed(text)}' is wanted and pushed away: the two cancel, leave one of them out")
+        return wanted_QD, unwanted_ND
 
 
 @dataclass(frozen=True)
@@ -187,6 +192,11 @@ def search(session: Session, options: SearchOptions) -> SearchOutcome:
         IntegrityError: the index or a model is damaged, or the model is another one by now.
         DivergedError: an embedding is not finite.
     """
+    second_stage = None
+    if options.rerank is not None:  # before the index is read: a wrong name is said at once
+        from atrkit.workflows.rerank_hits import open_second_stage
+
+        second_stage = open_second_stage(session, options.rerank)
     opened = open_search(session, options.index)
     queries = opened.queries(options.texts, options.like, options.unwanted)
     rerank_k = max(options.k, options.rerank_k or DEFAULT_RERANK_K)
@@ -194,21 +204,26 @@ def search(session: Session, options: SearchOptions) -> SearchOutcome:
     texts: list[str | None] = [*options.texts] or [None]
     for text, query_D in zip(texts, queries, strict=True):
         started_s = time.perf_counter()
-        hits = opened.searcher.find(query_D, options.k if options.rerank is None else rerank_k)
+        found = opened.searcher.find(query_D, options.k if second_stage is None else rerank_k)
+        hits = [with_living_file(opened.index, hit, _is_there) for hit in found]
         answers.append(Answer(text, hits, time.perf_counter() - started_s))
-    if options.rerank is not None:
+    if second_stage is not None:
         from atrkit.workflows.rerank_hits import reranked
 
         answers = [
-            replace(answer, hits=answer.hits[: options.k])
-            for answer in reranked(session, opened.index, options.rerank, answers)
+            replace(answer, hits=answer.hits[: options.k]) for answer in reranked(session, second_stage, answers)
         ]
     paths = {hit.path for answer in answers for hit in answer.hits}
     missing = frozenset(path for path in paths if not Path(path).is_file())
     if missing:
         count = f"{len(missing)} of the files are" if len(missing) > 1 else "one of the files is"
-        session.say(f"{count} no longer where they were: atrkit index brings the index up to date")
+        they = "they were" if len(missing) > 1 else "it was"
+        session.say(f"{count} no longer where {they}: atrkit index brings the index up to date")
     return SearchOutcome(opened.index, options, answers, missing)
+
+
+def _is_there(file: IndexedFile) -> bool:
+    return file.full_path.is_file()
 
 
 def search_records(outcome: SearchOutcome) -> list[dict[str, Any]]:
@@ -273,19 +288,10 @@ def open_search(session: Session, named: str | None) -> OpenedSearch:
     index = load_index(folder, is_checked=not has_lists)
     if named is None:
         which = "the newest one" if len(index_names(root)) > 1 else "the only one"
-        session.say(f"index: {index.name} ({which}), {len(index.files):,} files")
+        session.say(f"index: {index.name} ({which}), {counted(len(index.files), 'file')}")
     if not index.files:
         raise MissingPrerequisiteError(f"index {index.name!r} holds no file: atrkit index FOLDER_OF_SOUNDS")
     return OpenedSearch(open_searcher(index, session.say), open_query_model(session, index.about), session.say)
-
-
-def shortened(text: str) -> str:
-    """A text as messages repeat it.
-
-    >>> shortened("rain"), len(shortened("rain " * 100))
-    ('rain', 60)
-    """
-    return text if len(text) <= _LONGEST_ECHO else f"{text[: _LONGEST_ECHO - 1]}…"
 
 
 def read_queries(path: Path) -> list[str]:
@@ -313,7 +319,9 @@ def open_in_player(path: Path) -> None:
         MissingPrerequisiteError: the file is gone, or there is no such program; says what to do.
     """
     if not path.is_file():
-        raise MissingPrerequisiteError(f"--open: {path} is no longer there; bring the index up to date: atrkit index")
+        raise MissingPrerequisiteError(
+            f"--open: {printable(str(path))} is no longer there; bring the index up to date: atrkit index"
+        )
     if sys.platform == "win32":
         import os
 

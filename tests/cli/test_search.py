@@ -25,7 +25,8 @@ from atrkit.reports.search_results import search_table
 from atrkit.search import searcher
 from atrkit.search.approximate import INSTALL_COMMAND, is_faiss_there
 from atrkit.store.embeddings import load_embeddings
-from atrkit.workflows import search_approximate
+from atrkit.workflows import rerank_hits, search_approximate
+from atrkit.workflows import search as workflows_search
 from atrkit.workflows.run_folder import RunFolder
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -230,10 +231,27 @@ def test_long_names_many_windows_and_long_recordings_still_leave_room_for_the_ca
     assert max(map(len, lines)) <= 80
     assert lines[0] == "rain, like a.wav, not: people" and lines[1] == "files in /srv"
     row = next(line for line in lines if line.startswith("100 "))
-    assert "-11.500" in row and "121:01 +320" in row
+    assert "-11.500" in row and "2:01:01 +320" in row
     for word in caption.split():
         assert sum(line.count(word) for line in lines) >= 100
     assert sum("(no longer there)" in line for line in lines) == 1
+
+
+def test_nothing_of_a_name_is_left_out_and_nothing_in_it_turns_the_terminal():
+    names = [f"rain on the tin roof of an old barn, take {take}, by the river in the north.wav" for take in (1, 2)]
+    names += ["song\u202egnp.wav", "clear\x1b[2Jed.wav", "日本の古い納屋のトタン屋根に降る雨の音の長い録音.wav"]
+    result = {"start_s": 1.0, "end_s": 2.0, "score": 0.5, "caption": None, "windows": 1, "copies": [], "is_there": True}
+    results = [{**result, "path": f"/srv/sounds/{name}"} for name in names]
+    record = {"query": "rain " * 400, "like": [], "not": [], "results": results, "rerank": None}
+    shown = io.StringIO()
+    Console(file=shown, width=80).print(search_table([record]))
+    text = shown.getvalue()
+    assert not {"\u202e", "\x1b", "…"} & set(text.partition("files in")[2])
+    file_column = "".join(line[11:46] for line in text.splitlines()).replace(" ", "")
+    for name in names[:2]:
+        assert name.replace(" ", "") in file_column
+    assert "\\u202e" in text and "\\x1b" in text
+    assert text.count("rain ") < 40 and len(text.splitlines()[0]) <= 80
 
 
 def test_copies_of_a_file_are_one_hit(made, search):
@@ -289,6 +307,59 @@ def loss_by_hand(captioner: Captioner, frames_TF: np.ndarray, text: str) -> floa
     return total / (len(tokens) - 1)
 
 
+def test_the_text_of_a_second_stage_is_normalised_as_captions_are(search, made):
+    plain, shouted = (
+        search(text, "-k", 4, "--rerank", "captioner") for text in ("a high tone rings", "A HIGH tone, rings!")
+    )
+    assert [(each["path"], each["score"]) for each in shouted["results"]] == [
+        (each["path"], each["score"]) for each in plain["results"]
+    ]
+    unknown = search("a zeppelin tone rings", "-k", 4, "--rerank", "captioner")
+    assert [each["score"] for each in unknown["results"]] != [each["score"] for each in plain["results"]]
+
+
+def test_the_seconds_of_a_second_stage_count_reading_and_encoding(search, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(rerank_hits, "time", clock)
+    read_as_ever = rerank_hits.load_mono_window
+
+    def read(path: Path, *rest: Any) -> np.ndarray:
+        clock.now_s += 10  # of hits: one after the other or side by side, the clock stands 60 s later
+        return read_as_ever(path, *rest)
+
+    monkeypatch.setattr(rerank_hits, "load_mono_window", read)
+    record = search("a high tone rings", "-k", 4, "--rerank", "captioner", "--rerank-k", 6)
+    assert record["rerank"]["seconds"] == 60
+
+
+class Clock:
+    """Stands still but for what a test adds."""
+
+    now_s = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now_s
+
+
+def test_what_chose_the_files_and_has_no_part_in_their_order_is_said(made):
+    words = ("search", "a high tone rings", "--rerank", "captioner", "--plain")
+    sound = made / "sounds" / "05.wav"
+    both = " ".join(atrkit(made, *words, "--like", sound, "--not", "a low tone").stdout.split())
+    assert "--like and --not count in the choice of these files, not in their order: text alone" in both
+    assert "--not counts in the choice" in " ".join(atrkit(made, *words, "--not", "a low tone").stdout.split())
+    assert "in the choice" not in atrkit(made, *words).stdout
+    assert "in the choice" not in atrkit(made, "search", "a tone", "--not", "a low tone", "--plain").stdout
+
+
+def test_a_second_stage_that_is_not_there_is_said_before_the_index_is_read(made, monkeypatch):
+    def never(*_: Any) -> None:
+        raise AssertionError("the index was opened")
+
+    monkeypatch.setattr(workflows_search, "load_index", never)
+    said = atrkit(made, "search", "a low tone", "--rerank", "nope", code=2).stderr
+    assert said.startswith("atrkit: --rerank nope: no finished run there") and "--run" not in said.replace("--rer", "")
+
+
 def test_a_second_stage_of_the_first_stages_own_model_changes_nothing(search):
     first, second = search("a low tone", "-k", 5), search("a low tone", "-k", 5, "--rerank", "dual")
     assert found(first) == found(second)
@@ -332,12 +403,29 @@ def test_files_that_are_gone_are_marked(made, workspace, tmp_path):
     atrkit(workspace, "index", sounds, "--run", "dual", "--name", "mine")
     (sounds / "03.wav").unlink()
     result = atrkit(workspace, "search", "tone", "-k", 20, "--plain")
-    assert "one of the files is no longer where they were" in result.stderr
+    assert "one of the files is no longer where it was" in result.stderr
     assert result.stdout.count("(no longer there)") == 1
     records = json.loads(atrkit(workspace, "search", "tone", "-k", 20, "--json").stdout)["results"]
     assert [Path(each["path"]).name for each in records if not each["is_there"]] == ["03.wav"]
     again = atrkit(workspace, "search", "tone", "-k", 20, "--rerank", "dual", "--json")
     assert "03.wav" in again.stderr and len(json.loads(again.stdout)["results"]) == len(records) - 1
+
+
+def test_of_a_file_that_is_gone_a_copy_that_is_there_is_given(made, workspace, tmp_path):
+    sounds = shutil.copytree(made / "sounds", tmp_path / "sounds")
+    atrkit(workspace, "index", sounds, "--run", "dual", "--name", "mine")
+    (sounds / "05.wav").unlink()
+    result = atrkit(workspace, "search", "tone", "-k", 20, "--json")
+    assert "no longer" not in result.stderr
+    (hit,) = [each for each in json.loads(result.stdout)["results"] if each["path"].endswith("05.wav")]
+    assert hit["path"] == str(sounds / "field" / "copy of 05.wav") and hit["is_there"]
+    assert hit["copies"] == [str(sounds / "05.wav")]
+
+
+def test_what_is_wanted_and_pushed_away_cancels_and_that_is_said(made):
+    said = atrkit(made, "search", "a low tone", "--not", "A low tone!").stderr
+    assert "'A low tone!' is wanted and pushed away: the two cancel" in said
+    assert "cancel" not in atrkit(made, "search", "a low tone", "--not", "a high tone").stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the program is called otherwise here")
@@ -399,7 +487,7 @@ def test_a_large_index_gets_lists_and_finds_the_same(made, workspace, monkeypatc
         (["--like", __file__], "test_search.py"),
         (["rain", "--rerank-k", "5"], "--rerank-k 5 of which run"),
         (["rain", "--rerank", "dual", "--rerank-k", "5"], "at least the 10 files of -k"),
-        (["rain", "--rerank", "nobody"], "no finished run"),
+        (["rain", "--rerank", "nobody"], "--rerank nobody: no finished run"),
         (["--queries", "none.txt"], "--queries none.txt: it cannot be read"),
         (["rain", "--queries", "none.txt"], "not both"),
     ],
