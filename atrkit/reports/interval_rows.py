@@ -79,6 +79,13 @@ def few_clips_note(clips: int) -> Iterator[str]:
         yield f"{clips} clips: the interval is too narrow"
 
 
+def few_clips_notes(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The same of the intervals in results, said once, of those over the fewest clips."""
+    clips = [figures["ci_clips"] for figures in _with_intervals(results) if "ci_clips" in figures]
+    if clips:
+        yield from few_clips_note(min(clips))
+
+
 def _with_intervals(results: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for result in results:
         for direction in (*DIRECTIONS, "audio_to_text_raw"):
@@ -90,9 +97,7 @@ def interval_notes(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What the rows mean, said once for a table."""
     if any(_with_intervals(results)):
         yield "95 % interval: bootstrap over clips with their captions, 10,000 resamples"
-        clips = {figures["ci_clips"] for figures in _with_intervals(results) if "ci_clips" in figures}
-        if clips:
-            yield from few_clips_note(min(clips))
+        yield from few_clips_notes(results)
     differences = [
         figure
         for result in results

@@ -6,7 +6,7 @@ from typing import Any
 from atrkit.reports.comparison_rows import difference_rows, has_holm
 from atrkit.reports.directions import CAPITALISED
 from atrkit.reports.figure_cells import as_measured, as_published
-from atrkit.reports.interval_rows import as_difference
+from atrkit.reports.interval_rows import as_difference, few_clips_notes
 from atrkit.reports.page.content import Cell, Row, Table
 from atrkit.reports.perturbation_table import CHANCE_PERCENT, measured_cells, remarks_of
 from atrkit.reports.recall_notes import notes_of, target_note, trained_on_note
@@ -30,9 +30,8 @@ def recall_table_of(result: Result) -> Table:
     warnings = set(trained_on_note(result))
     notes = [note.strip() for note in notes_of(result) if note not in warnings]
     if _has_intervals(result):
-        notes.insert(
-            0, "below each figure its 95 % interval: bootstrap over clips with their captions, 10,000 resamples"
-        )
+        about = "below each figure its 95 % interval: bootstrap over clips with their captions, 10,000 resamples"
+        notes[:0] = ["; ".join((about, *few_clips_notes([result])))]
     if result.get("target_difference"):
         notes.insert(
             1, "difference: measured - published, in points; the published value is in or outside the interval"

@@ -92,3 +92,12 @@ def test_changed_captions_with_the_paper_s_figures():
     table = perturbation_table_of(record)
     assert table.header[-1] == "paper 004"
     assert [text for text, _ in cells(table, 0, 0)] == ["76.8", "[70.0, 80.0]", "1,200", "50.0", "76.1"]
+
+
+def test_intervals_over_few_clips_are_said_to_be_too_narrow():
+    of = result()
+    assert "ci" in of["text_to_audio"]
+    of["text_to_audio"]["ci_clips"] = 29
+    assert recall_table_of(of).notes[0].endswith("10,000 resamples; 29 clips: the interval is too narrow")
+    of["text_to_audio"]["ci_clips"] = 30
+    assert recall_table_of(of).notes[0].endswith("10,000 resamples")
