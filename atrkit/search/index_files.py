@@ -36,7 +36,7 @@ from atrkit.search.windows import window_times
 
 __all__ = [
     "INDEX_NAME", "JOURNAL_NAME", "PROBLEMS_NAME", "SEGMENTS_FOLDER",
-    "FileList", "IndexedFile", "SearchIndex", "Segment",
+    "DamagedPartError", "FileList", "IndexedFile", "SearchIndex", "Segment",
     "check_segment", "damaged", "file_id", "find_index", "index_names", "load_index", "read_about", "read_files",
     "roots_of", "segment_path", "set_faiss", "write_index",
 ]  # fmt: skip
@@ -48,6 +48,20 @@ JOURNAL_NAME = "journal"
 SEGMENTS_FOLDER = "segments"
 
 Float32Array = npt.NDArray[np.float32]
+
+
+class DamagedPartError(IntegrityError):
+    """A file of an index, other than index.json, is not what was written; an update makes it again.
+
+    Args:
+        path: of the file.
+        why: this is known.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.what = f"{path} is damaged ({why})"
+        folder = path.parent.parent if path.parent.name == SEGMENTS_FOLDER else path.parent
+        super().__init__(f"{self.what}; only what it held is made again by: atrkit index --name {folder.name}")
 
 
 @dataclass(frozen=True)
@@ -329,10 +343,9 @@ def _windows(
     return file_of_window_W, start_s_W, end_s_W
 
 
-def damaged(path: Path, why: str) -> IntegrityError:
+def damaged(path: Path, why: str) -> "DamagedPartError":
     """A file of an index is not what it should be, and index.json still says of what and by which model it was made."""
-    folder = path.parent.parent if path.parent.name == SEGMENTS_FOLDER else path.parent
-    return IntegrityError(f"{path} is damaged ({why}); make it again: atrkit index --name {folder.name} --overwrite")
+    return DamagedPartError(path, why)
 
 
 def _damaged_about(path: Path, why: str) -> IntegrityError:

@@ -14,6 +14,7 @@ from atrkit.search.changes import Changes, FoundFile, compare
 from atrkit.search.index_files import (
     JOURNAL_NAME,
     PROBLEMS_NAME,
+    DamagedPartError,
     IndexedFile,
     Segment,
     load_index,
@@ -24,6 +25,7 @@ from atrkit.search.index_files import (
 from atrkit.search.segments import OpenSegment, Place, alive_rows, groups_to_compact, join_segments
 from atrkit.search.windows import WINDOW_S
 from atrkit.workflows.index_encode import Contents, encode_contents, plan_of, provenance_of, salvage_parts
+from atrkit.workflows.index_moved import in_new_folders, refuse_strangers
 from atrkit.workflows.index_scan import Scan, item_of, scan_dataset, scan_folders
 from atrkit.workflows.index_target import (
     IndexOptions,
@@ -97,10 +99,12 @@ class _Update:
     dataset: Dataset | None = None
     source: dict[str, Any] = field(default_factory=dict)
     roots: list[str] = field(default_factory=list)
+    is_list_lost: bool = False
 
     def run(self) -> IndexOutcome:
         about = read_existing(self.folder, self.options)
         self.source = choose_source(self.session, self.folder, self.asked, about, self.options)
+        old_source = self.source if about is None else about["source"]
         self.roots = roots_of(self.folder, {"source": self.source})
         if "folders" in self.source:
             require_roots(self.folder.name, self.roots)
@@ -110,22 +114,37 @@ class _Update:
         if about is not None and not self.options.overwrite:
             self.session.say(f"model: {model.name}")
         is_afresh = about is None or self.options.overwrite
-        before = () if about is None or is_afresh else read_files(self.folder, about)
+        before = () if about is None or is_afresh else self._read_before(about)
         scan = self._scan(model, before)
+        if not is_afresh:
+            refuse_strangers(self.folder.name, old_source, self.source, before, scan.files)
         self._refuse_problems(scan.problems)
 
         listed = [] if about is None else [Segment(**record) for record in about["segments"]]
         needed = {file.sha256 for file in scan.files} | {file.sha256 for file in scan.unreachable}
         vectors = KnownVectors.open(self.folder, listed, provenance_of(model), needed, is_afresh=is_afresh)
+        for what in vectors.damaged:
+            self.session.say(f"{what}: the sounds that it held are encoded again")
         scan, encoded = self._encode_what_is_missing(scan, vectors, model)
         files, problems = self._placed(scan, vectors)
         alive = {file.sha256: vectors.places[file.sha256] for file in files}
         segments = self._compact(vectors, {**self._spared(before, alive, vectors), **alive})
         counts = self._commit(about, model, segments, files, problems)
         skipped = scan.skipped | {file.id for file in scan.files if file.sha256 not in vectors.places}
-        unreachable = frozenset(file.id for file in scan.unreachable)
+        unreachable = frozenset(file.id for file in scan.unreachable if file.sha256 in vectors.places)
         changes = compare(before, _usable(scan, vectors), skipped, unreachable)
         return IndexOutcome(self.folder, counts, changes, encoded, problems)
+
+    def _read_before(self, about: Mapping[str, Any]) -> Sequence[IndexedFile]:
+        """What was indexed, as if it had been in the folders that the index is of now."""
+        try:
+            files = read_files(self.folder, about)
+        except DamagedPartError as error:
+            self.session.say(f"{error.what}: it is made anew of what lies there, and no vectors are removed this time")
+            self.is_list_lost = True
+            return ()
+        old_roots = roots_of(self.folder, about)
+        return files if old_roots == self.roots else in_new_folders(files, old_roots, self.roots)
 
     def _scan(self, model: QueryModel, before: Sequence[IndexedFile]) -> Scan:
         if self.dataset is not None:
@@ -172,9 +191,13 @@ class _Update:
             place = vectors.places.get(found.sha256)
             if place is not None:
                 files.append(_indexed(found, place))
-        files += [
-            _indexed(file, vectors.places[file.sha256]) for file in scan.unreachable if file.sha256 in vectors.places
-        ]
+        for file in scan.unreachable:
+            place = vectors.places.get(file.sha256)
+            if place is not None:
+                files.append(_indexed(file, place))
+            else:
+                item = item_of(file.path, file.root, self.roots)
+                problems.append(Problem(item, "skipped", "it cannot be reached, and its vectors were damaged"))
         files.sort(key=lambda file: (self.roots.index(file.root) if file.root in self.roots else 0, file.path))
         self._refuse_problems(problems)
         if not files:
@@ -188,6 +211,8 @@ class _Update:
 
         Source: our choice.
         """
+        if self.is_list_lost:
+            return vectors.places
         lost = [file for file in before if file.sha256 not in alive]
         if 2 * len(lost) <= len(before):
             return {}

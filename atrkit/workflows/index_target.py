@@ -153,7 +153,7 @@ def choose_source(
     about: Mapping[str, Any] | None,
     options: IndexOptions,
 ) -> dict[str, Any]:
-    """What the index is of: what is asked for, where that is what it was of, or more folders.
+    """What the index is of: what is asked for, where that is what it was of, or other folders of an index by its name.
 
     Raises:
         UsageError: a damaged index is to be replaced, and nobody says of what.
@@ -167,17 +167,29 @@ def choose_source(
     old: dict[str, Any] = dict(about["source"])
     if asked is None or asked == old:
         return old
-    added = asked.get("folders", [])[len(old.get("folders", [])) :]
-    if "folders" in old and asked.get("folders") == [*old["folders"], *added] and added:
-        session.say(f"added to the index: {', '.join(added)}")
-        return asked
-    raise IntegrityError(
-        f"index {folder.name!r} is of {_in_words(old)}, and this is {_in_words(asked)}: give this one another --name, "
-        "or replace the old one with --overwrite"
+    if "folders" in old and "folders" in asked:
+        added = asked["folders"][len(old["folders"]) :]
+        if asked["folders"] == [*old["folders"], *added]:
+            session.say(f"added to the index: {', '.join(added)}")
+            return asked
+        if options.name is not None or set(asked["folders"]) & set(old["folders"]):
+            change = f"it was of {source_in_words(old)}, and is now of {source_in_words(asked)}"
+            session.say(f"the folders of the index change: {change}; what is known is taken over")
+            return asked
+        raise other_source(folder.name, old, asked, f"if its folder was moved, name it: --name {folder.name}; if not, ")
+    raise other_source(folder.name, old, asked)
+
+
+def other_source(name: str, old: Mapping[str, Any], asked: Mapping[str, Any], hint: str = "") -> IntegrityError:
+    """An index of that name is there, and of something else."""
+    return IntegrityError(
+        f"index {name!r} is of {source_in_words(old)}, and this is {source_in_words(asked)}: {hint}give this one "
+        "another --name, or replace the old one with --overwrite"
     )
 
 
-def _in_words(source: Mapping[str, Any]) -> str:
+def source_in_words(source: Mapping[str, Any]) -> str:
+    """What an index is of, for messages."""
     if "folders" in source:
         return ", ".join(source["folders"])
     return f"dataset {source['dataset']}" + (f"/{source['split']}" if source["split"] else "")
@@ -236,6 +248,6 @@ def require_roots(name: str, roots: Sequence[str]) -> None:
     for root in roots:
         if not _is_folder(Path(root)):
             raise MissingPrerequisiteError(
-                f"{root} is not there, and index {name!r} is of it: mount its disk or bring the folder back; an index "
-                f"of what is left is made with atrkit index FOLDERS --name {name} --overwrite"
+                f"{root} is not there, and index {name!r} is of it: mount its disk or bring the folder back; if it was "
+                f"moved, or is gone for good, name the folders as they are now: atrkit index FOLDERS --name {name}"
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 from atrkit.errors import IntegrityError
 from atrkit.files import as_resource_error
-from atrkit.search.index_files import SEGMENTS_FOLDER, Segment, damaged, segment_path
+from atrkit.search.index_files import SEGMENTS_FOLDER, DamagedPartError, Segment, damaged, segment_path
 from atrkit.search.segments import OpenSegment, Place, open_segment, segments_on_disk
 
 
@@ -22,6 +22,7 @@ class KnownVectors:
         next_number: of the next segment.
         places: of each content, in the first segment that has it.
         problems: (action, reason) of contents that were padded, or skipped by this very work, by sha256.
+        damaged: what is wrong with segments of the index that cannot be used.
     """
 
     folder: Path
@@ -29,6 +30,7 @@ class KnownVectors:
     next_number: int = 1
     places: dict[str, Place] = field(default_factory=dict)
     problems: dict[str, list[tuple[Any, str]]] = field(default_factory=dict)
+    damaged: list[str] = field(default_factory=list)
 
     @classmethod
     def open(
@@ -49,15 +51,19 @@ class KnownVectors:
             needed: contents that some file has.
             is_afresh: make everything anew: what index.json names is not used.
 
-        Raises:
-            IntegrityError: a segment of the index is missing or damaged; names it and the command that makes it again.
+        Returns:
+            What can be used; a segment that is missing or damaged is left out, and with it only what it held.
         """
         known = cls(folder)
         numbers = {segment.number for segment in listed}
         for segment in [] if is_afresh else listed:
-            opened = open_segment(folder, segment.number)
-            if opened.about != segment:
-                raise damaged(segment.path(folder), "it is of another index")
+            try:
+                opened = open_segment(folder, segment.number)
+                if opened.about != segment:
+                    raise damaged(segment.path(folder), "it is of another index")
+            except DamagedPartError as error:
+                known.damaged.append(error.what)
+                continue
             known._add(opened, with_skipped=False)
         known.next_number = max(numbers, default=0) + 1
         for number in segments_on_disk(folder):

@@ -334,7 +334,9 @@ def test_an_index_knows_its_folders_and_its_model(workspace, sounds, index, tmp_
     assert "--name" in refused and "--overwrite" in refused
     assert became(index(sounds, "--run", "ridge", "--name", "first", "--overwrite")) == {"new": 3, "encoded": 3}
     assert index("--name", "first")["model"] == {"run": "ridge/seed-1"}
-    assert "is of" in index(tmp_path, "--name", "first", code=5)
+    (tmp_path / "others").mkdir()
+    soundfile.write(tmp_path / "others" / "bell.wav", tone(1.0, 9), RATE_HZ)
+    assert "is of" in index(tmp_path / "others", "--name", "first", code=5)
 
 
 def test_folders_may_be_added(workspace, sounds, index, tmp_path):

@@ -166,30 +166,85 @@ def test_a_place_that_cannot_be_written_is_said(make_workspace, make_sounds):
     assert "cannot write" in workspace.error("index", sounds, code=4)
 
 
-@pytest.mark.parametrize("name", ["segments/001.h5", "index.json", "files-*.jsonl"])
-def test_damage_is_named_with_the_command_that_makes_it_again(make_workspace, make_sounds, digests, name):
-    sounds, workspace = make_sounds(), make_workspace("workspace")
-    workspace("index", sounds)
-    (path,) = (workspace.workspace / "index" / "sounds").glob(name)
+def flip_a_byte(path):
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2] + b"?" + whole[len(whole) // 2 + 1 :])
+
+
+def test_a_damaged_index_json_is_named_with_the_command_that_makes_it_again(make_workspace, make_sounds):
+    sounds, workspace = make_sounds(), make_workspace("workspace")
+    workspace("index", sounds)
+    path = workspace.workspace / "index" / "sounds" / "index.json"
+    flip_a_byte(path)
     message = workspace.error("index", code=5)
     assert str(path) in message and "is damaged" in message
     again = re.search(r"atrkit (index [^,]*--overwrite)", message)[1]
-    words = again.replace("FOLDER_OF_SOUNDS", str(sounds)).split()
-    workspace(*words)
-    assert len(load_index(workspace.workspace / "index" / "sounds").files) == 9
+    record = workspace(*again.replace("FOLDER_OF_SOUNDS", str(sounds)).split(), "--json").stdout
+    assert '"encoded": 0' in record, "its segments are still good"
     assert '"unchanged": 9' in workspace("index", "--json").stdout
 
 
-def test_numbers_that_follow_from_the_list_are_made_anew_by_an_update(make_workspace, make_sounds, digests):
+@pytest.mark.parametrize("name", ["places-*.npy", "files-*.jsonl"])
+@pytest.mark.parametrize("is_missing", [True, False])
+def test_a_damaged_list_is_made_anew_without_encoding(make_workspace, make_sounds, digests, name, is_missing):
     sounds, workspace = make_sounds(), make_workspace("workspace")
     workspace("index", sounds)
     whole = digests(workspace)
-    (path,) = (workspace.workspace / "index" / "sounds").glob("places-*.npy")
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
-    workspace("index")
+    (path,) = (workspace.workspace / "index" / "sounds").glob(name)
+    path.unlink() if is_missing else flip_a_byte(path)
+    message = workspace.error("search", "rain", code=5)
+    assert str(path) in message and message.endswith("atrkit index --name sounds"), "the cheapest way out"
+    result = workspace("index", "--name", "sounds", "--json")
+    assert '"encoded": 0' in result.stdout
+    if name.startswith("files"):
+        assert f"{path} is damaged" in result.stderr and "made anew of what lies there" in result.stderr
     assert digests(workspace) == whole
+
+
+def test_a_damaged_list_loses_no_vectors_of_what_is_not_there(make_workspace, make_sounds, tmp_path):
+    sounds, workspace = make_sounds(), make_workspace("workspace")
+    workspace("index", sounds)
+    flip_a_byte(next((workspace.workspace / "index" / "sounds").glob("files-*.jsonl")))
+    away = (sounds / "5.wav").rename(tmp_path / "5.wav")
+    workspace("index")
+    away.rename(sounds / "5.wav")
+    record = workspace("index", "--json").stdout
+    assert '"encoded": 0' in record and '"new": 1' in record and '"unchanged": 8' in record
+
+
+@pytest.mark.parametrize("is_missing", [True, False])
+def test_a_damaged_segment_drops_only_itself(make_workspace, make_sounds, is_missing):
+    sounds, workspace = make_sounds(), make_workspace("workspace")
+    workspace("index", sounds)
+    for number in range(2):
+        noise = np.random.default_rng(60 + number).normal(scale=0.1, size=9000)
+        soundfile.write(sounds / f"more {number}.wav", noise, 8000)
+    workspace("index")
+    folder = workspace.workspace / "index" / "sounds"
+    before = {file.path: load_index(folder).windows_of(file) for file in load_index(folder).files}
+    path = folder / "segments" / "002.h5"
+    path.unlink() if is_missing else flip_a_byte(path)
+    message = workspace.error("search", "rain", code=5)
+    assert f"{path} is damaged" in message and message.endswith("atrkit index --name sounds")
+    result = workspace("index", "--name", "sounds", "--json")
+    assert '"encoded": 2' in result.stdout and '"unchanged": 11' in result.stdout
+    assert f"{path} is damaged" in result.stderr and "encoded again" in result.stderr
+    index = load_index(folder)
+    assert [segment["number"] for segment in index.about["segments"]] == [1, 3] and not path.exists()
+    assert {file.path: index.windows_of(file) for file in index.files} == before
+    assert '"encoded": 0' in workspace("index", "--json").stdout
+
+
+def test_vectors_that_are_lost_of_files_that_cannot_be_reached_are_said(make_workspace, make_sounds):
+    sounds, workspace = make_sounds(), make_workspace("workspace")
+    (sounds / "disk").mkdir()
+    (sounds / "5.wav").rename(sounds / "disk" / "5.wav")
+    workspace("index", sounds)
+    (sounds / "disk" / "5.wav").unlink()
+    flip_a_byte(workspace.workspace / "index" / "sounds" / "segments" / "001.h5")
+    record = workspace("index", "--json", code=7).stdout
+    assert '"encoded": 8' in record and '"unreachable": 0' in record
+    assert "it cannot be reached, and its vectors were damaged" in record
 
 
 def test_a_damaged_part_is_named_with_the_way_out(make_workspace, make_sounds, digests, small_parts, monkeypatch):
