@@ -83,9 +83,10 @@ def _as_published(results: Mapping[str, Any], direction: str, published: Mapping
 
 def _difference(name: str, published: float, measured: Mapping[str, Any]) -> dict[str, Any]:
     value = published if name in _PUBLISHED_AS_THEY_ARE else published / 100
-    low, high = measured.get("ci", {}).get(name) or (None, None)
+    interval = measured.get("ci", {}).get(name)
+    has_width = interval is not None and interval[0] < interval[1]
     return {
         "published": value,
         "difference": measured[name] - value,
-        "inside_ci": None if low is None or low == high else bool(low <= value <= high),
+        "inside_ci": bool(interval[0] <= value <= interval[1]) if has_width else None,
     }
