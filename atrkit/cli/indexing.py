@@ -26,6 +26,10 @@ def index(
         typer.Option(metavar="FOLDER_OR_HUB_ID", help="A CLAP model as it is, in place of a run."),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the index (default: the folder's or dataset's).")] = None,
+    captions: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Table of captions in Clotho's layout, beside captions.csv; repeatable."),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Any unusable file is an error (exit code 5).")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make everything anew.")] = False,
 ) -> None:
@@ -34,7 +38,17 @@ def index(
     from atrkit.workflows.index import index as run_index
     from atrkit.workflows.index_target import IndexOptions
 
-    options = IndexOptions(tuple(folders or ()), dataset, split, run, model, name, strict=strict, overwrite=overwrite)
+    options = IndexOptions(
+        tuple(folders or ()),
+        dataset,
+        split,
+        run,
+        model,
+        name,
+        strict=strict,
+        overwrite=overwrite,
+        captions=tuple(captions or ()),
+    )
     outcome = run_index(terminal.session, options)
     record = index_record(str(outcome.folder), outcome.about, outcome.changes.counts, outcome.encoded, outcome.problems)
     terminal.show(index_sentence(record), record)

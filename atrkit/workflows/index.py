@@ -24,6 +24,7 @@ from atrkit.search.index_files import (
 )
 from atrkit.search.segments import OpenSegment, Place, alive_rows, groups_to_compact, join_segments
 from atrkit.search.windows import WINDOW_S
+from atrkit.workflows.index_captions import CaptionTables
 from atrkit.workflows.index_encode import Contents, encode_contents, plan_of, provenance_of, salvage_parts
 from atrkit.workflows.index_moved import in_new_folders, refuse_strangers
 from atrkit.workflows.index_scan import Scan, item_of, scan_dataset, scan_folders
@@ -99,11 +100,14 @@ class _Update:
     dataset: Dataset | None = None
     source: dict[str, Any] = field(default_factory=dict)
     roots: list[str] = field(default_factory=list)
+    captions: list[str] = field(default_factory=list)
     is_list_lost: bool = False
 
     def run(self) -> IndexOutcome:
         about = read_existing(self.folder, self.options)
         self.source = choose_source(self.session, self.folder, self.asked, about, self.options)
+        remembered = [] if about is None else about.get("captions", [])
+        self.captions = [str(path.absolute()) for path in self.options.captions] or remembered
         old_source = self.source if about is None else about["source"]
         self.roots = roots_of(self.folder, {"source": self.source})
         if "folders" in self.source:
@@ -149,7 +153,8 @@ class _Update:
     def _scan(self, model: QueryModel, before: Sequence[IndexedFile]) -> Scan:
         if self.dataset is not None:
             return scan_dataset(self.dataset, self.source["split"], model.sample_rate_hz)
-        return scan_folders(self.session, self.roots, before, self.folder / JOURNAL_NAME)
+        tables = CaptionTables([Path(path) for path in self.captions], is_remembered=not self.options.captions)
+        return scan_folders(self.session, self.roots, before, self.folder / JOURNAL_NAME, tables)
 
     def _refuse_problems(self, problems: Sequence[Problem]) -> None:
         if self.options.strict and problems:
@@ -256,6 +261,7 @@ class _Update:
             self.folder,
             {
                 "source": self.source,
+                "captions": self.captions,
                 "model": {**model.source, "identity": model.identity},
                 "window_s": WINDOW_S,
                 "dim": segments[0].dim,

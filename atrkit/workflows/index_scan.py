@@ -13,12 +13,13 @@ from atrkit.processes import available_cores
 from atrkit.reports.counting import counted
 from atrkit.search.changes import FoundFile, is_same_state
 from atrkit.search.index_files import IndexedFile, file_id
-from atrkit.workflows.index_captions import captions_of_folder
+from atrkit.workflows.index_captions import CaptionTables, captions_of_folders
 from atrkit.workflows.index_unreachable import say_unreachable, unreachable_files, without_moved
 from atrkit.workflows.session import Session
 
 # our choice: processes take a second to start, in which one reads so many files of ten seconds
 _WORTH_PROCESSES_FILES = 64
+_NO_TABLES = CaptionTables()
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,13 @@ def item_of(path: str, root: str, roots: Sequence[str]) -> str:
     return path if len(roots) == 1 else str(Path(root, path))
 
 
-def scan_folders(session: Session, roots: Sequence[str], before: Sequence[IndexedFile], journal: Path) -> Scan:
+def scan_folders(
+    session: Session,
+    roots: Sequence[str],
+    before: Sequence[IndexedFile],
+    journal: Path,
+    tables: CaptionTables = _NO_TABLES,
+) -> Scan:
     """List folders, and read every file from end to end that is new or was written since.
 
     Args:
@@ -55,9 +62,10 @@ def scan_folders(session: Session, roots: Sequence[str], before: Sequence[Indexe
         roots: the folders, absolute.
         before: what was indexed.
         journal: remembers what was read, and what came of it.
+        tables: of captions, that the user named.
 
     Raises:
-        UsageError: there is no sound file.
+        UsageError: there is no sound file, or a table that was named cannot be read.
         MissingPrerequisiteError: a folder is empty in which files were indexed.
         IntegrityError: none of the files can be used.
         ResourceError: a folder cannot be read, or the journal cannot be written.
@@ -67,7 +75,7 @@ def scan_folders(session: Session, roots: Sequence[str], before: Sequence[Indexe
     skipped: set[str] = set()
     jobs: list[AudioJob] = []
     found: dict[str, tuple[str, str, FileState]] = {}
-    captions: dict[str, dict[str, tuple[str, ...]]] = {}
+    names: dict[str, list[str]] = {}
     for number, root in enumerate(roots):
         listing = list_folder(Path(root))
         if not listing.is_readable:
@@ -77,14 +85,15 @@ def scan_folders(session: Session, roots: Sequence[str], before: Sequence[Indexe
         for name in listing.refused_sounds():
             problems.append(Problem(item_of(name, root, roots), "skipped", _in_words(listing.refused[name])))
             skipped.add(file_id(name, number))
-        captions[root] = captions_of_folder(session, Path(root), listing.sounds())
-        for name in listing.sounds():
+        names[root] = listing.sounds()
+        for name in names[root]:
             state = FileState.of(listing.files[name])  # before it is read: who writes it meanwhile is noticed next time
             if state is not None:
                 found[file_id(name, number)] = (name, root, state)
                 jobs.append(AudioJob(file_id(name, number), Path(root, name), None))
     if not jobs and not problems:
         raise UsageError(f"no sound files in {' or '.join(roots)} or below")
+    captions = captions_of_folders(session, names, tables)
     unreachable = unreachable_files(roots, before, {*found, *skipped})
     _forget_what_is_gone(journal, before, {*found, *(each.file.id for each in unreachable)})
     outcomes = _read(session, jobs, found, before, journal)
@@ -97,7 +106,7 @@ def scan_folders(session: Session, roots: Sequence[str], before: Sequence[Indexe
         if outcome.repairs:
             problems.append(Problem(item, "repaired", "; ".join(outcome.repairs)))
         original = outcome.original
-        facts = (original.sha256, original.sample_rate_hz, original.frames, captions[root].get(name, ()))
+        facts = (original.sha256, original.sample_rate_hz, original.frames, captions.get((root, name), ()))
         files.append(FoundFile(clip_id, name, root, state.size_bytes, state.mtime_ns, *facts))
     unreachable = without_moved(unreachable, before, files)
     say_unreachable(session, unreachable)

@@ -37,6 +37,7 @@ class IndexOptions:
         name: of the index; None: after what it is of.
         strict: anything that is skipped, repaired or padded is an error.
         overwrite: make everything anew.
+        captions: tables of captions for files in folders; none: those that were named before.
     """
 
     folders: Sequence[Path] = field(default=())
@@ -47,6 +48,7 @@ class IndexOptions:
     name: str | None = None
     strict: bool = False
     overwrite: bool = False
+    captions: Sequence[Path] = field(default=())
 
     def __post_init__(self) -> None:
         """Refuse what cannot go together."""
@@ -54,6 +56,8 @@ class IndexOptions:
             raise UsageError("an index is of folders, or of a dataset: leave one of them out")
         if self.split is not None and self.dataset is None:
             raise UsageError("--split is of a dataset: name it with --dataset")
+        if self.captions and self.dataset is not None:
+            raise UsageError("--captions is for files in folders: a dataset has its own")
         if self.run is not None and self.model is not None:
             raise UsageError("--run and --model both say which model embeds: leave one of them out")
 

@@ -196,6 +196,45 @@ def test_captions_come_with_a_dataset_and_from_a_table_beside_the_files(workspac
     assert {Path(file.path).name: file.captions for file in of_dataset}.items() <= captions.items()
 
 
+def captions_of(workspace: Path, name: str = "my_sounds") -> dict[str, tuple[str, ...]]:
+    return {file.path: file.captions for file in load_index(workspace / "index" / name).files if file.captions}
+
+
+def test_tables_of_captions_can_be_named_and_are_remembered(workspace, sounds, tmp_path):
+    (sounds / "captions.csv").write_text("file_name,caption_1\nbell.wav,a bell\nfield/long.flac,a long tone\n")
+    development = sounds.parent / "clotho_captions_development.csv"
+    development.write_text("file_name,caption_1,caption_2\nlong.flac,a hum,a drone\nnone.wav,nothing,silence\n")
+    (sounds / "clotho_captions_evaluation.csv").write_text("file_name,caption_1\nbell.wav,a bell is rung\n")
+    (sounds / "prices.csv").write_text("file_name,price\nbell.wav,3\n")
+    said = atrkit(workspace, "index", sounds, "--run", "dual").stderr
+    assert "captions: 2 tables left aside" in said and "--captions FILE" in said and "prices.csv" not in said
+    assert str(development) in said and "clotho_captions_evaluation.csv" in said
+    assert captions_of(workspace) == {"bell.wav": ("a bell",), "field/long.flac": ("a long tone",)}
+    said = atrkit(workspace, "index", "--captions", development).stderr
+    assert f"captions: of 1 of 3 files, from {development} (2 lines)" in said and "1 table left aside" in said
+    expected = {"bell.wav": ("a bell",), "field/long.flac": ("a hum", "a drone")}
+    assert captions_of(workspace) == expected
+    atrkit(workspace, "index")
+    assert captions_of(workspace) == expected, "it is remembered"
+    development.unlink()
+    assert f"{development} is not there any more" in atrkit(workspace, "index").stderr
+    assert captions_of(workspace) == {"bell.wav": ("a bell",), "field/long.flac": ("a long tone",)}
+
+
+def test_a_name_alone_that_two_files_have_is_nobodys(workspace, sounds, tmp_path):
+    shutil.copy(sounds / "bell.wav", sounds / "field" / "bell.wav")
+    for number, text in enumerate(("file_name,caption_1\nlong.flac,a hum\n", "file_name,caption\nlong.flac,low\n")):
+        (tmp_path / f"{number}.csv").write_text(text)
+    (tmp_path / "2.csv").write_text("file_name,caption\nfield/bell.wav,far away\n")
+    tables = [word for number in range(3) for word in ("--captions", tmp_path / f"{number}.csv")]
+    atrkit(workspace, "index", sounds, "--run", "dual", *tables)
+    assert captions_of(workspace) == {"field/long.flac": ("a hum", "low"), "field/bell.wav": ("far away",)}
+    (sounds / "other").mkdir()
+    shutil.copy(sounds / "field" / "long.flac", sounds / "other" / "long.flac")
+    atrkit(workspace, "index")
+    assert captions_of(workspace) == {"field/bell.wav": ("far away",)}
+
+
 def test_texts_are_embedded_beside_the_sounds(workspace, sounds, index):
     index(sounds, "--run", "dual")
     model = model_of(workspace)
@@ -431,6 +470,9 @@ def test_without_a_model_every_way_to_one_is_said(tmp_path, sounds):
         (("EMPTY",), "no sound files in"),
         (("BAD NAME",), "its name is not UTF-8: rename it"),
         (("SOUNDS", "--dataset", "tiny"), "leave one of them out"),
+        (("SOUNDS", "--captions", "nowhere.csv"), "--captions /"),
+        (("SOUNDS", "--captions", "TABLE"), "no column is called file_name (there are: name, caption)"),
+        (("--dataset", "tiny", "--captions", "x.csv"), "a dataset has its own"),
         (("SOUNDS", "--split", "eval"), "--split is of a dataset"),
         (("SOUNDS", "--run", "dual", "--model", "x"), "--run and --model"),
         (("SOUNDS", "--name", "a/b"), "--name 'a/b'"),
@@ -444,6 +486,8 @@ def test_what_makes_no_sense_is_said_in_one_line(workspace, sounds, index, tmp_p
     for folder in (tmp_path / "nothing", bad_name):
         folder.mkdir()
     places = {"SOUNDS": sounds, "FILE": sounds / "bell.wav", "EMPTY": tmp_path / "nothing", "BAD NAME": bad_name}
+    (tmp_path / "names.csv").write_text("name,caption\nbell.wav,a bell\n")
+    places["TABLE"] = tmp_path / "names.csv"
     assert reason in index(*(places.get(word, word) for word in words), code=2)
 
 
