@@ -26,6 +26,7 @@ IntArray = npt.NDArray[np.int64]
 # exact search takes 10 ms on two cores with 30,000 (busy) to 77,000 windows (idle) of 1,024 dimensions
 APPROXIMATE_FROM_WINDOWS = 50_000
 INSTALL_COMMAND = "pip install 'atrkit[search]'"
+_DEEPEST = 1_000  # longer shortlists take faiss longer than exact search takes for everything
 _FORMAT = "atrkit approximate 1"
 
 
@@ -93,7 +94,7 @@ class ApproximateIndex:
         """Almost always the k best windows, with their exact cosines; as `exact.top_windows`.
 
         Segments that came after the lists were made are searched exactly, and so is everything for a query whose lists
-        hold fewer than k living windows.
+        hold fewer than k living windows, or where more than a thousand are asked for.
 
         Args:
             vectors: all segments of the index; the first ones are those that the lists were made of.
@@ -110,6 +111,8 @@ class ApproximateIndex:
         """
         queries_QD, alive_W = checked_queries(vectors, query_QD, k, alive)
         k = min(k, int(np.count_nonzero(alive_W)))
+        if k > _DEEPEST:
+            return top_windows(vectors, queries_QD, k, alive_W)
         newer_QK = np.zeros((len(queries_QD), 0), np.int64)
         if k and len(alive_W) > self.facts.windows:
             newer = vectors[len(self.facts.segments) :]

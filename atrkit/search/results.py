@@ -1,17 +1,21 @@
 """From windows to what people are shown: each file once, with its best window."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from atrkit.errors import UsageError
+from atrkit.search.exact import cosines_of_rows
 from atrkit.search.index_files import IndexedFile, SearchIndex
 
-TopWindows = Callable[[npt.NDArray[np.float32], int], tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]
+Float32Array = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+TopWindows = Callable[[Float32Array, int, npt.NDArray[np.bool_]], tuple[Float32Array, IntArray]]
 
-_FIRST_DEPTH = 4  # windows per file that is asked for; more are looked for where they are of too few files
+_WINDOWS_PER_FILE = 4  # that are asked for; where they are of too few files, it is asked again without these
+_ROWS_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,14 @@ class Hit:
 def find_hits(index: SearchIndex, top_windows: TopWindows, query_D: npt.NDArray[np.float32], k: int) -> list[Hit]:
     """The k files whose best windows fit a query best.
 
-    Several windows of a file are one hit, so windows are asked for until they are of k files, or all are found.
+    Several windows of a file are one hit, so where the best windows are of too few files, the best windows of all other
+    files are asked for. Each time a file is found at least, and no list is longer than a few windows for each of k
+    files, however long the recordings are.
 
     Args:
         index: that is searched.
-        top_windows: the best windows of (1, D) queries, as many as are asked for: (1, K) scores and (1, K) windows.
+        top_windows: the best windows of (1, D) queries, as many as are asked for, among those that may be found:
+            (1, K) scores and (1, K) windows.
         query_D: of norm 1.
         k: how many files.
 
@@ -69,15 +76,22 @@ def find_hits(index: SearchIndex, top_windows: TopWindows, query_D: npt.NDArray[
     """
     if k < 1:
         raise UsageError(f"-k {k}: at least one result is needed")
-    living = int(np.count_nonzero(index.is_alive_W))
-    depth = min(_FIRST_DEPTH * k, living)
-    while depth:
-        scores_QK, windows_QK = top_windows(query_D[None], depth)
-        files_K = index.file_of_window_W[windows_QK[0]]
-        if len(np.unique(files_K)) >= k or depth >= living:
-            return _hits(index, scores_QK[0], windows_QK[0], files_K, k)
-        depth = min(_FIRST_DEPTH * depth, living)
-    return []
+    k = min(k, len(index.files))
+    alive_W = index.is_alive_W
+    living = int(np.count_nonzero(alive_W))
+    lists: list[tuple[Float32Array, IntArray]] = []
+    found: set[int] = set()
+    while living and len(found) < k:
+        scores_QK, windows_QK = top_windows(query_D[None], min(_WINDOWS_PER_FILE * k, living), alive_W)
+        lists.append((scores_QK[0], windows_QK[0]))
+        new = {int(file) for file in index.file_of_window_W[windows_QK[0]]}
+        found |= new
+        if len(found) < k:
+            alive_W = alive_W.copy()
+            for file in new:
+                alive_W[index.windows_of(index.files[file])] = False
+            living = int(np.count_nonzero(alive_W))
+    return _hits(index, query_D, lists, k) if lists else []
 
 
 def with_living_file(index: SearchIndex, hit: Hit, is_there: Callable[[IndexedFile], bool]) -> Hit:
@@ -96,19 +110,38 @@ def with_living_file(index: SearchIndex, hit: Hit, is_there: Callable[[IndexedFi
 
 
 def _hits(
-    index: SearchIndex,
-    scores_K: npt.NDArray[np.float32],
-    windows_K: npt.NDArray[np.int64],
-    files_K: npt.NDArray[np.int64],
-    k: int,
+    index: SearchIndex, query_D: Float32Array, lists: Sequence[tuple[Float32Array, IntArray]], k: int
 ) -> list[Hit]:
+    scores_K, windows_K = (np.concatenate(parts) for parts in zip(*lists, strict=True))
+    order_K = np.lexsort((windows_K, -scores_K))
+    scores_K, windows_K = scores_K[order_K], windows_K[order_K]
+    files_K = index.file_of_window_W[windows_K]
     _, first_A = np.unique(files_K, return_index=True)  # the scores fall, so the first window of a file is its best
     first_A = np.sort(first_A)[:k]
-    shown_K = scores_K >= scores_K[first_A[-1]]
+    least = scores_K[first_A[-1]]
     hits = []
     for place in first_A:
         window, file = int(windows_K[place]), int(files_K[place])
-        others = np.count_nonzero(files_K[shown_K] == file)
+        if len(lists) == 1:  # all windows as good as the last hit are on it
+            others = int(np.count_nonzero(files_K[scores_K >= least] == file))
+        else:
+            others = _windows_from(index, index.windows_of(index.files[file]), query_D, least)
         where = (float(index.start_s_W[window]), float(index.end_s_W[window]))
-        hits.append(Hit(index.files[file], window, *where, float(scores_K[place]), int(others)))
+        hits.append(Hit(index.files[file], window, *where, float(scores_K[place]), others))
     return hits
+
+
+def _windows_from(index: SearchIndex, windows: slice, query_D: Float32Array, least: np.float32) -> int:
+    """How many windows of a file have at least that cosine."""
+    segments, start, stop = iter(index.vectors), int(windows.start), int(windows.stop)
+    while start >= len(segment := next(segments)):
+        start, stop = start - len(segment), stop - len(segment)
+    tolerance = len(query_D) * np.finfo(np.float32).eps  # a product in float32 is not off by more
+    count = 0
+    for first in range(start, stop, _ROWS_AT_ONCE):
+        rows_ND = segment[first : min(stop, first + _ROWS_AT_ONCE)]
+        about_N = rows_ND @ query_D
+        close_N = np.abs(about_N - least) <= tolerance
+        count += int(np.count_nonzero(about_N > least + tolerance))
+        count += int(np.count_nonzero(cosines_of_rows(rows_ND[close_N], query_D) >= least))
+    return count

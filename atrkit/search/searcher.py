@@ -40,11 +40,12 @@ class Searcher:
         return find_hits(self.index, self.top_windows, query_D, k)
 
     def top_windows(
-        self, query_QD: npt.NDArray[np.float32], k: int
+        self, query_QD: npt.NDArray[np.float32], k: int, alive_W: npt.NDArray[np.bool_] | None = None
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """As `exact.top_windows`, of the index."""
+        """As `exact.top_windows`, of the index; None: every living window may be found."""
         index = self.index
-        alive = None if index.is_alive_W.all() else index.is_alive_W
+        alive_W = index.is_alive_W if alive_W is None else alive_W
+        alive = None if alive_W.all() else alive_W
         if self.approximate is not None:
             return self.approximate.top_windows(index.vectors, query_QD, k, alive)
         return top_windows(index.vectors, query_QD, k, alive)

@@ -7,6 +7,7 @@ from atrkit.errors import UsageError
 from atrkit.search.approximate import INSTALL_COMMAND, is_faiss_there
 from atrkit.search.approximate_build import build_approximate
 from atrkit.search.index_files import load_index, set_faiss
+from atrkit.search.results import find_hits
 from atrkit.search.searcher import open_searcher, segment_hashes
 
 needs_faiss = pytest.mark.skipif(not is_faiss_there(), reason=f"faiss is not installed: {INSTALL_COMMAND}")
@@ -78,12 +79,39 @@ def test_other_windows_count_that_are_as_good_as_the_last_hit(recordings):
     assert alone.windows == 1  # the best window of all has none beside it
 
 
+def test_more_results_than_files_or_very_long_recordings_make_no_long_list(make_index):
+    """Six recordings of hours, each so alike that its windows stand one behind the other in the order of all."""
+    generator = np.random.default_rng(3)
+    sounds = [(f"{number}.wav", 5_000.0) for number in range(6)]
+    vectors = np.repeat(generator.standard_normal((6, 8)), 500, axis=0) + 0.05 * generator.standard_normal((3000, 8))
+    index = make_index(sounds[:4], sounds[4:], vectors=vectors)
+    searcher = open_searcher(index, silent)
+    asked = []
+
+    def count(query_QD, k, alive_W):
+        asked.append(k)
+        return searcher.top_windows(query_QD, k, alive_W)
+
+    query_D = query_like(index, 700)
+    scores_W = np.concatenate(index.vectors).astype(np.float64) @ query_D
+    for k in (3, 5, 6, 10, 1000):
+        asked.clear()
+        hits = find_hits(index, count, query_D, k)
+        assert [(hit.file.path, hit.window) for hit in hits] == [
+            (path, at) for path, _, at in hits_by_hand(index, query_D, k)
+        ]
+        assert len(asked) <= 6 and max(asked) <= 24
+        counts = [int((scores_W[index.windows_of(hit.file)] >= hits[-1].score - 1e-7).sum()) for hit in hits]
+        assert [hit.windows for hit in hits] == counts
+
+
 def test_files_that_are_gone_are_not_found(make_index):
     index = make_index([("a.wav", 30.0), ("b.wav", 5.0)], [("c.wav", 5.0)])
     gone = index.file_of_window_W == [file.path for file in index.files].index("a.wav")
     index.file_of_window_W[gone] = -1
-    hits = open_searcher(index, silent).find(query_like(index, 0), 5)
-    assert sorted(hit.file.path for hit in hits) == ["b.wav", "c.wav"]
+    for k in (2, 3, 5):
+        hits = open_searcher(index, silent).find(query_like(index, 0), k)
+        assert sorted(hit.file.path for hit in hits) == ["b.wav", "c.wav"]
 
 
 def test_nothing_is_found_in_an_index_without_living_windows(make_index):
