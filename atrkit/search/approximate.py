@@ -27,7 +27,7 @@ IntArray = npt.NDArray[np.int64]
 APPROXIMATE_FROM_WINDOWS = 50_000
 INSTALL_COMMAND = "pip install 'atrkit[search]'"
 _DEEPEST = 1_000  # longer shortlists take faiss longer than exact search takes for everything
-_FORMAT = "atrkit approximate 1"
+_FORMAT = "atrkit approximate 2"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class ApproximateFacts:
         windows: how many it holds.
         lists: how many lists there are.
         lists_read: for each query.
-        recall: recall@10 against exact search, on sample queries; of near and far ones the lower.
+        recall: recall@10 against exact search, on sample queries; of near and far ones the lowest.
+        recall_at_degrees: the same for each angle between queries and the windows that they mean.
         sample_queries: how many these were.
         format: version of the file and of these facts.
     """
@@ -53,6 +54,7 @@ class ApproximateFacts:
     lists: int
     lists_read: int
     recall: float
+    recall_at_degrees: Mapping[str, float]
     sample_queries: int
     format: str = _FORMAT
 

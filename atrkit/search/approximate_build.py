@@ -15,14 +15,16 @@ from atrkit.search.exact import top_windows
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
-_LEAST_RECALL = 0.998  # on sample queries near and far, so that others are above 0.99
+# on sample queries near and far, so that others are above 0.99; the furthest are as far as any query may be
+_LEAST_RECALL = {25.0: 0.998, 65.0: 0.998, 80.0: 0.995}
 _RECALL_AT = 10
 _SAMPLE_QUERIES = 200  # at each angle
 _TRAINING_ROWS_PER_LIST = 64
 _TRAINING_ROUNDS = 10
 _ROWS_AT_ONCE = 1 << 16
-# the angle between a query and a window that it means: of a like sound, and of a text, which is further from all sounds
-_ANGLES = (25.0, 65.0)
+# keys: degrees between a query and a window that it means. A like sound is near, a text is further from all sounds, and
+# at 80 degrees little is left but the direction of the noise: a text whose sounds are not in the index
+_ANGLES = tuple(_LEAST_RECALL)
 
 
 def build_approximate(
@@ -80,11 +82,13 @@ def build_approximate(
         if on_progress:
             on_progress(len(block_BD))
     of_angles = _sample_queries(vectors, generator)
-    lists_read, recall = _lists_to_read(faiss, lists, vectors, of_angles)
+    lists_read, recalls = _lists_to_read(faiss, lists, vectors, of_angles)
     name = f"approximate-{_name_of(segments)}.faiss"
     sha256 = _write(faiss, lists, folder / name)
+    near_and_far = dict(zip(map(str, map(round, _ANGLES)), recalls, strict=True))
+    queries = sum(map(len, of_angles))
     return ApproximateFacts(
-        name, sha256, tuple(segments), windows, lists_count, lists_read, recall, sample_queries=sum(map(len, of_angles))
+        name, sha256, tuple(segments), windows, lists_count, lists_read, min(recalls), near_and_far, queries
     )
 
 
@@ -123,7 +127,7 @@ def _rows(vectors: Sequence[Float32Array], windows_N: IntArray) -> Float32Array:
 
 
 def _sample_queries(vectors: Sequence[Float32Array], generator: np.random.Generator) -> list[Float32Array]:
-    """Windows, turned away into any direction: by as much as a like sound, and by as much as a text."""
+    """Windows, turned away into any direction: by as much as each angle says."""
     windows = sum(len(segment) for segment in vectors)
     chosen_N = np.sort(generator.choice(windows, min(windows, _SAMPLE_QUERIES), replace=False))
     rows_ND = _rows(vectors, chosen_N).astype(np.float64)
@@ -139,17 +143,17 @@ def _sample_queries(vectors: Sequence[Float32Array], generator: np.random.Genera
 
 def _lists_to_read(
     faiss: Any, lists: Any, vectors: Sequence[Float32Array], of_angles: Sequence[Float32Array]
-) -> tuple[int, float]:
-    """The least number of lists with which the recall is reached at every angle, and the lowest recall."""
+) -> tuple[int, list[float]]:
+    """The least number of lists with which the recall is reached at every angle, and the recall at each."""
     exact = [top_windows(vectors, queries_QD, _RECALL_AT)[1] for queries_QD in of_angles]
     depth = min(shortlist_depth(_RECALL_AT), lists.ntotal)
-    reached = 0.0
+    reached: list[float] = []
     for lists_read in _steps(lists.nlist):
         parameters = faiss.SearchParametersIVF(nprobe=lists_read)
         # the exact order of a shortlist holds all exact results that are on it
         listed = [lists.search(queries_QD, depth, params=parameters)[1] for queries_QD in of_angles]
-        reached = min(recall_against_exact(*pair) for pair in zip(listed, exact, strict=True))
-        if reached >= _LEAST_RECALL:
+        reached = [recall_against_exact(*pair) for pair in zip(listed, exact, strict=True)]
+        if all(each >= least for each, least in zip(reached, _LEAST_RECALL.values(), strict=True)):
             return lists_read, reached
     return int(lists.nlist), reached
 

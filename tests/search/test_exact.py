@@ -79,6 +79,22 @@ def test_a_query_finds_the_same_bits_alone_and_among_many_in_blocks_of_any_size(
         assert together[query] == best_by_sorting(thousands, queries_QD[query], 11, alive)
 
 
+def test_of_nearly_equal_cosines_in_different_blocks_the_exact_order_counts():
+    """A product in float32 swaps them: its last places depend on the order of summation."""
+    generator = np.random.default_rng(11)
+    query_D = on_the_sphere(12, 1024)
+    across_ND = generator.standard_normal((400, 1024))
+    across_ND -= (across_ND @ query_D)[:, None] * query_D
+    across_ND /= np.linalg.norm(across_ND, axis=1, keepdims=True)
+    cosines_N = 0.6 + 2e-8 * generator.integers(0, 8, size=(400, 1))
+    rows_ND = (cosines_N * query_D + np.sqrt(1 - cosines_N**2) * across_ND).astype(np.float32)
+    product_N = rows_ND @ query_D
+    expected = best_by_sorting([rows_ND], query_D, 9)
+    assert [window for _, window in expected] != np.lexsort((np.arange(400), -product_N))[:9].tolist()
+    for block_rows in (10, 50, 400):
+        assert as_pairs(top_windows([rows_ND], query_D, 9, block_rows=block_rows)) == [expected]
+
+
 def test_vectors_may_lie_in_files(thousands, tmp_path):
     mapped = []
     for number, segment in enumerate(thousands):
