@@ -1,9 +1,11 @@
 """Vectors of the contents that an index lacks: in parts, resumable to the same bits, into one new segment."""
 
+import math
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from atrkit.audio.read import UnusableAudioError
 from atrkit.datasets.manifest import Clip, Dataset
 from atrkit.errors import IntegrityError, TerminatedError
 from atrkit.files import require_free_space
+from atrkit.reports.counting import counted
+from atrkit.reports.progress import Advance
 from atrkit.search.changes import FoundFile
 from atrkit.search.index_files import segment_path
 from atrkit.search.segments import as_embeddings
@@ -33,6 +37,8 @@ from atrkit.workflows.window_encoder import WindowEncoder
 _PART_FILES = 256
 _PART_S = 3600.0
 _BYTES_PER_NUMBER = 4
+_LONG_S = 3600.0
+_GB_PER_HOUR = 0.8  # measured with two hours of stereo at 44.1 kHz
 
 
 class SegmentParts(PartFolder):
@@ -97,6 +103,8 @@ def encode_contents(
 ) -> None:
     """Make the segment of some contents, or finish what an earlier call began.
 
+    A recording is decoded as a whole: memory grows with the longest one, by about 0.8 GB for each hour of it.
+
     Args:
         session: where to speak.
         folder: of the index.
@@ -159,32 +167,74 @@ def _make_parts(
         session.say(f"{there} of {len(plan.parts)} parts are there from an earlier call")
     if not todo:
         return
+    _say_long_files(session, contents)
     dataset = contents.as_dataset()
     clips_of = {part: [dataset.clips[index] for index in plan.parts[part]] for part in todo}
     balance = Balance()
     try:
-        with session.open_progress(f"{encoder.name} windows", sum(map(len, clips_of.values())), "files") as advance:
-
-            def on_clips(count: int, audio_s: float) -> None:
-                advance(count, audio_s, balance.bottleneck)
-
+        total_s = math.ceil(sum(clip.duration_s for clips in clips_of.values() for clip in clips))
+        with session.open_progress(f"{encoder.name} windows", total_s, "s of audio") as advance:
+            heard = _SecondsHeard(total_s, advance, balance)
+            encoder.on_audio = heard.add
             encoded_parts = encode_parts(
                 dataset,
                 clips_of.items(),
                 encoder.as_encoder(),
-                on_clips=on_clips,
+                on_clips=lambda count, audio_s: None,  # the encoder tells, in the midst of long recordings as well
                 on_remark=session.say,
                 balance=balance,
             )
             with closing(encoded_parts):
                 for part, encoded in encoded_parts:
                     parts.save(part, plan, _gather(clips_of[part], encoded, encoder, plan, strict=strict))
+            heard.finish()
     except (KeyboardInterrupt, TerminatedError):
         done = len(parts.finished(plan))
         session.say(f"stopped with {done} of {len(plan.parts)} parts finished; the same command makes the others")
         raise
     if balance.sentence:
         session.say(balance.sentence)
+
+
+class _SecondsHeard:
+    """Whole seconds of audio on a progress display, from several threads that encode.
+
+    Args:
+        total_s: of all.
+        advance: moves the display on.
+        balance: knows what limits the speed.
+    """
+
+    def __init__(self, total_s: int, advance: Advance, balance: Balance) -> None:
+        self._total_s, self._advance, self._balance = total_s, advance, balance
+        self._lock, self._heard_s, self._shown_s = Lock(), 0.0, 0
+
+    def add(self, seconds: float) -> None:
+        """So much was encoded just now; what is encoded again, as memory ran out, does not go beyond the end."""
+        with self._lock:
+            self._heard_s += seconds
+            self._show(min(int(self._heard_s), self._total_s))
+
+    def finish(self) -> None:
+        """Nothing more comes: what is missing could not be read."""
+        with self._lock:
+            self._show(self._total_s)
+
+    def _show(self, until_s: int) -> None:
+        if until_s > self._shown_s:
+            self._advance(until_s - self._shown_s, float(until_s - self._shown_s), self._balance.bottleneck)
+            self._shown_s = until_s
+
+
+def _say_long_files(session: Session, contents: Contents) -> None:
+    long = [file for file in contents.files if file.duration_s > _LONG_S]
+    if long:
+        hours = max(file.duration_s for file in long) / 3600
+        session.say(
+            f"{counted(len(long), 'file')} longer than an hour: each is decoded as a whole, and the longest "
+            f"({hours:.1f} h) may need {hours * _GB_PER_HOUR:.1f} GB of memory; cut files into pieces where that is "
+            "too much"
+        )
 
 
 def _gather(

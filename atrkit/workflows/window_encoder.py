@@ -75,6 +75,8 @@ class WindowEncoder:
         self.sample_rate_hz = encoder.sample_rate_hz
         self.min_samples = encoder.min_samples
         self.window_samples = round(WINDOW_S * encoder.sample_rate_hz)
+        self.on_audio: Callable[[float], None] | None = None
+        """Told, by whatever thread encodes, of seconds that were just encoded: a recording may take an hour."""
         self._embed = embed
         self._frame_dtype: FrameDtype = frame_dtype
 
@@ -107,7 +109,12 @@ class WindowEncoder:
         bounds = [window_bounds(len(wave_N), self.window_samples) for wave_N in waves]
         windows = [wave_N[start:stop] for wave_N, each in zip(waves, bounds, strict=True) for start, stop in each]
         starts = range(0, len(windows), _WINDOWS_AT_ONCE)
-        embedded = [self._embed_windows(windows[start : start + _WINDOWS_AT_ONCE]) for start in starts]
+        new_samples = [samples for each in bounds for samples in _samples_not_seen_before(each)]
+        embedded = []
+        for start in starts:
+            embedded.append(self._embed_windows(windows[start : start + _WINDOWS_AT_ONCE]))
+            if self.on_audio is not None:
+                self.on_audio(sum(new_samples[start : start + _WINDOWS_AT_ONCE]) / self.sample_rate_hz)
         vectors_WD = np.concatenate([np.zeros((0, self.dim), np.float32), *embedded])
         ends = np.cumsum([len(each) for each in bounds])[:-1]
         return Encoded(
@@ -126,3 +133,13 @@ class WindowEncoder:
         if len(usable):
             vectors_BD[usable] = self._embed(made.take(usable))
         return vectors_BD
+
+
+def _samples_not_seen_before(bounds: Sequence[tuple[int, int]]) -> list[int]:
+    """How much of a wave each of its windows adds; the last one may overlap the one before.
+
+    >>> _samples_not_seen_before([(0, 10), (10, 20), (14, 24)])
+    [10, 10, 4]
+    """
+    ends = [0, *(stop for _, stop in bounds)]
+    return [stop - max(start, end) for (start, stop), end in zip(bounds, ends, strict=False)]

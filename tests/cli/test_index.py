@@ -3,7 +3,8 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -506,6 +507,26 @@ def test_a_file_that_is_written_while_it_is_indexed_is_left_for_the_next_time(wo
     assert "written while it was indexed" in record["problems"][0]["reason"]
     assert record["files"] == 2
     assert became(index()) == {"new": 1, "unchanged": 2, "encoded": 1}
+
+
+def test_progress_is_in_seconds_of_audio_also_within_a_file(workspace, sounds, monkeypatch):
+    soundfile.write(sounds / "longest.wav", tone(400, 4), RATE_HZ)  # 40 windows, of which 32 are embedded at once
+    steps: list[tuple[int, str, int]] = []
+
+    @contextmanager
+    def note(self: Terminal, description: str, total: int, unit: str, done: int = 0) -> Iterator[Any]:
+        yield lambda items=1, audio_s=0.0, limit="": steps.append((total, unit, items))
+
+    monkeypatch.setattr(Terminal, "open_progress", note)
+    atrkit(workspace, "index", sounds, "--run", "dual")
+    of_audio = [items for total, unit, items in steps if (total, unit) == (429, "s of audio")]
+    assert sum(of_audio) == 429 and 320 <= max(of_audio) < 400
+
+
+def test_files_longer_than_an_hour_are_said_to_need_memory(workspace, sounds, monkeypatch):
+    monkeypatch.setattr(index_encode, "_LONG_S", 20.0)
+    said = atrkit(workspace, "index", sounds, "--run", "dual").stderr
+    assert "1 file longer than an hour" in said and "GB of memory" in said
 
 
 def test_the_table_for_people_has_counts_in_words(workspace, sounds):
