@@ -5,6 +5,7 @@ import http.server
 import itertools
 import random
 import select
+import signal
 import socket
 import struct
 import threading
@@ -15,6 +16,12 @@ from pathlib import Path
 import pytest
 
 PIECE_BYTES = 1 << 14
+
+
+def pytest_configure() -> None:
+    """Heed Ctrl-C also where a shell started pytest in the background and ignores it: children would inherit that."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ def colours(css: str) -> list[tuple[str, str]]:
 
 
 def test_the_page_and_the_report_have_the_same_colours_and_letters():
-    assert colours(FILES["page.css"]) == colours(REPORT_CSS) and len(colours(REPORT_CSS)) > 40
+    only_of_the_report = ("--shade",)  # of its tables that scroll
+    of_report = [(name, value) for name, value in colours(REPORT_CSS) if name not in only_of_the_report]
+    assert colours(FILES["page.css"]) == of_report and len(of_report) > 40
 
 
 @pytest.mark.parametrize("name", FILES)
