@@ -16,14 +16,14 @@ Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 # on sample queries near and far, so that others are above 0.99; the furthest are as far as any query may be
-_LEAST_RECALL = {25.0: 0.998, 65.0: 0.998, 80.0: 0.995}
+_LEAST_RECALL = {25.0: 0.998, 65.0: 0.998, 80.0: 0.995, 85.0: 0.995}
 _RECALL_AT = 10
 _SAMPLE_QUERIES = 200  # at each angle
 _TRAINING_ROWS_PER_LIST = 64
 _TRAINING_ROUNDS = 10
 _ROWS_AT_ONCE = 1 << 16
 # keys: degrees between a query and a window that it means. A like sound is near, a text is further from all sounds, and
-# at 80 degrees little is left but the direction of the noise: a text whose sounds are not in the index
+# from 80 degrees on little is left but the direction of the noise: a text whose sounds are not in the index
 _ANGLES = tuple(_LEAST_RECALL)
 
 

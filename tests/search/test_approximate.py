@@ -70,11 +70,11 @@ def test_of_the_ten_best_windows_nearly_all_are_found_with_their_exact_cosines(a
 @needs_faiss
 def test_not_all_lists_are_read_and_the_recall_that_is_said_is_what_is_measured(built):
     _, facts = built
-    assert (facts.windows, facts.lists, facts.sample_queries) == (WINDOWS, 256, 600)
+    assert (facts.windows, facts.lists, facts.sample_queries) == (WINDOWS, 256, 800)
     assert facts.lists_read <= facts.lists // 4
-    near, text, far = facts.recall_at_degrees.values()
-    assert min(near, text) >= 0.998 and far >= 0.995
-    assert facts.recall == min(near, text, far)
+    near, text, *far = facts.recall_at_degrees.values()
+    assert min(near, text) >= 0.998 and min(far) >= 0.995
+    assert facts.recall == min(near, text, *far)
 
 
 @needs_faiss
