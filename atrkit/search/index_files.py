@@ -5,7 +5,8 @@ An index is a folder `index/<name>/` of a workspace:
 - `index.json`: what it is of (`source`), of which model (`model`, with its `identity`), `window_s`, `dim`, the
   `segments` (`number`, `rows`, `clips`, `offset` of the vectors in the file, `sha256` that the file is sealed with),
   which files list the sounds (`files` and `places`: `name`, `sha256`), `counts`, `faiss` (None, or what was built for
-  approximate search), `captions` (tables of captions that were named), and `sha256`, of all of this. It is written last: what it does not name is not part of the index.
+  approximate search), `captions` (tables of captions that were named), and `sha256`, of all of this. It is written
+  last: what it does not name is not part of the index.
 - `files-<hash>.jsonl`: one line for each file that can be found, in order of root and path; the fields are those of
   `IndexedFile`, `root` as a number. `places-<hash>.npy`: where the vectors of each lie, as an array. New lists have new
   names, so that index.json and its lists always agree.
@@ -152,8 +153,13 @@ def index_names(root: Path) -> list[str]:
     Args:
         root: the folder `index/` of a workspace.
     """
-    markers = root.glob(f"*/{INDEX_NAME}")
-    return [path.parent.name for path in sorted(markers, key=lambda path: (-path.stat().st_mtime_ns, str(path)))]
+    found = []
+    for marker in root.glob(f"*/{INDEX_NAME}"):
+        try:
+            found.append((-marker.stat().st_mtime_ns, marker.parent.name))
+        except FileNotFoundError:  # removed a moment ago
+            continue
+    return [name for _, name in sorted(found)]
 
 
 def find_index(root: Path, named: str | None) -> Path:

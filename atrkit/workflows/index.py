@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from atrkit.datasets.manifest import Dataset, Problem
-from atrkit.datasets.prepared_journal import FileState
-from atrkit.errors import IntegrityError
-from atrkit.files import single_writer, write_jsonl_atomic
+from atrkit.datasets.prepared_journal import FileState, Journal, Prepared
+from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
+from atrkit.files import as_resource_error, single_writer, write_jsonl_atomic
 from atrkit.reports.counting import counted
 from atrkit.search.changes import Changes, FoundFile, compare
 from atrkit.search.index_files import (
@@ -41,6 +41,8 @@ from atrkit.workflows.index_vectors import KnownVectors, remove_what_is_no_part
 from atrkit.workflows.query_model import QueryModel
 from atrkit.workflows.search_approximate import update_approximate
 from atrkit.workflows.session import Session
+
+_WENT = "it went while it was indexed"
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,27 @@ def index(session: Session, options: IndexOptions) -> IndexOutcome:
     """
     folder, asked = find_target(session, options)
     with single_writer(folder):
-        outcome = _Update(session, options, folder, asked).run()
+        try:
+            outcome = _Update(session, options, folder, asked).run()
+        except (UsageError, MissingPrerequisiteError, IntegrityError):
+            _remove_what_is_no_index(folder)
+            raise
         update_approximate(session, load_index(folder, is_checked=False))
         return outcome
+
+
+def _remove_what_is_no_index(folder: Path) -> None:
+    """A first call that came to nothing leaves nothing, unless sounds were read: those are not read again."""
+    journal = folder / JOURNAL_NAME
+    if not folder.is_dir() or any(path != journal for path in folder.iterdir()):
+        return
+    if any(isinstance(entry.outcome, Prepared) for entry in Journal.open(journal).entries.values()):
+        return
+    try:
+        journal.unlink(missing_ok=True)
+        folder.rmdir()
+    except OSError as error:
+        raise as_resource_error(error, folder) from error
 
 
 @dataclass
@@ -192,8 +212,11 @@ class _Update:
         files, problems = [], list(scan.problems)
         for found in scan.files:
             item = item_of(found.path, found.root, self.roots)
-            problems += [Problem(item, *problem) for problem in vectors.problems.get(found.sha256, ())]
             place = vectors.places.get(found.sha256)
+            if place is None and FileState.of(found.full_path) is None:
+                problems.append(Problem(item, "skipped", _WENT))
+                continue
+            problems += [Problem(item, *problem) for problem in vectors.problems.get(found.sha256, ())]
             if place is not None:
                 files.append(_indexed(found, place))
         for file in scan.unreachable:
@@ -241,7 +264,9 @@ class _Update:
             kept.append(joined)
             number += 1
         if groups:
-            self.session.say(f"{len(replaced)} segments were copied into {len(groups)}, without what is gone")
+            were = "was" if len(replaced) == 1 else "were"
+            copied = f"{counted(len(replaced), 'segment')} {were} copied"
+            self.session.say(f"{copied} into {counted(len(groups), 'new one')}, without what is gone")
         return kept
 
     def _commit(
@@ -313,12 +338,13 @@ def _usable(scan: Scan, vectors: KnownVectors) -> list[FoundFile]:
 
 def _without_changed(scan: Scan, roots: Sequence[str]) -> tuple[Scan, bool]:
     """The files that were not written since they were read, and whether there are others."""
-    changed = {
-        file.id for file in scan.files if FileState.of(file.full_path) != FileState(file.size_bytes, file.mtime_ns)
-    }
-    reason = "it was written while it was indexed: run the same command again"
+    states = {file.id: FileState.of(file.full_path) for file in scan.files}
+    changed = {file.id for file in scan.files if states[file.id] != FileState(file.size_bytes, file.mtime_ns)}
+    written = "it was written while it was indexed: run the same command again"
     problems = [
-        Problem(item_of(file.path, file.root, roots), "skipped", reason) for file in scan.files if file.id in changed
+        Problem(item_of(file.path, file.root, roots), "skipped", _WENT if states[file.id] is None else written)
+        for file in scan.files
+        if file.id in changed
     ]
     left = tuple(file for file in scan.files if file.id not in changed)
     left_out = scan.skipped | changed

@@ -74,7 +74,8 @@ def find_target(session: Session, options: IndexOptions) -> tuple[Path, dict[str
         UsageError: a folder is not there or lies in another one, or a name is none; nothing is named, and no index is
             there.
     """
-    if options.name is not None and (Path(options.name).name != options.name or options.name.startswith(".")):
+    name = options.name
+    if name is not None and (not name or Path(name).name != name or name.startswith(".")):
         raise UsageError(f"--name {options.name!r}: a name is one word that can be a folder's")
     if options.dataset is not None:
         dataset = session.workspace.load_dataset(options.dataset)

@@ -309,6 +309,28 @@ def test_what_is_gone_is_removed_from_the_disk_when_it_is_worth_it(workspace, so
     assert [path.name for path in sorted((opened_index.folder / "segments").glob("*.h5"))] == ["002.h5"]
 
 
+def test_what_was_copied_is_said_in_plain_english(workspace, sounds):
+    atrkit(workspace, "index", sounds, "--run", "dual")
+    shutil.rmtree(sounds / "field")
+    assert "1 segment was copied into 1 new one, without what is gone" in atrkit(workspace, "index").stderr
+
+
+def test_a_first_call_that_comes_to_nothing_leaves_nothing(workspace, index, tmp_path):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "no sound.wav").write_text("no sound")
+    for words in [(tmp_path / "texts",), (tmp_path / "texts", "--run", "none")]:
+        atrkit(workspace, "index", *words, code=5 if len(words) == 1 else 2)
+        assert not (workspace / "index" / "texts").exists()
+
+
+def test_a_first_call_that_is_refused_later_reads_no_sound_again(workspace, sounds, index, opened):
+    (sounds / "broken.wav").write_text("no sound")
+    index(sounds, "--run", "dual", "--strict", code=5)
+    opened.clear()
+    index(sounds, "--run", "dual", "--strict", code=5)
+    assert opened == []
+
+
 def test_what_a_killed_process_left_is_removed(workspace, sounds, index):
     index(sounds, "--run", "dual")
     folder = workspace / "index" / "my_sounds"
@@ -477,6 +499,7 @@ def test_without_a_model_every_way_to_one_is_said(tmp_path, sounds):
         (("SOUNDS", "--split", "eval"), "--split is of a dataset"),
         (("SOUNDS", "--run", "dual", "--model", "x"), "--run and --model"),
         (("SOUNDS", "--name", "a/b"), "--name 'a/b'"),
+        (("SOUNDS", "--name", ""), "--name ''"),
         (("SOUNDS", "--run", "none"), "no finished run there"),
         (("SOUNDS", "--model", "dual/seed-1"), "that is a run of atrkit, which --run takes"),
         (("--dataset", "tiny", "--split", "none"), "has no split 'none'"),
@@ -507,6 +530,20 @@ def test_a_file_that_is_written_while_it_is_indexed_is_left_for_the_next_time(wo
     assert "written while it was indexed" in record["problems"][0]["reason"]
     assert record["files"] == 2
     assert became(index()) == {"new": 1, "unchanged": 2, "encoded": 1}
+
+
+def test_a_file_that_is_deleted_while_it_is_indexed_is_said_to_be_gone(workspace, sounds, index, monkeypatch):
+    before = index_encode.encode_parts
+
+    def delete_then_encode(*args: Any, **kwargs: Any) -> Any:
+        (sounds / "bell.wav").unlink(missing_ok=True)
+        return before(*args, **kwargs)
+
+    monkeypatch.setattr(index_encode, "encode_parts", delete_then_encode)
+    record = index(sounds, "--run", "dual", code=7)
+    (problem,) = record["problems"]
+    assert problem["item"] == "bell.wav" and "went while it was indexed" in problem["reason"]
+    assert record["files"] == 2 and became(index()) == {"unchanged": 2}
 
 
 def test_progress_is_in_seconds_of_audio_also_within_a_file(workspace, sounds, monkeypatch):

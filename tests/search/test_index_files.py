@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,6 +140,19 @@ def test_the_newest_index_is_meant_when_none_is_named(make_index):
     os.utime(old.folder / "index.json", (1, 1))
     assert index_names(old.folder.parent) == ["new", "old"]
     assert find_index(old.folder.parent, None) == new.folder and find_index(old.folder.parent, "old") == old.folder
+
+
+def test_an_index_that_is_removed_while_names_are_listed_is_none(make_index, monkeypatch):
+    old, new = make_index([("a.wav", 5.0)], name="old"), make_index([("a.wav", 5.0)], name="new")
+    glob = Path.glob
+
+    def list_then_remove(self, pattern):
+        found = list(glob(self, pattern))
+        shutil.rmtree(old.folder)
+        return found
+
+    monkeypatch.setattr(Path, "glob", list_then_remove)
+    assert index_names(new.folder.parent) == ["new"]
 
 
 def test_an_index_that_was_renamed_is_still_one(make_index):
