@@ -14,7 +14,11 @@ def search(
     text: Annotated[str | None, typer.Argument(metavar="TEXT", help="What is to be heard.")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many files.")] = 10,
     like: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Sounds like this file; with TEXT, both count alike.")
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE[@SECONDS]",
+            help="Sounds like this file, or like the 10 s at that place; with TEXT, both count alike.",
+        ),
     ] = None,
     unwanted: Annotated[
         list[str] | None,

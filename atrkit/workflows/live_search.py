@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -20,7 +20,7 @@ from atrkit.search.results import Hit, with_living_file
 from atrkit.search.searcher import open_searcher
 from atrkit.serve.interface import Wanted
 from atrkit.serve.sound_files import is_unchanged
-from atrkit.workflows.query_model import name_of_source, refuse_other_model
+from atrkit.workflows.query_model import QueryModel, name_of_source, refuse_other_model
 from atrkit.workflows.search import OpenedSearch, open_search
 from atrkit.workflows.session import Session
 
@@ -72,10 +72,11 @@ class LiveSearch:
         self._texts_lock, self._sounds_lock = threading.Lock(), threading.Lock()
         # a search takes all cores and reads all vectors: 16 at once took four times as long as one after the other
         self._search_lock = threading.Lock()
-        self._reloading = threading.Lock()
+        self._reloading, self._warming = threading.Lock(), threading.Lock()
         opened = open_search(self._session, named)
         self._named = opened.index.name
         self._opened = _Opened(opened, _mtime_ns(opened.index))
+        self._warmed: QueryModel | None = None
         with self._noting():
             opened.model.embed_texts(["a sound"])
         _prepare(opened.index)
@@ -83,6 +84,7 @@ class LiveSearch:
     def about(self) -> dict[str, Any]:
         """The index in a few words: "index", "files", "windows", "model", "examples"."""
         opened = self._current()
+        self._open_sounds_in_background(opened.search.model)
         about = opened.index.about
         return {
             "index": opened.index.name,
@@ -91,6 +93,19 @@ class LiveSearch:
             "model": name_of_source(about["model"]),
             "examples": opened.examples,
         }
+
+    def _open_sounds_in_background(self, model: QueryModel) -> None:
+        """The page is open: open what the first search by a sound would wait seconds for."""
+        with self._warming:
+            if self._warmed is model:
+                return
+            self._warmed = model
+
+        def open_sounds() -> None:
+            with self._sounds_lock, self._noting(), suppress(AtrkitError):  # who searches by a sound is told
+                model.window_encoder()
+
+        threading.Thread(target=open_sounds, name="atrkit-sounds", daemon=True).start()
 
     def file(self, file_id: str) -> IndexedFile | None:
         """The file of that id, in the newest state of the index."""

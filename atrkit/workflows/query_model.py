@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from atrkit.audio.read import UnusableAudioError, load_mono
+from atrkit.audio.read import UnusableAudioError, load_mono, load_mono_window
 from atrkit.errors import IntegrityError, MissingPrerequisiteError, UsageError
 from atrkit.models.folder import CHECKSUMS_NAME
 from atrkit.recipe.models import GruCaptionerSettings, RidgeSettings, TransformerCaptionerSettings
 from atrkit.recipe.retrievers import CoAttentionSettings, DualEncoderSettings, ExpertsSettings, HciSettings
 from atrkit.reports.counting import counted
+from atrkit.search.windows import WINDOW_S
 from atrkit.store.differences import first_difference
 from atrkit.text.normalise import words_of
 from atrkit.workflows.build import encoder_arguments
@@ -85,20 +86,21 @@ class QueryModel:
         """
         return self._embed_texts(texts)
 
-    def embed_audio(self, path: Path) -> Float32Array:
-        """Embed a sound file.
+    def embed_audio(self, path: Path, start_s: float | None = None) -> Float32Array:
+        """Embed a sound file, or the ten seconds at one place of it.
 
         Args:
             path: of any format and rate that can be read.
+            start_s: where these begin; nearer to the end they begin so early that they are ten seconds. None: all.
 
         Returns:
             (W, D), a row of norm 1 for each window of ten seconds.
 
         Raises:
-            UsageError: it cannot be read as sound, or its embedding is not finite.
+            UsageError: it cannot be read as sound, ends before that place, or its embedding is not finite.
         """
         try:
-            wave_N = load_mono(path, self.sample_rate_hz)
+            wave_N = load_mono(path, self.sample_rate_hz) if start_s is None else self._window_at(path, start_s)
         except (UnusableAudioError, OSError) as error:
             raise UsageError(f"{path}: {error}") from error
         vectors_WD: Float32Array = self.window_encoder().encode([wave_N]).frames[0]
@@ -109,6 +111,16 @@ class QueryModel:
     def window_encoder(self) -> WindowEncoder:
         """What indexing encodes with."""
         return self._windows
+
+    def _window_at(self, path: Path, start_s: float) -> Float32Array:
+        length = round(WINDOW_S * self.sample_rate_hz)
+        before_s = min(start_s, WINDOW_S)
+        around_N = load_mono_window(path, self.sample_rate_hz, start_s - before_s, start_s + WINDOW_S)
+        first = round(before_s * self.sample_rate_hz)
+        if len(around_N) <= first:
+            raise UsageError(f"{path} ends before {start_s:g} s")
+        first = max(0, min(first, len(around_N) - length))
+        return around_N[first : first + length]
 
     @cached_property
     def _embed_texts(self) -> EmbedTexts:

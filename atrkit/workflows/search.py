@@ -1,5 +1,6 @@
 """`atrkit search`: from words or a sound to files, by the model that an index was made with."""
 
+import math
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,8 @@ class SearchOptions:
 
     Args:
         texts: one search each; none: one search by `like` alone.
-        like: sound files; what is found sounds like them, and fits the text.
+        like: sound files, or FILE@SECONDS for the ten seconds at a place; what is found sounds like them, and fits the
+            text.
         unwanted: texts that are pushed away.
         index: by name; None: the newest.
         k: files for each search.
@@ -62,8 +64,7 @@ class SearchOptions:
             if not text.strip():
                 raise UsageError("a text without words cannot be searched for: write what is heard")
         for path in self.like:
-            if not path.is_file():
-                raise UsageError(f"--like {path}: there is no such file")
+            place_in_file(path)
         if self.rerank_k is not None and self.rerank is None:
             raise UsageError(f"--rerank-k {self.rerank_k} of which run? add --rerank RUN")
         if self.rerank is not None and not self.texts:
@@ -126,7 +127,7 @@ class OpenedSearch:
             UsageError: a text has no words or none that the model knows, or a sound cannot be read.
         """
         texts_QD, unwanted_ND = self.embed_texts(texts, unwanted)
-        sounds = [self.model.embed_audio(path) for path in like]
+        sounds = [self.model.embed_audio(*place_in_file(path)) for path in like]
         wanted: list[list[Float32Array]] = [[text_D] for text_D in texts_QD] or [[]]
         return [combined_query(text_1D, sounds, unwanted_ND) for text_1D in wanted]
 
@@ -310,6 +311,28 @@ def read_queries(path: Path) -> list[str]:
     if not queries:
         raise UsageError(f"--queries {path}: it holds no query; write one a line")
     return queries
+
+
+def place_in_file(said: Path) -> tuple[Path, float | None]:
+    """A file, and the second of it that FILE@SECONDS gives; a file that is really called so comes first.
+
+    Raises:
+        UsageError: there is no such file, or what follows @ is no time in seconds.
+    """
+    if said.is_file():
+        return said, None
+    name, at, second = str(said).rpartition("@")
+    if not at or not Path(name).is_file():
+        raise UsageError(f"--like {printable(str(said))}: there is no such file")
+    try:
+        start_s = float(second)
+    except ValueError:
+        start_s = math.nan
+    if not 0 <= start_s < 1e9:
+        raise UsageError(
+            f"--like {printable(str(said))}: after @ comes a place in seconds, as in {Path(name).name}@12.5"
+        )
+    return Path(name), start_s
 
 
 def open_in_player(path: Path) -> None:

@@ -196,6 +196,23 @@ def test_an_example_and_what_is_not_wanted_are_part_of_the_query(made, search, w
     assert record["not"] == ["a high tone"]
 
 
+@pytest.mark.parametrize(("said", "start_s"), [("@0", 0.0), ("@10", 10.0), ("@14.0", 14.0), ("@20", 14.0)])
+def test_an_example_may_be_a_place_in_a_file(made, search, windows, said, start_s):
+    long = str(made / "sounds" / "field" / "long.flac")
+    record = search("--like", f"{long}{said}", "-k", 1)
+    assert found(record) == [(long, start_s)]
+    assert record["results"][0]["score"] == pytest.approx(1, abs=1e-4)
+    assert record["like"] == [f"{long}{said}"]
+
+
+def test_a_place_that_is_not_in_the_file_is_refused(made, search):
+    long = made / "sounds" / "field" / "long.flac"
+    assert "long.flac ends before 24 s" in search("--like", f"{long}@24", code=2)
+    for second in ("", "x", "-1", "nan"):
+        assert "after @ comes a place in seconds, as in long.flac@12.5" in search("--like", f"{long}@{second}", code=2)
+    assert "there is no such file" in search("--like", "none.flac@3", code=2)
+
+
 def test_several_queries_come_from_a_file_and_give_what_they_give_alone(search, tmp_path):
     file = tmp_path / "queries.txt"
     file.write_text("\ufeffa low tone\n\n  a shrill tone  \n", encoding="utf-8")
@@ -467,7 +484,7 @@ def test_a_large_index_gets_lists_and_finds_the_same(made, workspace, monkeypatc
     said = atrkit(workspace, "index", "--name", "sounds").stderr
     assert (
         "approximate search: 4 lists" in said
-        and "recall@10 against exact search 1.000 at 25°, 1.000 at 65°, 1.000 at 80°" in said
+        and "recall@10 against exact search 1.000 at 25°, 1.000 at 65°, 1.000 at 80°, 1.000 at 85°" in said
     )
     (lists,) = (workspace / "index" / "sounds").glob("approximate-*.faiss")
     record = json.loads((workspace / "index" / "sounds" / "index.json").read_text())["faiss"]

@@ -3,18 +3,21 @@
 import io
 import shutil
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 
+from atrkit.errors import MissingPrerequisiteError
 from atrkit.serve import application
 from atrkit.serve.guard import LARGEST_UPLOAD_BYTES
 from atrkit.workflows.live_search import LiveSearch
 from atrkit.workflows.serve import ServeOptions
-from tests.serve.world import KINDS, SOUNDS, make_index, make_sounds, serving, vector_of, wave_of
+from tests.serve.world import KINDS, SOUNDS, make_index, make_sounds, serving, toy_model, vector_of, wave_of
 
 TOKEN = "a-token-of-24-characters"
 
@@ -310,3 +313,42 @@ def without_seconds(answer):
     if answer.headers["content-type"] != "application/json":
         return answer.status, answer.body
     return answer.status, {key: value for key, value in answer.json.items() if key != "seconds"}
+
+
+def test_the_audio_side_is_opened_while_the_page_is_looked_at(tmp_path, monkeypatch):
+    opened, is_open = [], threading.Event()
+
+    def model_that_counts(*words):
+        model = toy_model(*words)
+
+        def open_windows():
+            opened.append(threading.current_thread().name)
+            is_open.set()
+            return model.open_windows()
+
+        return replace(model, open_windows=open_windows)
+
+    monkeypatch.setattr("tests.serve.world.toy_model", model_that_counts)
+    with serving(tmp_path) as served:
+        assert not opened
+        assert [served.ask("/api/about").status for _ in range(3)] == [200] * 3
+        assert is_open.wait(10)
+        answer = served.ask("/api/search-by-sound", "POST", (served.sounds / "rain.wav").read_bytes())
+        assert answer.status == 200
+    assert opened == ["atrkit-sounds"]
+
+
+def test_an_audio_side_that_cannot_be_opened_stops_nothing(tmp_path, monkeypatch):
+    tried = threading.Event()
+
+    def open_windows():
+        tried.set()
+        raise MissingPrerequisiteError("its weights are gone")
+
+    monkeypatch.setattr(
+        "tests.serve.world.toy_model", lambda *words: replace(toy_model(*words), open_windows=open_windows)
+    )
+    with serving(tmp_path) as served:
+        assert served.ask("/api/about").status == 200
+        assert tried.wait(10)
+        assert served.ask("/api/search?q=rain").status == 200
