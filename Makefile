@@ -27,7 +27,7 @@ demo: install ## the main job on the embedded data set, ending in a recall table
 	$(BIN)/atrkit eval --metric recall --run synthetic/captioner --workspace $(DEMO)
 	$(BIN)/atrkit eval --metric recall --run synthetic/retrieval --workspace $(DEMO)
 
-test: install ## the tests (five to six minutes)
+test: install ## the tests (six to seven minutes)
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n 2 --dist loadscope --durations 8
 
 check: install ## lint, format, types, layers
