@@ -20,7 +20,6 @@ from atrkit.workflows.query_model import (
 )
 from atrkit.workflows.session import Session
 
-INDEX_FOLDER = "index"
 _LONGEST_NAME = 60  # characters, of a name that nobody chose
 
 
@@ -62,11 +61,6 @@ class IndexOptions:
             raise UsageError("--run and --model both say which model embeds: leave one of them out")
 
 
-def index_root(session: Session) -> Path:
-    """The folder of all indices of a workspace."""
-    return session.workspace.root / INDEX_FOLDER
-
-
 def find_target(session: Session, options: IndexOptions) -> tuple[Path, dict[str, Any] | None]:
     """The folder of the index, and what it is to be of; None: what it is of already.
 
@@ -90,13 +84,13 @@ def find_target(session: Session, options: IndexOptions) -> tuple[Path, dict[str
         return _there(session, options), None
     if options.name is None:
         session.say(f"index: {usual} (--name gives it another name)")
-    return index_root(session) / (options.name or usual), source
+    return session.workspace.index_root / (options.name or usual), source
 
 
 def _there(session: Session, options: IndexOptions) -> Path:
-    if options.name is not None and (index_root(session) / options.name / INDEX_NAME).is_file():
-        return index_root(session) / options.name
-    root = index_root(session)
+    if options.name is not None and (session.workspace.index_root / options.name / INDEX_NAME).is_file():
+        return session.workspace.index_root / options.name
+    root = session.workspace.index_root
     if not index_names(root) and not session.workspace.finished_runs():
         raise MissingPrerequisiteError(
             f"no index in {root}; make one: atrkit index FOLDER_OF_SOUNDS; it needs a model: {WHERE_MODELS_COME_FROM}"

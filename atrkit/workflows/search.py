@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Float32Array = npt.NDArray[np.float32]
 
-INDEX_FOLDER = "index"
 DEFAULT_RERANK_K = 30
 
 
@@ -283,7 +282,7 @@ def open_search(session: Session, named: str | None) -> OpenedSearch:
     """
     from atrkit.workflows.query_model import open_query_model
 
-    root = session.workspace.root / INDEX_FOLDER
+    root = session.workspace.index_root
     folder = find_index(root, named)
     has_lists = read_about(folder).get("faiss") is not None
     index = load_index(folder, is_checked=not has_lists)

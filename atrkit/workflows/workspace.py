@@ -16,7 +16,7 @@ _MOST_NAMES = 5  # in a message
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder with `data/`, `embeddings/`, `runs/`.
+    """A folder with `data/`, `embeddings/`, `runs/`, `index/`.
 
     Args:
         root: the folder: `--workspace`, else `$ATRKIT_WORKSPACE`, else the current one.
@@ -35,6 +35,11 @@ class Workspace:
     def run_folder(self, run_name: str, seed: int) -> Path:
         """Folder of one run."""
         return self.root / "runs" / run_name / f"seed-{seed}"
+
+    @property
+    def index_root(self) -> Path:
+        """Folder of all indexes."""
+        return self.root / "index"
 
     def dataset_names(self) -> list[str]:
         """Datasets that are there, the one made last first."""

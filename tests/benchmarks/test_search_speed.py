@@ -27,6 +27,7 @@ from atrkit.search.approximate import (
 )
 from atrkit.search.approximate_build import build_approximate
 from atrkit.search.exact import top_windows
+from tests.tiny_recipes import dual_encoder_recipe
 
 pytestmark = pytest.mark.bench
 
@@ -34,19 +35,7 @@ DIM = 1024
 WINDOWS = 100_000
 QUERIES = 200
 BLOCK = 20_000
-RECIPE = """\
-source: ours, small enough for a test
-seeds: [1]
-encoder: {name: logmel}
-model:
-  name: dual_encoder
-  audio: {hidden_dims: [16], dropout: 0.0, pooling: {name: mean}}
-  text: {name: word_embeddings, dim: 16, pooling: {name: mean}}
-  out_dim: 16
-loss: {name: nt_xent}
-optimizer: {name: adamw, lr: 1e-2}
-training: {epochs: 1, batch_size: 8, keep_best: val_loss}
-"""
+RECIPE = dual_encoder_recipe(epochs=1)
 
 
 class Clusters:

@@ -20,21 +20,10 @@ from atrkit.search.index_files import load_index
 from atrkit.store.embeddings import load_embeddings
 from atrkit.workflows import index_encode
 from atrkit.workflows.query_model import open_query_model
+from tests.tiny_recipes import dual_encoder_recipe
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-RECIPE = """\
-source: ours, small enough for a test
-seeds: [1]
-encoder: {name: logmel}
-model:
-  name: dual_encoder
-  audio: {hidden_dims: [16], dropout: 0.0, pooling: {name: mean}}
-  text: {name: word_embeddings, dim: 16, pooling: {name: mean}}
-  out_dim: 16
-loss: {name: nt_xent}
-optimizer: {name: adamw, lr: 1e-2}
-training: {epochs: 1, batch_size: 8, keep_best: val_loss}
-"""
+RECIPE = dual_encoder_recipe(epochs=1)
 RIDGE = """\
 source: ours, small enough for a test
 seeds: [1]

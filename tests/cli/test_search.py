@@ -28,23 +28,12 @@ from atrkit.store.embeddings import load_embeddings
 from atrkit.workflows import rerank_hits, search_approximate
 from atrkit.workflows import search as workflows_search
 from atrkit.workflows.run_folder import RunFolder
+from tests.tiny_recipes import dual_encoder_recipe
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 RATE_HZ = 16000
 WORDS = ("<pad>", "<unk>", "<bos>", "<eos>", "a", "bell", "rings", "low", "high", "tone")
-RECIPE = """\
-source: ours, small enough for a test
-seeds: [1]
-encoder: {name: logmel}
-model:
-  name: dual_encoder
-  audio: {hidden_dims: [16], dropout: 0.0, pooling: {name: mean}}
-  text: {name: word_embeddings, dim: 16, pooling: {name: mean}}
-  out_dim: 16
-loss: {name: nt_xent}
-optimizer: {name: adamw, lr: 1e-2}
-training: {epochs: 2, batch_size: 8, keep_best: val_loss}
-"""
+RECIPE = dual_encoder_recipe(epochs=2)
 CAPTIONER = """\
 source: ours, small enough for a test
 data: {dataset: tiny, train: dev, test: eval}
