@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import itertools
+import os
 import random
 import select
 import signal
@@ -19,7 +20,12 @@ PIECE_BYTES = 1 << 14
 
 
 def pytest_configure() -> None:
-    """Heed Ctrl-C also where a shell started pytest in the background and ignores it: children would inherit that."""
+    """No terminal of the machine shows in a test: what it is started from must not decide what the tests see.
+
+    Ctrl-C is heeded also where a shell started pytest in the background and ignores it: children would inherit that.
+    `COLUMNS` is not there unless a test sets it: readline, which pytest imports, sets it for xdist's workers.
+    """
+    os.environ.pop("COLUMNS", None)
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -2,9 +2,11 @@
 
 `NO_COLOR`, `TERM=dumb` and pipes are honoured by rich. `plain` goes further: no drawing characters and not a single
 escape code, for logs, screen readers and old terminals. Letters stay what they are wherever the stream has them: a path
-that was printed must be the path that can be pasted.
+that was printed must be the path that can be pasted. For the same reason results that go into a pipe or a file are not
+folded at the 80 columns of a terminal that is not there (`COLUMNS` still sets a width).
 """
 
+import os
 import re
 import sys
 from typing import IO, Any, TextIO, cast
@@ -14,7 +16,8 @@ from rich.console import Console
 
 def make_stdout(*, plain: bool) -> Console:
     """A console for results."""
-    return _make_console(sys.stdout, plain=plain)
+    is_folded = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return _make_console(sys.stdout, plain=plain, width=None if is_folded else _UNFOLDED_COLUMNS)
 
 
 def make_stderr(*, plain: bool) -> Console:
@@ -22,16 +25,19 @@ def make_stderr(*, plain: bool) -> Console:
     return _make_console(sys.stderr, plain=plain)
 
 
+_UNFOLDED_COLUMNS = 100_000  # wider than any line of a result: tables and remarks take what they need
+
 # arrows, box drawing, blocks, geometric shapes, braille: what bars, frames and spinners are made of
 _DRAWING = re.compile(r"[\u2190-\u21ff\u2500-\u25ff\u2800-\u28ff]")
 
 
-def _make_console(stream: TextIO, *, plain: bool) -> Console:
+def _make_console(stream: TextIO, *, plain: bool, width: int | None = None) -> Console:
     encoding = (getattr(stream, "encoding", None) or "utf-8").lower()
     is_drawn = encoding.startswith(("utf", "cp65001")) and not plain
     return Console(
         file=stream if is_drawn else cast(IO[str], _UndrawnStream(stream, encoding, escape_drawing=plain)),
         force_terminal=False if plain else None,
+        width=width,
         markup=False,
         highlight=False,
         emoji=False,

@@ -397,7 +397,8 @@ def test_the_same_words_and_judgements_count_as_in_eval(workspace, tmp_path):
     assert record["systems"][0]["text_to_audio"]["mAP@10"]["mean"] == pytest.approx(own["text_to_audio"]["mAP@10"])
 
 
-def test_every_format_says_the_same(workspace):
+def test_every_format_says_the_same(workspace, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     record = compare(workspace, "small", "scaled")
     shown = {name: run(workspace, "compare", "small", "scaled", "--format", name).stdout for name in ("text",
              "markdown", "latex")}  # fmt: skip

@@ -51,6 +51,25 @@ def test_no_color_is_honoured(monkeypatch):
     assert sys.stdout.shown == b"rain\n"
 
 
+LONG = "/a folder/" + 40 * "with words " + "clip.wav"
+
+
+def folded_lines(stdout, monkeypatch, *, plain=False):
+    monkeypatch.setattr(sys, "stdout", stdout)
+    make_stdout(plain=plain).print(Text(LONG, overflow="fold"))
+    stdout.seek(0)
+    return stdout.read().splitlines()
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_long_path_is_whole_in_a_pipe_and_folded_in_a_terminal(monkeypatch, plain):
+    assert folded_lines(io.StringIO(), monkeypatch, plain=plain) == [LONG]
+    monkeypatch.setenv("COLUMNS", "60")
+    assert len(folded_lines(io.StringIO(), monkeypatch, plain=plain)) > 5
+    monkeypatch.delenv("COLUMNS")
+    assert len(folded_lines(Terminal(), monkeypatch, plain=plain)) > 3
+
+
 @pytest.mark.parametrize("forced", ["", "1"])
 def test_plain_has_no_escape_codes_even_where_colour_is_forced(monkeypatch, forced):
     monkeypatch.setenv("FORCE_COLOR", forced)
