@@ -52,8 +52,9 @@ def update_approximate(session: Session, index: SearchIndex) -> None:
     set_faiss(index.folder, facts.as_record())
     _remove_others(index.folder, keep=facts.name)
     near_and_far = ", ".join(f"{recall:.3f} at {angle}°" for angle, recall in facts.recall_at_degrees.items())
+    fewest, most = facts.reading[0][1], facts.reading[-1][1]
     session.say(
-        f"approximate search: {facts.lists:,} lists, {facts.lists_read:,} of them read for a query; "
+        f"approximate search: {facts.lists:,} lists, {fewest:,} to {most:,} of them read for near and far queries; "
         f"recall@10 against exact search {near_and_far} ({facts.sample_queries} sample queries)"
     )
 

@@ -197,7 +197,7 @@ def test_lists_beside_exact_search(windows, tmp_path, show_table, keep_figures):
         "own_memory_while_building_mb": building_mb[0],
         "disk_mb": disk_mb,
         "lists": facts.lists,
-        "lists_read": facts.lists_read,
+        "reading": facts.reading,
         "recall_when_built": facts.recall_at_degrees,
         "load_average": os.getloadavg()[0],
         "queries": figures,
@@ -206,7 +206,8 @@ def test_lists_beside_exact_search(windows, tmp_path, show_table, keep_figures):
     show_table(f"Lists of {windows:,} x {DIM:,}", ["query", "recall@10", "p50 ms", "p95 ms"], rows)
     print(
         f"\nbuilt in {build_s:.0f} s with {building_mb[0]:,.0f} MB of memory, {disk_mb:,.0f} MB on the disk, opened in "
-        f"{open_s:.1f} s; {facts.lists_read} of {facts.lists:,} lists read, "
+        f"{open_s:.1f} s; of {facts.lists:,} lists read (from cosine on, "
+        f"lists): {', '.join(f'{cosine:.3f}: {count}' for cosine, count in facts.reading)}; "
         f"recall {facts.recall_at_degrees} when built; load {os.getloadavg()[0]:.1f} on {available_cores()} cores"
     )
     assert all(each["recall@10"] >= 0.99 for each in figures.values())

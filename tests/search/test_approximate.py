@@ -30,7 +30,11 @@ def draw(count: int, seed: int) -> np.ndarray:
     centres = np.random.default_rng(0).standard_normal((200, DIM))
     generator = np.random.default_rng(seed)
     vectors = centres[generator.integers(200, size=count)] + 0.7 * generator.standard_normal((count, DIM))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return on_the_sphere(vectors).astype(np.float32)
+
+
+def on_the_sphere(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +75,8 @@ def test_of_the_ten_best_windows_nearly_all_are_found_with_their_exact_cosines(a
 def test_not_all_lists_are_read_and_the_recall_that_is_said_is_what_is_measured(built):
     _, facts = built
     assert (facts.windows, facts.lists, facts.sample_queries) == (WINDOWS, 256, 800)
-    assert facts.lists_read <= facts.lists // 4
+    near, *_, far = facts.reading
+    assert 1 <= near[1] < far[1] <= facts.lists // 4 and near[0] > far[0]
     near, text, *far = facts.recall_at_degrees.values()
     assert min(near, text) >= 0.998 and min(far) >= 0.995
     assert facts.recall == min(near, text, *far)
@@ -84,14 +89,14 @@ def test_what_lies_far_from_all_windows_is_found_as_well(tmp_path):
     centres = generator.standard_normal((200, 128))
     around = 0.4 * generator.standard_normal((WINDOWS, 128))
     vectors = centres[generator.integers(200, size=WINDOWS)] + around  # tight: few lists are enough for what is near
-    vectors = [(vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)]
+    vectors = [on_the_sphere(vectors).astype(np.float32)]
     facts = build_approximate(tmp_path, vectors, ["aa"])
     approximate = open_approximate(tmp_path, facts.as_record(), ["aa"])
     generator = np.random.default_rng(20)
     rows_ND = np.concatenate(vectors)[generator.integers(WINDOWS, size=300)].astype(np.float64)
     away_ND = generator.standard_normal(rows_ND.shape)
     away_ND -= (away_ND * rows_ND).sum(axis=1, keepdims=True) * rows_ND
-    away_ND /= np.linalg.norm(away_ND, axis=1, keepdims=True)
+    away_ND = on_the_sphere(away_ND)
     for degrees in (50, 70, 75, 80, 85):
         queries_QD = np.cos(np.radians(degrees)) * rows_ND + np.sin(np.radians(degrees)) * away_ND
         _, windows_QK = approximate.top_windows(vectors, queries_QD, 10)
@@ -119,6 +124,23 @@ def test_where_the_lists_hold_too_few_search_is_exact(approximate, vectors):
     deep = approximate.top_windows(vectors, query_D, WINDOWS)
     assert np.array_equal(deep[1], top_windows(vectors, query_D, WINDOWS)[1])
     assert approximate.top_windows(vectors, query_D, 3, np.zeros(WINDOWS, dtype=bool))[1].shape == (1, 0)
+
+
+@needs_faiss
+def test_of_many_copies_of_one_sound_the_first_are_found_after_what_is_better(vectors, tmp_path):
+    generator = np.random.default_rng(7)
+    copies = generator.permutation(WINDOWS - 3)[:300]  # more than a shortlist holds
+    with_copies = np.concatenate(vectors)
+    with_copies[copies] = sound_D = with_copies[copies[0]]
+    steps_3 = np.array([0.1, 0.15, 0.2])
+    better_3D = sound_D + steps_3[:, None] * (aside_D := on_the_sphere(generator.standard_normal(DIM)))
+    with_copies[-3:] = on_the_sphere(better_3D)
+    query_D = on_the_sphere(sound_D + 0.2 * aside_D)
+    facts = build_approximate(tmp_path, [with_copies], ["aa"])
+    approximate = open_approximate(tmp_path, facts.as_record(), ["aa"])
+    _, windows_QK = approximate.top_windows([with_copies], query_D, 10)
+    assert windows_QK[0, :3].tolist() == [WINDOWS - 1, WINDOWS - 2, WINDOWS - 3]
+    assert windows_QK[0, 3:].tolist() == np.sort(copies)[:7].tolist()
 
 
 @needs_faiss
@@ -196,7 +218,7 @@ def test_without_faiss_the_command_that_installs_it_is_said(monkeypatch, tmp_pat
         return real_import(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without_faiss)
-    facts = ApproximateFacts("x.faiss", "00", SEGMENTS, WINDOWS, 256, 8, 1.0, {}, 200)
+    facts = ApproximateFacts("x.faiss", "00", SEGMENTS, WINDOWS, 256, ((-1.0, 8),), 1.0, {}, 200)
     for use in (
         lambda: build_approximate(tmp_path, vectors, SEGMENTS),
         lambda: open_approximate(tmp_path, facts.as_record(), SEGMENTS),
@@ -206,5 +228,7 @@ def test_without_faiss_the_command_that_installs_it_is_said(monkeypatch, tmp_pat
 
 
 def test_facts_survive_json():
-    facts = ApproximateFacts("x.faiss", "00", SEGMENTS, WINDOWS, 256, 8, 0.997, {"25": 1.0, "80": 0.997}, 200)
+    facts = ApproximateFacts(
+        "x.faiss", "00", SEGMENTS, WINDOWS, 256, ((0.5, 2), (-1.0, 8)), 0.997, {"25": 1.0, "80": 0.997}, 200
+    )
     assert ApproximateFacts.of_record(facts.as_record()) == facts
