@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len, chop_cells
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +15,7 @@ from atrkit.reports.counting import counted
 from atrkit.reports.printable import echoed, printable
 from atrkit.reports.style import RULED
 
-_LONGEST_LINE = 34
+_SHORTEST_LINE = 24  # to which a long name is folded where there is little room
 
 
 def search_table(records: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -51,9 +52,8 @@ def _of_query(record: Mapping[str, Any]) -> list[RenderableType]:
         table.add_column("caption", min_width=20)
     for rank, result in enumerate(results, start=1):
         name = os.path.relpath(result["path"], folder) if folder else result["path"]
-        marks = "" if result["is_there"] else "\n(no longer there)"
         caption = [Text(printable(result["caption"] or ""))] if has_captions else []
-        table.add_row(str(rank), f"{result['score']:.3f}", Text(whole_name(name) + marks), _time(result), *caption)
+        table.add_row(str(rank), f"{result['score']:.3f}", _Name(name, result["is_there"]), _time(result), *caption)
     return [*parts, table, *map(Text, _notes(record))]
 
 
@@ -69,10 +69,27 @@ def query_line(record: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def whole_name(name: str) -> str:
+class _Name:
+    """The name of a found file, in as many lines as the table has room for."""
+
+    def __init__(self, name: str, is_there: bool) -> None:
+        self._name, self._is_there = name, is_there
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        longest = max(cell_len(line) for line in self._lines(options.max_width).split("\n"))
+        return Measurement(min(longest, _SHORTEST_LINE), longest)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(self._lines(options.max_width))
+
+    def _lines(self, width: int) -> str:
+        return whole_name(self._name, width) + ("" if self._is_there else "\n(no longer there)")
+
+
+def whole_name(name: str, width: int) -> str:
     """A name in lines, broken behind slashes where it can be; nothing is left out, so different names look different.
 
-    >>> print(whole_name("recordings of the summer/field/rain on the tin roof of an old barn.wav"))
+    >>> print(whole_name("recordings of the summer/field/rain on the tin roof of an old barn.wav", 34))
     recordings of the summer/field/
     rain on the tin roof of an old bar
     n.wav
@@ -80,8 +97,8 @@ def whole_name(name: str) -> str:
     lines = [""]
     parts = printable(name).split("/")
     for part in [*(f"{folder}/" for folder in parts[:-1]), parts[-1]]:
-        pieces = chop_cells(part, _LONGEST_LINE)
-        if cell_len(lines[-1] + pieces[0]) <= _LONGEST_LINE:
+        pieces = chop_cells(part, width)
+        if cell_len(lines[-1] + pieces[0]) <= width:
             lines[-1] += pieces.pop(0)
         lines += pieces
     return "\n".join(lines)

@@ -253,11 +253,14 @@ def test_nothing_of_a_name_is_left_out_and_nothing_in_it_turns_the_terminal():
     Console(file=shown, width=80).print(search_table([record]))
     text = shown.getvalue()
     assert not {"\u202e", "\x1b", "…"} & set(text.partition("files in")[2])
-    file_column = "".join(line[11:46] for line in text.splitlines()).replace(" ", "")
+    file_column = "".join(line[11:].removesuffix("0:01") for line in text.splitlines()).replace(" ", "")
     for name in names[:2]:
         assert name.replace(" ", "") in file_column
     assert "\\u202e" in text and "\\x1b" in text
     assert text.count("rain ") < 40 and len(text.splitlines()[0]) <= 80
+    shown = io.StringIO()
+    Console(file=shown, width=200).print(search_table([record]))
+    assert all(name in shown.getvalue() for name in names[:2])  # where there is room, a name can be copied
 
 
 def test_copies_of_a_file_are_one_hit(made, search):
