@@ -140,13 +140,16 @@ class _Update:
         is_afresh = about is None or self.options.overwrite
         before = () if about is None or is_afresh else self._read_before(about)
         scan = self._scan(model, before)
-        if not is_afresh:
-            refuse_strangers(self.folder.name, old_source, self.source, before, scan.files)
+        if not is_afresh and not self.is_list_lost:
+            contents = {file.sha256 for file in before}
+            refuse_strangers(self.folder.name, old_source, self.source, contents, scan.files)
         self._refuse_problems(scan.problems)
 
         listed = [] if about is None else [Segment(**record) for record in about["segments"]]
         needed = {file.sha256 for file in scan.files} | {file.sha256 for file in scan.unreachable}
         vectors = KnownVectors.open(self.folder, listed, provenance_of(model), needed, is_afresh=is_afresh)
+        if self.is_list_lost:
+            refuse_strangers(self.folder.name, old_source, self.source, vectors.places, scan.files)
         for what in vectors.damaged:
             self.session.say(f"{what}: the sounds that it held are encoded again")
         scan, encoded = self._encode_what_is_missing(scan, vectors, model)

@@ -1,6 +1,6 @@
 """An archive that was moved, named in another order, or of which a folder is left out: what is known stays known."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,16 +48,22 @@ def refuse_strangers(
     name: str,
     old_source: Mapping[str, Any],
     source: Mapping[str, Any],
-    before: Sequence[IndexedFile],
+    known: Collection[str],
     found: Sequence[FoundFile],
 ) -> None:
     """See that folders that were given to an index in place of others have something to do with it.
+
+    Args:
+        name: of the index.
+        old_source: what it was of.
+        source: what it is to be of.
+        known: sha256 of the contents that it had; none: all was damaged, and there is nothing to lose.
+        found: files that are there now.
 
     Raises:
         IntegrityError: not one of its folders, and not one of its contents is there; says the ways out.
     """
     if old_source == source or set(old_source["folders"]) & set(source["folders"]):
         return
-    known = {file.sha256 for file in before}
-    if not any(file.sha256 in known for file in found):
+    if known and not any(file.sha256 in known for file in found):
         raise other_source(name, old_source, source, "none of its sounds is there; ")

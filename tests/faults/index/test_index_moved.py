@@ -84,6 +84,26 @@ def test_a_folder_that_has_nothing_to_do_with_an_index_is_refused(make_workspace
     assert became(workspace("index", "--json")) == {"unchanged": 9}
 
 
+def test_an_archive_that_was_moved_while_its_list_was_damaged_keeps_its_vectors(
+    make_workspace, make_sounds, two_folders, tmp_path
+):
+    sounds, workspace = make_sounds(), make_workspace("workspace")
+    workspace("index", sounds)
+    before = vectors_by_place(workspace, "sounds")
+    moved = sounds.rename(tmp_path / "moved")
+    listed = next((workspace.workspace / "index" / "sounds").glob("files-*.jsonl"))
+    listed.write_bytes(listed.read_bytes()[:-9])
+    assert "none of its sounds is there" in workspace.error("index", two_folders[1], "--name", "sounds", code=5)
+    assert became(workspace("index", moved, "--name", "sounds", "--json")) == {"new": 9}
+    after = vectors_by_place(workspace, "sounds")
+    assert all((after[path.replace(str(sounds), str(moved))] == before[path]).all() for path in before)
+    index = workspace.workspace / "index" / "sounds"
+    for part in (*index.glob("files-*.jsonl"), *index.rglob("*.h5")):  # all that is known
+        part.write_bytes(part.read_bytes()[:-9])
+    again = moved.rename(tmp_path / "again")
+    assert became(workspace("index", again, "--name", "sounds", "--json")) == {"new": 9, "encoded": 9}
+
+
 def test_a_namesake_of_an_indexed_folder_takes_its_place_only_when_it_is_named(make_workspace, make_sounds, tmp_path):
     sounds, workspace = make_sounds(), make_workspace("workspace")
     workspace("index", sounds)
