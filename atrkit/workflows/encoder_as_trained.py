@@ -49,8 +49,9 @@ def encoder_as_trained(
         session.say(f"the run learned from embeddings of atrkit {version}, and this is {version_now}")
     difference = first_difference(needed, {**made, "atrkit_version": version})
     if difference:
-        raise IntegrityError(
-            f"run {trained.name} learned from other {encoder.name} embeddings: {difference}; "
-            "name the weights that they were made with: --checkpoint FILE"
-        )
+        if needed["checkpoint_sha256"] == made["checkpoint_sha256"]:
+            way_out = "this version of atrkit makes them differently: extract and train again"
+        else:
+            way_out = "name the weights that they were made with: --checkpoint FILE"
+        raise IntegrityError(f"run {trained.name} learned from other {encoder.name} embeddings: {difference}; {way_out}")
     return encoder, options

@@ -414,7 +414,7 @@ def write_weights(path: Path, seed: int) -> Path:
 def test_files_are_encoded_with_the_weights_and_settings_of_the_run(mine):
     weights, others = (write_weights(mine.root / f"{name}.pth", seed) for seed, name in enumerate(("own", "other")))
     mine("extract", "--encoder", "cnn10", "--checkpoint", weights, "--clip-output", "clip", "--pool-time", "0.32")
-    mine.make_run("network", encoder="cnn10")
+    run = mine.make_run("network", encoder="cnn10")
     sounds = [mine.root / "sounds" / name for name in clips_of(mine, "eval")]
     clips = mine.json("--run", "network")
     files = mine.json(*sounds, "--run", "network")
@@ -425,6 +425,11 @@ def test_files_are_encoded_with_the_weights_and_settings_of_the_run(mine):
     assert "--checkpoint FILE" in refused
     moved = weights.rename(mine.root / "moved.pth")
     assert mine.json(*sounds, "--run", "network", "--checkpoint", moved) == files
+    inputs = run / "inputs.json"
+    inputs.write_text(inputs.read_text().replace('"soxr HQ"', '"soxr VHQ"'))  # as another version might have it
+    refused = mine.caption(sounds[0], "--run", "network", "--checkpoint", moved, code=5).stderr
+    assert "resampler is soxr VHQ there" in refused and "extract and train again" in refused
+    assert "--checkpoint FILE" not in refused
 
 
 def test_captions_of_a_split_from_python(made):
