@@ -53,5 +53,6 @@ def encoder_as_trained(
             way_out = "this version of atrkit makes them differently: extract and train again"
         else:
             way_out = "name the weights that they were made with: --checkpoint FILE"
-        raise IntegrityError(f"run {trained.name} learned from other {encoder.name} embeddings: {difference}; {way_out}")
+        which = f"run {trained.name} learned from other {encoder.name} embeddings"
+        raise IntegrityError(f"{which}: {difference}; {way_out}")
     return encoder, options
