@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.browser.conftest import Watched
 from tests.browser.test_page import CONTRASTS
-from tests.serve.world import HOSTILE_CAPTION, HOSTILE_NAME, Served, serving
+from tests.serve.world import HOSTILE_CAPTION, HOSTILE_NAME, Served, make_index, serving
 
 PLAYS_BEYOND = """([name, least]) => {
   const player = document.querySelector(`audio[aria-label="Player of ${name}"]`);
@@ -86,6 +88,30 @@ def test_a_hit_plays_from_where_it_begins_and_another_stops_it(page):
     assert page.evaluate("() => [...document.querySelectorAll('audio')].filter(player => !player.paused).length") == 1
     page.get_by_role("button", name=f"Pause {BELL}").click()
     page.wait_for_function(PAUSED)
+    reached = page.locator(".hit", has_text=WALK).locator(".now").inner_text()  # the first goes on where it was
+    assert reached in ("0:10", "0:11", "0:12", "0:13")
+    page.get_by_role("button", name=f"Play {WALK} from {reached}").click()
+    page.wait_for_function(PLAYS_BEYOND, arg=[WALK, int(reached[2:]) + 0.05])
+
+
+def test_one_long_recording_after_the_other_plays_and_searches_do_not_wait(browser, tmp_path):
+    """A player that keeps its connection stalls everything: browsers have six for a server."""
+    sounds, tapes = tmp_path / "sounds", [f"tape {number}.wav" for number in range(1, 8)]
+    sounds.mkdir()
+    for number, tape in enumerate(tapes):
+        wave = np.zeros(8_000_000, np.int16)  # 16 MB: browsers do not read ahead so far
+        wave[:16000] = 1000 * number
+        soundfile.write(sounds / tape, wave, 16000)
+    make_index(tmp_path / "workspace", sounds, sounds=[(tape, ("rain",), 500.0, ()) for tape in tapes])
+    with serving(tmp_path) as served:
+        page = browser.new_page()
+        page.set_default_timeout(5000)
+        page.goto(f"{served.url}/?q=rain")
+        for tape in tapes:
+            page.get_by_role("button", name=f"Play {tape} from 0:00").click()
+            page.wait_for_function(PLAYS_BEYOND, arg=[tape, 0.05])
+        search(page, "a dog")
+        page.close()
 
 
 def test_seeking_in_the_picture_and_in_the_whole_file(page):

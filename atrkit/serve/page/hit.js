@@ -32,10 +32,13 @@ export class HitCard {
     this.button = element("button", { class: "play", type: "button", disabled: !this.hit.is_there });
     this.button.addEventListener("click", () => this.toggle());
     this.audio = element("audio", { preload: "none", "aria-label": `Player of ${this.hit.name}` });
-    for (const event of ["play", "pause", "ended"]) this.audio.addEventListener(event, () => this.#showState());
+    for (const event of ["play", "pause", "ended", "emptied"]) this.audio.addEventListener(event, () => this.#showState());
     for (const event of ["timeupdate", "seeked", "loadedmetadata"]) this.audio.addEventListener(event, () => this.#showTime());
     this.audio.addEventListener("waiting", () => this.item.classList.add("waits"));
-    this.audio.addEventListener("playing", () => this.item.classList.remove("waits"));
+    for (const event of ["playing", "emptied"]) this.audio.addEventListener(event, () => this.item.classList.remove("waits"));
+    this.audio.addEventListener("loadedmetadata", () => { // somebody may seek before the file is known
+      if (Math.abs(this.audio.currentTime - this.start) > 0.05) this.audio.currentTime = this.start;
+    });
     this.audio.addEventListener("error", () => this.#explain());
     this.#showState();
     return element("div", { class: "player" }, this.button, this.audio);
@@ -126,7 +129,9 @@ export class HitCard {
 
   // ---- what is heard
 
-  get place() { return this.audio.src ? this.audio.currentTime : this.wanted ?? this.hit.start_s; }
+  get isOpen() { return this.audio.hasAttribute("src") && !this.audio.error; }
+  get start() { return this.wanted ?? this.hit.start_s; } // where it begins when it is opened
+  get place() { return this.isOpen ? this.audio.currentTime : this.start; }
 
   toggle() {
     if (!this.hit.is_there) return;
@@ -135,7 +140,7 @@ export class HitCard {
 
   play() {
     HitCard.playing = this; // the page pauses the others
-    if (!this.audio.src || this.audio.error) this.#open();
+    if (!this.isOpen) this.#open();
     if (this.audio.ended) this.audio.currentTime = this.hit.start_s;
     this.audio.play().catch((error) => {
       if (error.name === "NotAllowedError") this.say("The browser wants a click before it plays.");
@@ -145,18 +150,23 @@ export class HitCard {
   seek(seconds) {
     if (!this.hit.is_there) return;
     this.wanted = Math.min(Math.max(0, seconds), this.hit.duration_s);
-    if (!this.audio.src || this.audio.error) this.#open(); else this.audio.currentTime = this.wanted;
+    if (this.isOpen) this.audio.currentTime = this.wanted;
     this.#showTime();
   }
 
   #open() {
-    const start = () => this.wanted ?? this.hit.start_s; // somebody may seek before the file is known
     this.say("");
     this.audio.src = `/api/audio/${this.hit.id}`;
-    this.audio.currentTime = start();
-    this.audio.addEventListener("loadedmetadata", () => {
-      if (Math.abs(this.audio.currentTime - start()) > 0.05) this.audio.currentTime = start();
-    }, { once: true });
+    this.audio.currentTime = this.start;
+  }
+
+  // a player that is only paused keeps its connection, and browsers have six for a server: the seventh would wait for ever
+  close() {
+    if (!this.isOpen) return;
+    this.wanted = this.audio.ended ? undefined : this.audio.currentTime;
+    this.audio.pause();
+    this.audio.removeAttribute("src");
+    this.audio.load();
   }
 
   #showState() {

@@ -95,7 +95,7 @@ const showBusy = (isBusy) => {
 };
 
 const clear = (search) => {
-  for (const card of cards) card.audio.pause();
+  for (const card of cards) card.close();
   cards = [];
   shown = search;
   $("results").replaceChildren();
@@ -299,7 +299,8 @@ document.addEventListener("keydown", (event) => {
 
 // one player at a time, the one of the sound that is searched by included; "play" does not bubble
 document.addEventListener("play", (event) => {
-  for (const player of document.querySelectorAll("audio")) if (player !== event.target) player.pause();
+  for (const card of cards) if (card.audio !== event.target) card.close();
+  for (const player of $("likes").querySelectorAll("audio")) if (player !== event.target) player.pause();
 }, true);
 
 // ---- the start
