@@ -26,6 +26,35 @@ def served(tmp_path_factory) -> Iterator[Served]:
         yield server
 
 
+TAPES = [f"tape {number}.wav" for number in range(1, 8)]
+TONES = [f"tone {number:02d}.wav" for number in range(1, 18)]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Iterator[Served]:
+    """Seven long recordings and seventeen short ones that sound alike: found in order of their names."""
+    root = tmp_path_factory.mktemp("archive")
+    (root / "sounds").mkdir()
+    for number, name in enumerate([*TAPES, *TONES], start=1):
+        wave = np.zeros(8_000_000 if name in TAPES else 32_000, np.int16)  # 16 MB: no browser reads ahead so far
+        wave[:16000] = 1000 * number
+        soundfile.write(root / "sounds" / name, wave, 16000)
+    make_index(root / "workspace", root / "sounds", sounds=[(name, ("rain",), 0.0, ()) for name in [*TAPES, *TONES]])
+    with serving(root) as server:
+        yield server
+
+
+@pytest.fixture
+def tapes(browser, archive):
+    """A page of its own, where rain was searched for in the archive."""
+    page = browser.new_page()
+    page.set_default_timeout(5000)
+    page.goto(f"{archive.url}/?q=rain")
+    page.wait_for_selector(".hit.drawn")
+    yield page
+    page.close()
+
+
 @pytest.fixture(scope="module")
 def opened(browser, served) -> Iterator[Watched]:
     watched = Watched(browser.new_page(viewport={"width": 1280, "height": 900}))
@@ -94,24 +123,41 @@ def test_a_hit_plays_from_where_it_begins_and_another_stops_it(page):
     page.wait_for_function(PLAYS_BEYOND, arg=[WALK, int(reached[2:]) + 0.05])
 
 
-def test_one_long_recording_after_the_other_plays_and_searches_do_not_wait(browser, tmp_path):
+def test_one_long_recording_after_the_other_plays_and_searches_do_not_wait(tapes):
     """A player that keeps its connection stalls everything: browsers have six for a server."""
-    sounds, tapes = tmp_path / "sounds", [f"tape {number}.wav" for number in range(1, 8)]
-    sounds.mkdir()
-    for number, tape in enumerate(tapes):
-        wave = np.zeros(8_000_000, np.int16)  # 16 MB: browsers do not read ahead so far
-        wave[:16000] = 1000 * number
-        soundfile.write(sounds / tape, wave, 16000)
-    make_index(tmp_path / "workspace", sounds, sounds=[(tape, ("rain",), 500.0, ()) for tape in tapes])
-    with serving(tmp_path) as served:
-        page = browser.new_page()
-        page.set_default_timeout(5000)
-        page.goto(f"{served.url}/?q=rain")
-        for tape in tapes:
-            page.get_by_role("button", name=f"Play {tape} from 0:00").click()
-            page.wait_for_function(PLAYS_BEYOND, arg=[tape, 0.05])
-        search(page, "a dog")
-        page.close()
+    for tape in TAPES:
+        tapes.get_by_role("button", name=f"Play {tape} from 0:00").click()
+        tapes.wait_for_function(PLAYS_BEYOND, arg=[tape, 0.05])
+    search(tapes, "a dog")
+
+
+def test_more_results_come_below_while_what_is_there_stays_and_plays(tapes):
+    there = "count => document.querySelectorAll('.hit').length === count && !document.querySelector('.busy')"
+    tapes.get_by_role("button", name=f"Play {TAPES[2]} from").click()
+    tapes.get_by_role("link", name="Show 20").focus()
+    scrolled = tapes.evaluate("scrollY")
+    tapes.keyboard.press("Enter")
+    tapes.wait_for_function(there, arg=20)
+    assert names(tapes) == [*TAPES, *TONES[:13]] and asked(tapes) == {"q": ["rain"], "k": ["20"]}
+    assert tapes.evaluate("document.activeElement.querySelector('bdi').textContent") == TONES[3]
+    assert "Result 11," in tapes.locator(".hit").nth(10).inner_text()
+    assert tapes.evaluate("scrollY") >= scrolled > 0
+    tapes.wait_for_function(PLAYS_BEYOND, arg=[TAPES[2], 0.5])
+    tapes.route("**/api/search?*", lambda route: route.abort())
+    tapes.get_by_role("link", name="Show 50").click()
+    tapes.wait_for_selector("#error button")
+    assert len(names(tapes)) == 20, "what was found is not lost"
+    tapes.unroute("**/api/search?*")
+    tapes.get_by_role("button", name="Try again").click()
+    tapes.wait_for_function(there, arg=24)
+    assert not tapes.locator("#error, #more").first.is_visible()
+    assert tapes.evaluate("document.activeElement.querySelector('bdi').textContent") == TONES[13]
+    tapes.go_back()
+    tapes.wait_for_function(there, arg=20)
+    tapes.go_back()
+    tapes.wait_for_function(there, arg=10)
+    assert tapes.get_by_role("link", name="Show 20").is_visible()
+    assert tapes.evaluate("document.querySelector('.plays bdi').textContent") == TAPES[2]
 
 
 def test_seeking_in_the_picture_and_in_the_whole_file(page):

@@ -1,41 +1,19 @@
-// The page: what is asked for stands in the address, so that going back and sending a link work.
+// The page: searches, what they found, and keys.
+import { address, asked, isNothing, isSame, isSameButForCount, parameters, STEPS } from "./address.js";
+import { showDrop, takeFiles } from "./files.js";
 import { ask, counted, element, name } from "./parts.js";
 import { HitCard } from "./hit.js";
 
 const LARGEST_BYTES = 20_000_000;
-const STEPS = [10, 20, 50, 100];
 const $ = (id) => document.getElementById(id);
 const sounds = new Map(); // what was dropped, by a key in the history: an address cannot hold it
 let cards = [];
 let shown = null; // the search that is on the page
+let liked = null; // what its sounds are like
 let running = null;
-let blob = null;
+let heard = { key: null, player: null }; // the sound that is searched by
 
-// ---- the address
-
-const asked = () => {
-  const query = new URLSearchParams(location.search);
-  const k = Number(query.get("k"));
-  return {
-    q: (query.get("q") || "").trim(),
-    not: (query.get("not") || "").trim(),
-    like: query.get("like") || "",
-    sound: query.get("sound") || "",
-    key: (history.state && history.state.sound) || "",
-    k: STEPS.includes(k) ? k : STEPS[0],
-  };
-};
-
-const parameters = (search) => {
-  const query = new URLSearchParams();
-  for (const key of ["q", "not", "like", "sound"]) if (search[key]) query.set(key, search[key]);
-  if (search.k !== STEPS[0]) query.set("k", search.k);
-  return query.toString();
-};
-
-const address = (search) => `/${parameters(search) ? `?${parameters(search)}` : ""}`;
-const isSame = (a, b) => a && b && address(a) === address(b) && a.key === b.key;
-const isNothing = (search) => !search.q && !search.like && !search.sound;
+// ---- what is asked for
 
 const go = (search) => {
   if (!isSame(search, asked()) || location.hash) history.pushState({ sound: search.key || "" }, "", address(search));
@@ -45,13 +23,18 @@ const go = (search) => {
 // ---- the search
 
 const run = async (search, { again = false } = {}) => {
+  const goesOn = isSameButForCount(search, shown);
   $("q").value = search.q;
   $("not").value = search.not;
-  showLikes(search, null);
+  showLikes(search, goesOn ? liked : null);
   if (running) running.abort();
   running = null;
   showBusy(false);
-  if (isSame(search, shown) && !again) { focusLinked(); return; }
+  if (isSame(search, shown) && !again) {
+    $("error").hidden = true;
+    focusLinked();
+    return;
+  }
   document.title = `${search.q || search.sound || (search.like && "More like this") || "Sound search"} – atrkit`;
   if (isNothing(search)) { showStart(search); return; }
   if (search.sound && !sounds.has(search.key)) {
@@ -69,7 +52,7 @@ const run = async (search, { again = false } = {}) => {
     if (running === mine) show(search, found);
   } catch (error) {
     if (running !== mine) return;
-    clear(null);
+    if (!goesOn) clear(null);
     if (error.name === "AbortError") $("status").textContent = "The search was stopped.";
     else showError(error.message, error.status < 500 ? null : search); // else no use in asking again
   } finally {
@@ -103,20 +86,34 @@ const clear = (search) => {
   $("status").textContent = "";
 };
 
+// where only their number is another, those that are there stay and go on playing
+const areKept = (search, hits) => isSameButForCount(search, shown) && search.k !== shown.k
+  && cards.every((card, at) => at >= hits.length || JSON.stringify(card.hit) === JSON.stringify(hits[at]));
+
 const show = (search, found) => {
-  clear(search);
-  showLikes(search, found.like);
+  const isMore = isSameButForCount(search, shown) && search.k > shown.k;
+  if (areKept(search, found.results)) {
+    for (const card of cards.splice(found.results.length)) {
+      card.close();
+      card.item.remove();
+    }
+    shown = search;
+  } else clear(search);
+  liked = found.like;
+  showLikes(search, liked);
   const count = found.results.length;
   $("status").textContent = count
     ? `${counted(count, "sound", "sounds")}, the best first, in ${Math.max(1, Math.round(found.seconds * 1000))} ms`
     : "Nothing was found: the index holds no other sound.";
   $("notes").replaceChildren(...found.notes.map((note) => element("li", {}, note)));
   $("notes").hidden = !found.notes.length;
-  cards = found.results.map((hit, at) => new HitCard(hit, at + 1, {
+  const before = cards.length;
+  const added = found.results.slice(before).map((hit, at) => new HitCard(hit, before + at + 1, {
     like: address({ like: `${hit.id}@${hit.start_s}`, k: STEPS[0] }),
     link: `${address(search)}#hit-${hit.id}`,
   }));
-  $("results").replaceChildren(...cards.map((card) => card.item));
+  cards.push(...added);
+  $("results").append(...added.map((card) => card.item));
   const seen = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       if (!entry.isIntersecting) continue;
@@ -124,11 +121,16 @@ const show = (search, found) => {
       cards.find((card) => card.item === entry.target)?.draw();
     }
   }, { rootMargin: "300px" });
-  for (const card of cards) seen.observe(card.item);
+  for (const card of added) seen.observe(card.item);
   const next = STEPS.find((step) => step > search.k);
   $("more").hidden = !(next && count >= search.k);
   if (!$("more").hidden) $("more").replaceChildren(element("a", { href: address({ ...search, k: next }), "data-go": true }, `Show ${next}`));
-  focusLinked();
+  if (isMore && added.length) focusOn(added[0]); else focusLinked();
+};
+
+const focusOn = (card) => {
+  card.item.focus({ preventScroll: true });
+  card.item.scrollIntoView({ block: "nearest" });
 };
 
 const focusLinked = () => {
@@ -146,19 +148,21 @@ const showLikes = (search, like) => {
     const words = like ? ["like ", name(like.name), ` at ${clockOf(like.start_s)}`] : ["like another sound"];
     chips.push(chip(words, { ...search, like: "" }, "Do not search by that sound"));
   }
-  if (blob) URL.revokeObjectURL(blob);
-  blob = null;
+  if (heard.key !== search.key) {
+    if (heard.player) URL.revokeObjectURL(heard.player.src);
+    heard = { key: search.key, player: sounds.has(search.key) ? playerOf(search) : null };
+  }
   if (search.sound) {
-    const rest = [];
-    if (sounds.has(search.key)) {
-      blob = URL.createObjectURL(sounds.get(search.key));
-      rest.push(element("audio", { src: blob, controls: true, preload: "metadata", "aria-label": `Player of ${search.sound}, which is searched by` }));
-    }
-    chips.push(chip(["sounds like ", name(search.sound)], { ...search, sound: "", key: "" }, "Do not search by that sound", ...rest));
+    const words = ["sounds like ", name(search.sound)];
+    chips.push(chip(words, { ...search, sound: "", key: "" }, "Do not search by that sound", ...[heard.player].filter(Boolean)));
   }
   $("likes").replaceChildren(...chips);
   $("likes").hidden = !chips.length;
 };
+
+const playerOf = ({ key, sound }) => element("audio", {
+  src: URL.createObjectURL(sounds.get(key)), controls: true, preload: "metadata", "aria-label": `Player of ${sound}, which is searched by`,
+});
 
 const clockOf = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
@@ -170,6 +174,7 @@ const showError = (message, search = null) => {
     $("error").append(again);
   }
   $("error").hidden = false;
+  $("error").scrollIntoView({ block: "nearest" });
 };
 
 const showStart = (search) => {
@@ -197,26 +202,7 @@ const searchBySound = (file) => {
   go({ q: "", not: "", like: "", sound: file.name.slice(0, 200), key, k: STEPS[0] }); // words may be added to it
 };
 
-$("choose").addEventListener("click", () => $("file").click());
-$("file").addEventListener("change", () => {
-  const [file] = $("file").files;
-  if (file) searchBySound(file);
-  $("file").value = "";
-});
-
-let depth = 0; // of elements that are dragged over: each tells when it is entered and left
-const hasFiles = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
-const showDrop = (isOver) => { depth = isOver ? depth : 0; $("drop").hidden = !isOver; };
-addEventListener("dragenter", (event) => { if (hasFiles(event)) { event.preventDefault(); depth += 1; showDrop(true); } });
-addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); });
-addEventListener("dragleave", (event) => { if (hasFiles(event)) { depth -= 1; if (depth <= 0) showDrop(false); } });
-addEventListener("drop", (event) => {
-  if (!hasFiles(event)) return;
-  event.preventDefault();
-  showDrop(false);
-  const [file] = event.dataTransfer.files;
-  if (file) searchBySound(file);
-});
+takeFiles(searchBySound);
 
 // ---- words, links, keys
 
@@ -239,8 +225,8 @@ document.addEventListener("click", (event) => {
     return;
   }
   history.pushState({ sound: target.searchParams.get("sound") ? key : "" }, "", target.pathname + target.search);
+  if (!isSameButForCount(asked(), shown)) scrollTo(0, 0);
   run(asked());
-  scrollTo(0, 0);
 });
 addEventListener("popstate", () => run(asked()));
 
@@ -250,10 +236,7 @@ const move = (step) => {
   if (at < 0 && step < 0) return false;
   const next = at + step;
   if (next < 0) $("q").focus();
-  else if (next < cards.length) {
-    cards[next].item.focus();
-    cards[next].item.scrollIntoView({ block: "nearest" });
-  }
+  else if (next < cards.length) focusOn(cards[next]);
   return true;
 };
 
