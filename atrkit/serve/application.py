@@ -5,6 +5,7 @@ import hashlib
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -15,12 +16,12 @@ from atrkit.serve.guard import LARGEST_UPLOAD_BYTES, App, Guard, Rules, too_larg
 from atrkit.serve.interface import INSTALL_COMMAND, Searches, ServedFile, Wanted
 from atrkit.serve.peaks import LONGEST_S, Peaks
 from atrkit.serve.questions import wanted_of, window_of
-from atrkit.serve.ranges import UnsatisfiableRangeError, requested_range
-from atrkit.serve.sound_files import GoneError, open_playable
+from atrkit.serve.ranges import UnsatisfiableRangeError
+from atrkit.serve.sound_files import GoneError
 from atrkit.serve.uploads import UploadTooLargeError, keep_beginning, receive
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI, Request, Response
+    from fastapi import FastAPI, Response
 
 Result = TypeVar("Result")
 
@@ -78,14 +79,20 @@ def _answer_errors(app: "FastAPI", say: Callable[[str], None]) -> None:
             case UploadTooLargeError():
                 refusal = too_large()
                 return _error(refusal.status, refusal.message, {"connection": "close"})
+            case UnsatisfiableRangeError():
+                return _error(416, "there is no such part", {"content-range": f"bytes */{error.size_bytes}"})
             case HTTPException():
                 return _error(error.status_code, "there is nothing here")
             case _:  # its message may hold paths, which are for the person at the terminal
                 say(str(error))
                 return _error(500, "the index or its model cannot be used: the terminal of atrkit serve says why")
 
-    for kind in (AtrkitError, UploadTooLargeError, HTTPException):
+    async def pass_on(request: Request, error: Exception) -> Response:
+        raise error  # a bug: the guard says so, where Starlette would answer "Internal Server Error"
+
+    for kind in (AtrkitError, UploadTooLargeError, UnsatisfiableRangeError, HTTPException):
         app.add_exception_handler(kind, wrong)
+    app.add_exception_handler(Exception, pass_on)
 
 
 def _serve_page(app: "FastAPI") -> None:
@@ -146,6 +153,8 @@ def _serve_sounds(app: "FastAPI", searches: Searches) -> None:
     from fastapi import Request, Response
     from fastapi.responses import JSONResponse
 
+    from atrkit.serve.sound_answer import sound_answer
+
     drawn = Peaks()
 
     def file_of(file_id: str) -> ServedFile:
@@ -156,7 +165,7 @@ def _serve_sounds(app: "FastAPI", searches: Searches) -> None:
 
     @app.api_route("/api/audio/{file_id}", methods=_READS, response_model=None)
     async def audio(file_id: str, request: Request) -> Response:
-        return await _in_thread(lambda: _audio(file_of(file_id), request))
+        return await _in_thread(lambda: sound_answer(file_of(file_id), request))
 
     @app.api_route("/api/peaks/{file_id}", methods=_READS, response_model=None)
     async def peaks(file_id: str, request: Request) -> Response:
@@ -165,35 +174,12 @@ def _serve_sounds(app: "FastAPI", searches: Searches) -> None:
         return JSONResponse({"start_s": start_s, "end_s": end_s, "peaks": found}, headers=_NOT_KEPT)
 
 
-def _audio(file: ServedFile, request: "Request") -> "Response":
-    from fastapi import Response
-    from fastapi.responses import StreamingResponse
-
-    playable = open_playable(file)
-    etag = f'"{file.sha256}"'
-    headers = {"accept-ranges": "bytes", "etag": etag, "cache-control": "private, no-cache"}
-    asked = request.headers.get("range")
-    if request.headers.get("if-range", etag) != etag:
-        asked = None  # what the browser has is of another state of the file
-    try:
-        part = requested_range(asked, playable.size_bytes)
-    except UnsatisfiableRangeError:
-        playable.close()
-        return _error(416, "there is no such part", {"content-range": f"bytes */{playable.size_bytes}"})
-    start, stop = part or (0, playable.size_bytes)
-    headers["content-length"] = str(stop - start)
-    if part is not None:
-        headers["content-range"] = f"bytes {start}-{stop - 1}/{playable.size_bytes}"
-    status = 200 if part is None else 206
-    if request.method == "HEAD":
-        playable.close()
-        return Response(status_code=status, headers=headers, media_type=playable.media_type)
-    return StreamingResponse(playable.chunks(start, stop), status, headers, playable.media_type)
-
-
 def _find_by_sound(searches: Searches, wanted: Wanted, sent: Path, kept: Path) -> dict[str, Any]:
     is_cut = keep_beginning(sent, kept)
-    found = searches.find(Wanted(wanted.text, wanted.unwanted, wanted.like, kept, wanted.k))
+    try:
+        found = searches.find(replace(wanted, sound=kept))
+    except UsageError as error:  # says of which file, and that is one of ours
+        raise UsageError(str(error).replace(str(kept), "this sound")) from error
     if is_cut:
         found["notes"] = [*found["notes"], "only the first two minutes of the sound are searched by"]
     return found

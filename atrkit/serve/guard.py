@@ -10,6 +10,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from atrkit.serve.sound_files import BrokenOffError
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -131,10 +133,13 @@ class Guard:
             try:
                 await self._app(scope, receive, send_with_headers)
                 return
+            except BrokenOffError as error:
+                self._say(str(error))
+                raise  # uvicorn ends the connection, and so the browser sees that what came is not whole
             except Exception as error:
                 self._say(f"this is a bug in atrkit, please report it: {type(error).__name__}: {error}")
                 if has_started:
-                    return  # the connection ends before all was sent, and so the browser sees that it is not whole
+                    raise
                 refusal = _Refusal(500, "something went wrong: the terminal of atrkit serve says what")
         await _refuse(refusal, scope, send_with_headers)
 

@@ -2,7 +2,15 @@
 
 
 class UnsatisfiableRangeError(Exception):
-    """Nothing of the range is in the file (416)."""
+    """Nothing of the range is in the file (416).
+
+    Args:
+        size_bytes: of the file.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"nothing of the range is in {size_bytes:,} bytes")
+        self.size_bytes = size_bytes
 
 
 def requested_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
@@ -39,5 +47,5 @@ def requested_range(header: str | None, size_bytes: int) -> tuple[int, int] | No
             return None
         start, stop = int(first), min(size_bytes, int(last) + 1) if last else size_bytes
     if start >= stop:
-        raise UnsatisfiableRangeError
+        raise UnsatisfiableRangeError(size_bytes)
     return start, stop

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
@@ -28,6 +29,10 @@ class GoneError(MissingPrerequisiteError):
     """A file is not what was indexed any more (404); the message can be shown to anybody: it has no path."""
 
 
+class BrokenOffError(Exception):
+    """A file could not be read to its end after the first of it was sent; the message is for the terminal."""
+
+
 class Playable(Protocol):
     """Bytes that a browser plays."""
 
@@ -35,7 +40,11 @@ class Playable(Protocol):
     size_bytes: int
 
     def chunks(self, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes from `start` to `stop`; the file is closed behind them."""
+        """The bytes from `start` to `stop`; the file is closed behind them.
+
+        Raises:
+            BrokenOffError: the file is shorter by now, or cannot be read.
+        """
 
     def close(self) -> None:
         """Close the file, where nothing is read."""
@@ -92,7 +101,7 @@ def open_playable(file: ServedFile) -> Playable:
     if media_type is None:
         return _MadeWav(opened, sound)
     sound.close()
-    return _AsItIs(opened, file.size_bytes, media_type)
+    return _AsItIs(opened, file.full_path, file.size_bytes, media_type)
 
 
 def _media_type(sound: soundfile.SoundFile) -> str | None:
@@ -106,15 +115,26 @@ def _media_type(sound: soundfile.SoundFile) -> str | None:
 @dataclass(eq=False)
 class _AsItIs:
     file: BinaryIO
+    path: Path
     size_bytes: int
     media_type: str
 
     def chunks(self, start: int, stop: int) -> Iterator[bytes]:
         with self.file:
             self.file.seek(start)
-            while start < stop and (chunk := self.file.read(min(_CHUNK_BYTES, stop - start))):
+            while start < stop:
+                chunk = self._read(min(_CHUNK_BYTES, stop - start))
                 start += len(chunk)
                 yield chunk
+
+    def _read(self, most_bytes: int) -> bytes:
+        try:
+            chunk = self.file.read(most_bytes)
+        except OSError as error:
+            raise BrokenOffError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        if not chunk:
+            raise BrokenOffError(f"{self.path} became shorter while it was played: run atrkit index again")
+        return chunk
 
     def close(self) -> None:
         self.file.close()

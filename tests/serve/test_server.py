@@ -131,6 +131,9 @@ def test_seeking_gets_parts_of_the_file(served):
     assert served.ask(path, "HEAD", range="bytes=0-9").headers["content-length"] == "10"
     assert served.ask(path, range="bytes=0-9", if_range=full.headers["etag"]).status == 206
     assert served.ask(path, range="bytes=0-9", if_range='"other"').body == whole
+    known = served.ask(path, if_none_match=full.headers["etag"])
+    assert (known.status, known.body, known.headers["etag"]) == (304, b"", full.headers["etag"])
+    assert served.ask(path, if_none_match='"other"').body == whole
 
 
 def test_what_browsers_cannot_play_comes_as_wav_in_parts_too(served):
@@ -268,7 +271,8 @@ def test_a_bug_is_one_line_at_the_terminal_and_a_plain_answer(tmp_path, monkeypa
     with serving(tmp_path) as served:
         monkeypatch.setattr(LiveSearch, "find", fails)
         answer = served.ask("/api/search?q=rain")
-        assert answer.status == 500 and "secret" not in answer.body.decode()
+        assert (answer.status, answer.headers["cache-control"]) == (500, "no-store")
+        assert answer.json == {"error": "something went wrong: the terminal of atrkit serve says what"}
         assert "this is a bug in atrkit, please report it: RuntimeError: secret path /home/me" in served.said
 
 
