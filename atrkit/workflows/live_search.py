@@ -1,12 +1,13 @@
 """An index that is searched for as long as somebody asks, and opened again when it was brought up to date."""
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from atrkit.errors import AtrkitError, UsageError
 from atrkit.reports.counting import counted
-from atrkit.search.index_files import INDEX_NAME, IndexedFile, SearchIndex, load_index, read_about
+from atrkit.search.index_files import INDEX_NAME, IndexedFile, SearchIndex, find_index, load_index, read_about, roots_of
 from atrkit.search.query import combined_query
 from atrkit.search.results import Hit, with_living_file
 from atrkit.search.searcher import open_searcher
@@ -23,9 +24,11 @@ from atrkit.serve.sound_files import is_unchanged
 from atrkit.workflows.query_model import QueryModel, name_of_source, refuse_other_model
 from atrkit.workflows.search import OpenedSearch, open_search
 from atrkit.workflows.session import Session
+from atrkit.workflows.shown_paths import labels_of, shown_path
 
 Float32Array = npt.NDArray[np.float32]
 
+_TRY_AGAIN_AFTER_S = 10.0
 _EXAMPLES = 3
 _LONGEST_EXAMPLE = 70
 
@@ -42,6 +45,11 @@ class _Opened:
         return self.search.index
 
     @cached_property
+    def labels(self) -> dict[str, PurePosixPath]:
+        """What stands for each folder that was indexed."""
+        return labels_of(roots_of(self.index.folder, self.index.about))
+
+    @cached_property
     def examples(self) -> list[str]:
         """A few captions of files far from each other, for people who do not know yet what to type."""
         files = self.index.files
@@ -52,6 +60,19 @@ class _Opened:
         short = list(dict.fromkeys(caption for caption in captions if len(caption) <= _LONGEST_EXAMPLE))
         step = max(1, len(short) // _EXAMPLES)
         return short[::step][:_EXAMPLES]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """The last try to open the index again, if it failed."""
+
+    message: str = ""
+    mtime_ns: int = 0
+    at_s: float = -math.inf
+
+    def is_recent(self, mtime_ns: int) -> bool:
+        """Whether to wait: the index may still be copied here, or the system be short of something for a moment."""
+        return mtime_ns == self.mtime_ns and time.monotonic() < self.at_s + _TRY_AGAIN_AFTER_S
 
 
 class LiveSearch:
@@ -73,9 +94,12 @@ class LiveSearch:
         # a search takes all cores and reads all vectors: 16 at once took four times as long as one after the other
         self._search_lock = threading.Lock()
         self._reloading, self._warming = threading.Lock(), threading.Lock()
+        folder = find_index(session.workspace.index_root, named)
+        mtime_ns = _mtime_ns(folder)  # before it is read: an update meanwhile is noticed at the first search
         opened = open_search(self._session, named)
         self._named = opened.index.name
-        self._opened = _Opened(opened, _mtime_ns(opened.index))
+        self._opened = _Opened(opened, mtime_ns if opened.index.folder == folder else 0)
+        self._failure = _Failure()
         self._warmed: QueryModel | None = None
         with self._noting():
             opened.model.embed_texts(["a sound"])
@@ -102,8 +126,13 @@ class LiveSearch:
             self._warmed = model
 
         def open_sounds() -> None:
-            with self._sounds_lock, self._noting(), suppress(AtrkitError):  # who searches by a sound is told
-                model.window_encoder()
+            try:
+                with self._sounds_lock, self._noting():
+                    model.window_encoder()
+            except AtrkitError:
+                pass  # who searches by a sound is told
+            except Exception as error:
+                self._session.say(f"the model cannot be made ready for sounds: {type(error).__name__}: {error}")
 
         threading.Thread(target=open_sounds, name="atrkit-sounds", daemon=True).start()
 
@@ -142,7 +171,7 @@ class LiveSearch:
             "index": index.name,
             "seconds": round(time.perf_counter() - started_s, 4),
             "notes": list(dict.fromkeys(notes)),
-            "results": [_hit_record(index, hit) for hit in hits],
+            "results": [_hit_record(index, hit, opened.labels) for hit in hits],
         }
 
     def _query(self, search: OpenedSearch, wanted: Wanted, sounds: list[Float32Array]) -> Float32Array:
@@ -157,7 +186,10 @@ class LiveSearch:
     def _current(self) -> _Opened:
         """The index as it is on the disk; while one thread opens it again, the others go on with what was."""
         opened = self._opened
-        if _mtime_ns(opened.index) in (0, opened.mtime_ns) or not self._reloading.acquire(blocking=False):
+        mtime_ns = _mtime_ns(opened.index.folder)
+        if mtime_ns in (0, opened.mtime_ns) or self._failure.is_recent(mtime_ns):
+            return opened
+        if not self._reloading.acquire(blocking=False):
             return opened
         try:
             self._opened = self._opened_again(opened)
@@ -166,7 +198,7 @@ class LiveSearch:
             self._reloading.release()
 
     def _opened_again(self, old: _Opened) -> _Opened:
-        mtime_ns = _mtime_ns(old.index)
+        mtime_ns = _mtime_ns(old.index.folder)
         try:
             about = read_about(old.index.folder)
             index = load_index(old.index.folder, is_checked=about.get("faiss") is None)
@@ -176,9 +208,12 @@ class LiveSearch:
             except AtrkitError:  # it was made anew, with another model
                 search = open_search(self._session, self._named)
             _prepare(search.index)
-        except AtrkitError as error:
-            self._session.say(f"the index changed and cannot be opened, so the old one is searched: {error}")
-            return replace(old, mtime_ns=mtime_ns)
+        except (AtrkitError, OSError) as error:
+            if str(error) != self._failure.message:
+                self._session.say(f"the index changed and cannot be opened, so the old one is searched: {error}")
+            self._failure = _Failure(str(error), mtime_ns, time.monotonic())
+            return old
+        self._failure = _Failure()
         self._session.say(f"index {self._named} was brought up to date: {counted(len(search.index.files), 'file')}")
         return _Opened(search, mtime_ns)
 
@@ -203,10 +238,10 @@ class LiveSearch:
             self._noted.notes = None
 
 
-def _mtime_ns(index: SearchIndex) -> int:
+def _mtime_ns(folder: Path) -> int:
     """When the index was updated; 0: it is gone."""
     try:
-        return (index.folder / INDEX_NAME).stat().st_mtime_ns
+        return (folder / INDEX_NAME).stat().st_mtime_ns
     except OSError:
         return 0
 
@@ -236,13 +271,13 @@ def _vector_of(index: SearchIndex, window: int) -> Float32Array:
 
 def _like_record(index: SearchIndex, like: tuple[str, float]) -> dict[str, Any]:
     file = index.file_of_id[like[0]]
-    return {"id": file.id, "name": _shown_path(file).name, "start_s": like[1]}
+    return {"id": file.id, "name": PurePosixPath(file.path).name, "start_s": like[1]}
 
 
-def _hit_record(index: SearchIndex, hit: Hit) -> dict[str, Any]:
+def _hit_record(index: SearchIndex, hit: Hit, labels: Mapping[str, PurePosixPath]) -> dict[str, Any]:
     """A hit for the page."""
     file = hit.file
-    path = _shown_path(file)
+    path = shown_path(file, labels)
     return {
         "id": file.id,
         "name": path.name,
@@ -254,15 +289,6 @@ def _hit_record(index: SearchIndex, hit: Hit) -> dict[str, Any]:
         "caption": hit.captions[0] if hit.captions else None,
         "captions": list(hit.captions),
         "windows": hit.windows,
-        "copies": [str(_shown_path(index.file_of_id[copy])) for copy in file.copies],
+        "copies": [str(shown_path(index.file_of_id[copy], labels)) for copy in file.copies],
         "is_there": is_unchanged(file),
     }
-
-
-def _shown_path(file: IndexedFile) -> PurePosixPath:
-    """Where a file lies below what was indexed; of a dataset's clip that lies elsewhere only its name."""
-    path = PurePosixPath(file.path)
-    if not path.is_absolute():
-        return path
-    root = PurePosixPath(file.root)
-    return path.relative_to(root) if path.is_relative_to(root) else PurePosixPath(path.name)
