@@ -6,7 +6,6 @@ import ipaddress
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -18,9 +17,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-LARGEST_UPLOAD_BYTES = 20_000_000
+LARGEST_UPLOAD_BYTES = 100_000_000  # 2 minutes of 96 kHz in stereo with 24 bits are 69 MB
 LONGEST_QUERY_BYTES = 8192
-COOKIE = "atrkit_token"
 _METHODS = frozenset({"GET", "HEAD", "POST"})
 
 # nothing but what this server gives, and sounds that the page was handed by its reader
@@ -160,16 +158,16 @@ class Guard:
         origins = [value.decode("latin-1") for name, value in headers if name == b"origin"]
         if any(origin.partition("://")[2].lower() != hosts[0].lower() for origin in origins):
             return _Refusal(403, "pages of other sites may not search here")
-        return None if self._rules.token is None else self._refusal_without_token(scope, headers)
+        return None if self._rules.token is None else self._refusal_without_token(scope, headers, hosts[0])
 
-    def _refusal_without_token(self, scope: Scope, headers: list[tuple[bytes, bytes]]) -> _Refusal | None:
-        shown = []
+    def _refusal_without_token(self, scope: Scope, headers: list[tuple[bytes, bytes]], host: str) -> _Refusal | None:
+        shown, cookie_name = [], _cookie_name(host)
         for name, value in headers:
             text = value.decode("latin-1")
             if name == b"authorization" and text[:7].lower() == "bearer ":
                 shown.append(text[7:].strip())
             elif name == b"cookie":
-                shown += _token_of_cookie(text)
+                shown += _values_in_cookie(text, cookie_name)
         if any(self._rules.allows_token(token) for token in shown):
             return None
         query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
@@ -177,7 +175,7 @@ class Guard:
         if scope["path"] == "/" and len(in_address) == 1 and self._rules.allows_token(in_address[0]):
             # the token leaves the address, so that it is neither bookmarked nor shared nor in the history
             rest = urlencode([(name, value) for name, value in query if name != "token"])
-            cookie = f"{COOKIE}={self._rules.token}; HttpOnly; SameSite=Lax; Path=/"
+            cookie = f"{cookie_name}={self._rules.token}; HttpOnly; SameSite=Lax; Path=/"
             return _Refusal(
                 303, "", ((b"location", f"/?{rest}".rstrip("?").encode()), (b"set-cookie", cookie.encode()))
             )
@@ -191,12 +189,24 @@ def too_large() -> _Refusal:
     return _Refusal(413, f"a sound to search by has at most {megabytes} MB", ((b"connection", b"close"),))
 
 
-def _token_of_cookie(header: str) -> list[str]:
-    try:
-        morsel = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return []
-    return [morsel.value] if morsel else []
+def _cookie_name(host: str) -> str:
+    """One for each port: browsers send the cookies of a host to all of its ports, and two servers would share one.
+
+    >>> _cookie_name("nas:8765"), _cookie_name("[::1]:80"), _cookie_name("nas")
+    ('atrkit_token_8765', 'atrkit_token_80', 'atrkit_token_80')
+    """
+    _, _, port = host.rpartition("]")[2].partition(":")
+    return f"atrkit_token_{port or 80}"
+
+
+def _values_in_cookie(header: str, name: str) -> list[str]:
+    """What a cookie of that name says, whatever those of others look like.
+
+    >>> _values_in_cookie('theme={"a":1}; weird[x]=1; key=7', "key")
+    ['7']
+    """
+    pairs = (pair.partition("=") for pair in header.split(";"))
+    return [value.strip() for key, _, value in pairs if key.strip() == name]
 
 
 async def _refuse(refusal: _Refusal, scope: Scope, send: Send) -> None:
