@@ -14,7 +14,11 @@ def serve(
     index: Annotated[str | None, typer.Option(metavar="NAME", help="Which index (default: the newest).")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port (0: any that is free).")] = 8765,
     host: Annotated[
-        str, typer.Option(help="Address or name to listen at; any but this computer itself needs --token.")
+        str,
+        typer.Option(
+            help="Address or name to listen at; any but this computer itself needs --token. What is sent is not "
+            "encrypted (HTTP): in a network that others listen in, go through ssh -L or a proxy with HTTPS."
+        ),
     ] = "127.0.0.1",
     token: Annotated[
         str | None,
@@ -29,9 +33,9 @@ def serve(
     from atrkit.workflows.serve import ServeOptions
     from atrkit.workflows.serve import serve as run_serve
 
-    def tell(url: str, record: dict[str, Any]) -> None:
+    def tell(urls: list[str], record: dict[str, Any]) -> None:
         with_token = "" if token is None else "?token=YOUR_TOKEN"
-        terminal.show(f"search at {url}{with_token} (Ctrl-C ends it)", record)
+        terminal.show(f"search at {' or '.join(url + with_token for url in urls)} (Ctrl-C ends it)", record)
         sys.stdout.flush()
 
     run_serve(terminal.session, ServeOptions(index, port, host, token), tell)

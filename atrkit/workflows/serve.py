@@ -59,13 +59,13 @@ class ServeOptions:
             )
 
 
-def serve(session: Session, options: ServeOptions, tell: Callable[[str, dict[str, Any]], None]) -> None:
+def serve(session: Session, options: ServeOptions, tell: Callable[[list[str], dict[str, Any]], None]) -> None:
     """Answer until the process is interrupted.
 
     Args:
         session: where to speak.
         options: what is asked for.
-        tell: given the address, and what is served as JSON, when the server can be asked.
+        tell: given the addresses, and what is served as JSON, when the server can be asked.
 
     Raises:
         UsageError: the port is in use, the host is not of this computer, or no index has that name.
@@ -80,9 +80,8 @@ def serve(session: Session, options: ServeOptions, tell: Callable[[str, dict[str
         port = listening.getsockname()[1]
         app = build_application(searches, rules_for(options), session.say)
         server = make_server(app)
-        listening.listen(_BACKLOG)  # who connects from here on waits for the answer, and is not refused
-        url = url_of(options.host, port)
-        tell(url, {"url": url, "host": options.host, "port": port, **searches.about()})
+        urls = urls_of(options.host, port)
+        tell(urls, {"url": urls[0], "urls": urls, "host": options.host, "port": port, **searches.about()})
         server.run(sockets=[listening])
 
 
@@ -127,12 +126,13 @@ def rules_for(options: ServeOptions) -> Rules:
     host = options.host.lower()
     if _is_loopback(host):
         return Rules(_LOCAL_NAMES | {host}, token=options.token)
-    known = {host, socket.gethostname().lower(), socket.getfqdn().lower()}
+    name = socket.gethostname().lower()
+    known = {host, name, socket.getfqdn().lower(), name.partition(".")[0] + ".local"}  # the last by multicast DNS
     return Rules(_LOCAL_NAMES | known, any_address=True, token=options.token)
 
 
 def open_socket(host: str, port: int) -> socket.socket:
-    """Take a port; nobody is let in before `listen`.
+    """Take a port; who connects from here on waits for the server, and no other one can take it any more.
 
     Raises:
         UsageError: it is in use, or the host is not of this computer; says the way out.
@@ -148,6 +148,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
+        opened.listen(_BACKLOG)  # two may bind, as long as neither listens
     except OSError as error:
         opened.close()
         match error.errno:
@@ -165,14 +166,31 @@ def open_socket(host: str, port: int) -> socket.socket:
     return opened
 
 
-def url_of(host: str, port: int) -> str:
+def urls_of(host: str, port: int) -> list[str]:
     """What to open in a browser; without the token, as output ends up in logs.
 
-    >>> url_of("127.0.0.1", 8765), url_of("::1", 80)
-    ('http://127.0.0.1:8765/', 'http://[::1]:80/')
+    Where all addresses of this computer are listened at: by its name, and by an address, as others often do not know
+    the name.
+
+    >>> urls_of("127.0.0.1", 8765), urls_of("::1", 80)
+    (['http://127.0.0.1:8765/'], ['http://[::1]:80/'])
     """
-    name = socket.gethostname() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}/"
+    names = [host]
+    if host in ("0.0.0.0", "::"):
+        address = _address_towards_others(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        names = [socket.gethostname(), *([address] if address else [])]
+    return [f"http://[{name}]:{port}/" if ":" in name else f"http://{name}:{port}/" for name in names]
+
+
+def _address_towards_others(family: socket.AddressFamily) -> str | None:
+    """The address that this computer would send from; nothing is sent. None: it is connected to no network."""
+    documentation = "2001:db8::1" if family == socket.AF_INET6 else "192.0.2.1"  # addresses that nobody has
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((documentation, 9))
+            return str(probe.getsockname()[0])
+    except OSError:
+        return None
 
 
 def _is_loopback(host: str) -> bool:

@@ -201,7 +201,6 @@ def serving(root: Path, options: ServeOptions | None = None) -> Iterator[Served]
         patch.setattr(query_model, "open_query_model", toy_model)
         searches = LiveSearch(session, options.index)
         server = make_server(build_application(searches, rules_for(options), session.say))
-        listening.listen(128)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         try:
