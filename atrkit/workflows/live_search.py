@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from atrkit.errors import AtrkitError, UsageError
 from atrkit.reports.counting import counted
 from atrkit.search.index_files import INDEX_NAME, IndexedFile, SearchIndex, find_index, load_index, read_about, roots_of
+from atrkit.search.places import Place, places_of
 from atrkit.search.query import combined_query
 from atrkit.search.results import Hit, with_living_file
 from atrkit.search.searcher import open_searcher
@@ -147,7 +148,7 @@ class LiveSearch:
             wanted: what is asked for.
 
         Returns:
-            "query", "not", "like", "index", "seconds", "notes" (what the model did not understand) and "results".
+            "query", "not", "like", "index", "files", "seconds", "notes" (what the model did not understand), "results".
 
         Raises:
             UsageError: a text has no words, a sound cannot be read, or `like` is of no file of the index.
@@ -167,11 +168,12 @@ class LiveSearch:
         return {
             "query": wanted.text,
             "not": wanted.unwanted,
-            "like": None if like is None else _like_record(index, like),
+            "like": None if like is None or liked is None else _like_record(index, like[0], liked),
             "index": index.name,
+            "files": len(index.files),
             "seconds": round(time.perf_counter() - started_s, 4),
             "notes": list(dict.fromkeys(notes)),
-            "results": [_hit_record(index, hit, opened.labels) for hit in hits],
+            "results": [_hit_record(index, hit, opened.labels, places_of(index, hit, query_D)) for hit in hits],
         }
 
     def _query(self, search: OpenedSearch, wanted: Wanted, sounds: list[Float32Array]) -> Float32Array:
@@ -269,12 +271,14 @@ def _vector_of(index: SearchIndex, window: int) -> Float32Array:
     raise IndexError("no such window")
 
 
-def _like_record(index: SearchIndex, like: tuple[str, float]) -> dict[str, Any]:
-    file = index.file_of_id[like[0]]
-    return {"id": file.id, "name": PurePosixPath(file.path).name, "start_s": like[1]}
+def _like_record(index: SearchIndex, file_id: str, window: int) -> dict[str, Any]:
+    name = PurePosixPath(index.file_of_id[file_id].path).name
+    return {"id": file_id, "name": name, "start_s": round(float(index.start_s_W[window]), 3)}
 
 
-def _hit_record(index: SearchIndex, hit: Hit, labels: Mapping[str, PurePosixPath]) -> dict[str, Any]:
+def _hit_record(
+    index: SearchIndex, hit: Hit, labels: Mapping[str, PurePosixPath], places: Sequence[Place]
+) -> dict[str, Any]:
     """A hit for the page."""
     file = hit.file
     path = shown_path(file, labels)
@@ -288,7 +292,7 @@ def _hit_record(index: SearchIndex, hit: Hit, labels: Mapping[str, PurePosixPath
         "score": round(float(hit.score), 4),
         "caption": hit.captions[0] if hit.captions else None,
         "captions": list(hit.captions),
-        "windows": hit.windows,
+        "places": [{"start_s": round(p.start_s, 3), "end_s": round(p.end_s, 3), "score": p.score} for p in places],
         "copies": [str(shown_path(index.file_of_id[copy], labels)) for copy in file.copies],
         "is_there": is_unchanged(file),
     }

@@ -9,7 +9,7 @@ import soundfile
 
 from tests.browser.conftest import Watched
 from tests.browser.test_page import CONTRASTS
-from tests.serve.world import HOSTILE_CAPTION, HOSTILE_NAME, Served, make_index, serving
+from tests.serve.world import HOSTILE_CAPTION, HOSTILE_NAME, Served, make_index, serving, vector_of
 
 PLAYS_BEYOND = """([name, least]) => {
   const player = document.querySelector(`audio[aria-label="Player of ${name}"]`);
@@ -28,18 +28,24 @@ def served(tmp_path_factory) -> Iterator[Served]:
 
 TAPES = [f"tape {number}.wav" for number in range(1, 8)]
 TONES = [f"tone {number:02d}.wav" for number in range(1, 18)]
+HOURS = "with a bell after hours.wav"
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory) -> Iterator[Served]:
-    """Seven long recordings and seventeen short ones that sound alike: found in order of their names."""
+    """Seven long recordings, seventeen short ones, and hours that end with a bell.
+
+    All is rain, so they are found in order of their names.
+    """
     root = tmp_path_factory.mktemp("archive")
     (root / "sounds").mkdir()
     for number, name in enumerate([*TAPES, *TONES], start=1):
         wave = np.zeros(8_000_000 if name in TAPES else 32_000, np.int16)  # 16 MB: no browser reads ahead so far
         wave[:16000] = 1000 * number
         soundfile.write(root / "sounds" / name, wave, 16000)
-    make_index(root / "workspace", root / "sounds", sounds=[(name, ("rain",), 0.0, ()) for name in [*TAPES, *TONES]])
+    soundfile.write(root / "sounds" / HOURS, np.zeros(4_510_000), 1000, subtype="PCM_U8")
+    kinds = dict.fromkeys([*TAPES, *TONES], ("rain",)) | {HOURS: (*["rain"] * 450, "bell")}
+    make_index(root / "workspace", root / "sounds", sounds=[(name, kinds[name], 0.0, ()) for name in kinds])
     with serving(root) as server:
         yield server
 
@@ -149,7 +155,7 @@ def test_more_results_come_below_while_what_is_there_stays_and_plays(tapes):
     assert len(names(tapes)) == 20, "what was found is not lost"
     tapes.unroute("**/api/search?*")
     tapes.get_by_role("button", name="Try again").click()
-    tapes.wait_for_function(there, arg=24)
+    tapes.wait_for_function(there, arg=25)
     assert not tapes.locator("#error, #more").first.is_visible()
     assert tapes.evaluate("document.activeElement.querySelector('bdi').textContent") == TONES[13]
     tapes.go_back()
@@ -158,6 +164,58 @@ def test_more_results_come_below_while_what_is_there_stays_and_plays(tapes):
     tapes.wait_for_function(there, arg=10)
     assert tapes.get_by_role("link", name="Show 20").is_visible()
     assert tapes.evaluate("document.querySelector('.plays bdi').textContent") == TAPES[2]
+
+
+def test_places_in_recordings_of_hours_are_written_as_they_are(tapes, archive):
+    search(tapes, "a bell")
+    hours = tapes.locator(".hit").first
+    assert "1:15:00–1:15:10" in hours.inner_text() and "of 1:15:10" in hours.inner_text()
+    tapes.get_by_role("link", name=f"More like {HOURS}").click()
+    tapes.wait_for_selector(f".chip:has-text('like {HOURS} at 1:15:00')")
+    tapes.goto(f"{archive.url}/?like={archive.id_of(HOURS)}@4999")  # it ends before: the nearest part is meant
+    tapes.wait_for_selector(f".chip:has-text('like {HOURS} at 1:15:00')")
+    tapes.goto(f"{archive.url}/?q=rain&k=50")
+    tapes.wait_for_selector(".place")
+    places = tapes.locator(".hit", has_text=HOURS).locator(".place").all_inner_texts()
+    assert [place.split()[0] for place in places] == ["0:00", "0:10", "0:20", "0:30", "0:40"]
+
+
+def test_other_places_of_a_file_that_fit_are_a_key_away(page):
+    search(page, "rain and a bell")
+    walk = page.locator(".hit", has_text=WALK)
+    score = float(vector_of(["rain"]) @ vector_of(["rain", "bell"]))
+    assert walk.locator(".place").all_inner_texts() == [f"0:00 {score:.2f}", f"0:10 {score:.2f}"], "not that of the dog"
+    assert page.locator(".place").count() == 2, "one place of a file is the hit itself"
+    drawn = walk.locator(".window > .wave path")
+    rain = drawn.get_attribute("d")
+    page.get_by_role("button", name=f"Play {WALK} from 0:00").focus()
+    while (
+        page.evaluate("document.activeElement.getAttribute('aria-label')") != f"Play {WALK} at 0:10, score {score:.2f}"
+    ):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.closest('.hit') !== null")
+    page.keyboard.press("Space")
+    page.wait_for_function(PLAYS_BEYOND, arg=[WALK, 10.05])
+    assert page.evaluate(PLACE, WALK) < 14
+    # what is written and drawn is that place now
+    page.wait_for_function("was => !document.querySelector(`.plays .wave path[d='${was}']`)", arg=rain)
+    assert "0:10–0:20" in walk.inner_text() and walk.get_by_role("slider").first.get_attribute("aria-valuemin") == "10"
+    assert page.evaluate("document.activeElement.ariaCurrent") == "true"
+    assert "%4010" in page.get_by_role("link", name=f"More like {WALK}").get_attribute("href")
+
+
+def test_sliders_answer_the_keys_that_sliders_have(page):
+    search(page, "a bell")
+    window = page.get_by_role("slider", name=f"Place in {WALK}")
+    whole = page.get_by_role("slider", name=f"Place in the whole of {WALK}")
+    steps = {"End": 20, "ArrowLeft": 19, "PageDown": 14, "ArrowUp": 15, "Home": 10, "ArrowRight": 11, "ArrowDown": 10}
+    for key, place in steps.items():
+        window.press(key)
+        assert window.get_attribute("aria-valuenow") == f"{place:.1f}", key
+    for key, place in {"Home": 0, "PageUp": 5, "ArrowUp": 6, "ArrowLeft": 5, "End": 30, "ArrowDown": 29}.items():
+        whole.press(key)
+        assert whole.input_value() == str(place), key
+    assert page.evaluate("document.activeElement.className") == "whole", "no key of a slider leaves it"
 
 
 def test_seeking_in_the_picture_and_in_the_whole_file(page):
@@ -318,6 +376,18 @@ def test_what_goes_wrong_is_said(page, opened, served):
     page.wait_for_selector(".hit.drawn")
     assert not page.locator("#error").is_visible()
     opened.complaints[:] = [each for each in opened.complaints if "ERR_FAILED" not in each]
+
+
+def test_an_index_that_was_brought_up_to_date_is_counted_anew(browser, tmp_path):
+    with serving(tmp_path) as served:
+        page = browser.new_page()
+        page.set_default_timeout(5000)
+        page.goto(f"{served.url}/?q=rain")
+        page.wait_for_selector("#about:has-text('6 sounds in toy')")
+        make_index(served.workspace, served.sounds, ["dog.mp3", "bell.ogg"])
+        search(page, "a dog")
+        page.wait_for_selector("#about:has-text('2 sounds in toy')")
+        page.close()
 
 
 def test_a_search_can_be_stopped(page, opened, served):

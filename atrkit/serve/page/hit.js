@@ -19,10 +19,10 @@ export class HitCard {
 
   constructor(hit, place, addresses) {
     this.hit = hit;
-    this.length = Math.max(0.01, hit.end_s - hit.start_s);
-    this.where = `${clock(hit.start_s)}–${clock(hit.end_s)}`;
     this.item = element("li", { class: "hit", id: `hit-${hit.id}`, tabindex: "-1", "aria-labelledby": `about-${hit.id}` });
     this.item.append(this.#player(), this.#words(addresses), this.#picture(), this.#score(place));
+    this.#lookAt(hit);
+    this.#showState();
     if (!hit.is_there) this.say(GONE);
   }
 
@@ -40,26 +40,26 @@ export class HitCard {
       if (Math.abs(this.audio.currentTime - this.start) > 0.05) this.audio.currentTime = this.start;
     });
     this.audio.addEventListener("error", () => this.#explain());
-    this.#showState();
     return element("div", { class: "player" }, this.button, this.audio);
   }
 
   #words({ like, link }) {
     const { hit } = this;
+    this.likeOf = like;
     const about = element("div", { class: "what", id: `about-${hit.id}` });
     if (hit.caption) about.append(element("p", { class: "caption" }, hit.caption));
     const where = element("p", { class: "where" }, name(hit.name, hit.caption ? "name" : "name alone"));
     if (hit.folder) where.append(" ", element("span", { class: "folder" }, "in ", name(hit.folder, "path")));
     about.append(where);
-    const facts = element("p", { class: "facts" }, element("span", { class: "time" }, this.where));
-    if (hit.duration_s > this.length + 0.5) facts.append(element("span", {}, `of ${clock(hit.duration_s)}`));
-    if (hit.windows > 1) facts.append(element("span", {}, `${hit.windows} places fit`));
-    const links = element("span", { class: "links" },
-      element("a", { href: like, "data-go": true, "aria-label": `More like ${hit.name}` }, "More like this"),
+    this.time = element("span", { class: "time" });
+    const facts = element("p", { class: "facts" }, this.time);
+    if (this.isPart) facts.append(element("span", {}, `of ${clock(hit.duration_s)}`));
+    this.like = element("a", { "data-go": true, "aria-label": `More like ${hit.name}` }, "More like this");
+    const links = element("span", { class: "links" }, this.like,
       element("a", { href: link, class: "link", "aria-label": `Link to ${hit.name} in these results` }, "Link"));
     facts.append(links);
     this.message = element("p", { class: "message", role: "status" });
-    const what = element("div", { class: "words" }, about, facts, this.message);
+    const what = element("div", { class: "words" }, about, facts, this.#places(), this.message);
     const folded = hit.captions.slice(1);
     if (folded.length || hit.copies.length) {
       const list = element("ul", {}, ...folded.map((caption) => element("li", {}, caption)),
@@ -72,18 +72,38 @@ export class HitCard {
     return what;
   }
 
+  // where else in the file it fits about as well: a click looks and plays there
+  #places() {
+    const { places, name, is_there } = this.hit;
+    this.places = places.map((place) => {
+      const [at, score] = [clock(place.start_s), place.score.toFixed(2)];
+      const button = element("button", { class: "place", type: "button", disabled: !is_there, "aria-label": `Play ${name} at ${at}, score ${score}` },
+        element("span", {}, at, element("small", {}, ` ${score}`)));
+      button.addEventListener("click", () => {
+        this.#lookAt(place);
+        this.draw();
+        this.seek(place.start_s);
+        this.play();
+      });
+      return { ...place, button };
+    });
+    const rule = "Parts of this file with at least nine tenths of the score of the best one; five at most";
+    return places.length > 1 ? element("p", { class: "places", title: rule }, element("span", {}, "Best at"), ...this.places.map(({ button }) => button)) : null;
+  }
+
   #picture() {
     const { hit } = this;
     this.played = element("div", { class: "played" }, picture(FLAT, "wave"));
     this.slider = element("div", {
       class: "window", role: "slider", tabindex: hit.is_there ? "0" : null, "aria-label": `Place in ${hit.name}`,
-      "aria-valuemin": hit.start_s, "aria-valuemax": hit.end_s, "aria-disabled": hit.is_there ? null : "true",
+      "aria-disabled": hit.is_there ? null : "true",
     }, picture(FLAT, "wave"), this.played);
     const seek = (event) => {
       const box = this.slider.getBoundingClientRect();
       const share = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
-      this.seek(hit.start_s + share * this.length);
+      this.seek(this.seen.start_s + share * this.length);
     };
+    this.slider.addEventListener("keydown", (event) => this.#slide(event, this.seen.start_s, this.seen.end_s));
     this.slider.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !hit.is_there) return;
       this.slider.setPointerCapture(event.pointerId);
@@ -92,19 +112,47 @@ export class HitCard {
     this.slider.addEventListener("pointermove", (event) => { if (event.buttons & 1 && hit.is_there) seek(event); });
     this.now = element("span", { class: "now" });
     const sound = element("div", { class: "sound" }, this.slider);
-    if (hit.duration_s > this.length + 0.5) {
+    if (this.isPart) {
       this.whole = element("input", {
         class: "whole", type: "range", min: 0, max: hit.duration_s, step: 0.1, disabled: !hit.is_there,
         "aria-label": `Place in the whole of ${hit.name}`,
       });
-      this.whole.style.setProperty("--from", `${(100 * hit.start_s) / hit.duration_s}%`);
-      this.whole.style.setProperty("--to", `${(100 * hit.end_s) / hit.duration_s}%`);
       this.whole.addEventListener("input", () => this.seek(Number(this.whole.value)));
+      this.whole.addEventListener("keydown", (event) => this.#slide(event, 0, hit.duration_s));
       sound.append(this.whole);
     }
     sound.append(this.now);
-    this.#showTime();
     return sound;
+  }
+
+  // keys of a slider, in steps that can be heard
+  #slide(event, least, most) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || !this.hit.is_there) return;
+    const far = Math.max(5, (most - least) / 10);
+    const steps = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: far, PageDown: -far };
+    if (event.key in steps) this.seek(this.place + steps[event.key]);
+    else if (event.key === "Home" || event.key === "End") this.seek(event.key === "Home" ? least : most);
+    else return;
+    event.preventDefault();
+  }
+
+  get isPart() { return this.hit.duration_s > this.hit.end_s - this.hit.start_s + 0.5; }
+  get length() { return Math.max(0.01, this.seen.end_s - this.seen.start_s); }
+
+  // the part of the file that is written about and drawn
+  #lookAt({ start_s, end_s }) {
+    const { duration_s } = this.hit;
+    this.seen = { start_s, end_s };
+    this.time.textContent = `${clock(start_s)}–${clock(end_s)}`;
+    this.like.href = this.likeOf(start_s);
+    this.slider.setAttribute("aria-valuemin", start_s);
+    this.slider.setAttribute("aria-valuemax", end_s);
+    if (this.whole) {
+      this.whole.style.setProperty("--from", `${(100 * start_s) / duration_s}%`);
+      this.whole.style.setProperty("--to", `${(100 * end_s) / duration_s}%`);
+    }
+    for (const place of this.places) place.button.ariaCurrent = place.start_s === start_s ? "true" : null;
+    this.#showTime();
   }
 
   #score(place) {
@@ -113,10 +161,11 @@ export class HitCard {
   }
 
   async draw() {
-    const { hit } = this;
+    const { hit, seen } = this;
     if (!hit.is_there) return;
     try {
-      const { peaks } = await ask(`/api/peaks/${hit.id}?start=${hit.start_s}&end=${hit.end_s}`);
+      const { peaks } = await ask(`/api/peaks/${hit.id}?start=${seen.start_s}&end=${seen.end_s}`);
+      if (seen !== this.seen) return; // of a place that was left meanwhile
       this.slider.firstElementChild.replaceWith(picture(peaks, "wave"));
       this.played.firstElementChild.replaceWith(picture(peaks, "wave"));
       this.item.classList.add("drawn");
@@ -130,7 +179,7 @@ export class HitCard {
   // ---- what is heard
 
   get isOpen() { return this.audio.hasAttribute("src") && !this.audio.error; }
-  get start() { return this.wanted ?? this.hit.start_s; } // where it begins when it is opened
+  get start() { return this.wanted ?? this.seen.start_s; } // where it begins when it is opened
   get place() { return this.isOpen ? this.audio.currentTime : this.start; }
 
   toggle() {
@@ -141,7 +190,7 @@ export class HitCard {
   play() {
     HitCard.playing = this; // the page pauses the others
     if (!this.isOpen) this.#open();
-    if (this.audio.ended) this.audio.currentTime = this.hit.start_s;
+    if (this.audio.ended) this.audio.currentTime = this.seen.start_s;
     this.audio.play().catch((error) => {
       if (error.name === "NotAllowedError") this.say("The browser wants a click before it plays.");
     });
@@ -184,9 +233,10 @@ export class HitCard {
 
   #showTime() {
     const place = this.place;
-    const share = Math.min(1, Math.max(0, (place - this.hit.start_s) / this.length));
+    const { start_s, end_s } = this.seen;
+    const share = Math.min(1, Math.max(0, (place - start_s) / this.length));
     this.slider.style.setProperty("--played", `${100 * share}%`);
-    const inside = Math.min(Math.max(place, this.hit.start_s), this.hit.end_s);
+    const inside = Math.min(Math.max(place, start_s), end_s);
     this.slider.setAttribute("aria-valuenow", inside.toFixed(1));
     this.slider.setAttribute("aria-valuetext", clock(inside));
     if (this.whole) {

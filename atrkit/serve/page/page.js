@@ -1,7 +1,7 @@
 // The page: searches, what they found, and keys.
 import { address, asked, isNothing, isSame, isSameButForCount, parameters, STEPS } from "./address.js";
 import { showDrop, takeFiles } from "./files.js";
-import { ask, counted, element, name } from "./parts.js";
+import { ask, clock, counted, element, name } from "./parts.js";
 import { HitCard } from "./hit.js";
 
 const LARGEST_BYTES = 20_000_000;
@@ -99,6 +99,7 @@ const show = (search, found) => {
     }
     shown = search;
   } else clear(search);
+  if (about && found.files !== about.files) showAbout(); // the index was brought up to date
   liked = found.like;
   showLikes(search, liked);
   const count = found.results.length;
@@ -109,7 +110,7 @@ const show = (search, found) => {
   $("notes").hidden = !found.notes.length;
   const before = cards.length;
   const added = found.results.slice(before).map((hit, at) => new HitCard(hit, before + at + 1, {
-    like: address({ like: `${hit.id}@${hit.start_s}`, k: STEPS[0] }),
+    like: (start_s) => address({ like: `${hit.id}@${start_s}`, k: STEPS[0] }),
     link: `${address(search)}#hit-${hit.id}`,
   }));
   cards.push(...added);
@@ -145,7 +146,7 @@ const showLikes = (search, like) => {
   const chip = (words, without, label, ...rest) => element("p", { class: "chip" }, element("span", {}, ...words), ...rest,
     element("a", { href: address(without), "data-go": true, class: "off", "aria-label": label }, "×"));
   if (search.like) {
-    const words = like ? ["like ", name(like.name), ` at ${clockOf(like.start_s)}`] : ["like another sound"];
+    const words = like ? ["like ", name(like.name), ` at ${clock(like.start_s)}`] : ["like another sound"];
     chips.push(chip(words, { ...search, like: "" }, "Do not search by that sound"));
   }
   if (heard.key !== search.key) {
@@ -163,8 +164,6 @@ const showLikes = (search, like) => {
 const playerOf = ({ key, sound }) => element("audio", {
   src: URL.createObjectURL(sounds.get(key)), controls: true, preload: "metadata", "aria-label": `Player of ${sound}, which is searched by`,
 });
-
-const clockOf = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
 const showError = (message, search = null) => {
   $("error").replaceChildren(element("p", {}, message));
@@ -241,7 +240,7 @@ const move = (step) => {
 };
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   const at = event.target;
   const isText = at.matches("input:not([type=range]), textarea");
   const card = cardOf(at);
