@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,14 +10,14 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from atrkit.errors import AtrkitError, MissingPrerequisiteError, UsageError
+from atrkit.errors import AtrkitError, MissingPrerequisiteError, ResourceError, UsageError
 from atrkit.serve.guard import LARGEST_UPLOAD_BYTES, App, Guard, Rules, too_large
 from atrkit.serve.interface import INSTALL_COMMAND, Searches, ServedFile, Wanted
 from atrkit.serve.peaks import LONGEST_S, Peaks
 from atrkit.serve.questions import wanted_of, window_of
 from atrkit.serve.ranges import UnsatisfiableRangeError
 from atrkit.serve.sound_files import GoneError
-from atrkit.serve.uploads import UploadTooLargeError, keep_beginning, receive
+from atrkit.serve.uploads import UploadTooLargeError, keep_beginning, receive, room_for_upload
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Response
@@ -85,7 +84,8 @@ def _answer_errors(app: "FastAPI", say: Callable[[str], None]) -> None:
                 return _error(error.status_code, "there is nothing here")
             case _:  # its message may hold paths, which are for the person at the terminal
                 say(str(error))
-                return _error(500, "the index or its model cannot be used: the terminal of atrkit serve says why")
+                what = "the disk" if isinstance(error, ResourceError) else "the index or its model"
+                return _error(500, f"{what} cannot be used: the terminal of atrkit serve says why")
 
     async def pass_on(request: Request, error: Exception) -> Response:
         raise error  # a bug: the guard says so, where Starlette would answer "Internal Server Error"
@@ -135,8 +135,8 @@ def _serve_searches(app: "FastAPI", searches: Searches) -> None:
         if not free.acquire(blocking=False):
             return _error(503, "others search by sounds just now: try again in a moment", {"retry-after": "5"})
         try:
-            with tempfile.TemporaryDirectory(prefix="atrkit-", ignore_cleanup_errors=True) as folder:
-                sent, kept = Path(folder, "sent"), Path(folder, "sound.wav")
+            with room_for_upload() as folder:
+                sent, kept = folder / "sent", folder / "sound.wav"
                 async with asyncio.timeout(_LONGEST_UPLOAD_S):
                     await receive(request.stream(), sent, LARGEST_UPLOAD_BYTES)
                 found = await _in_thread(partial(_find_by_sound, searches, wanted, sent, kept))

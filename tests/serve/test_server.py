@@ -7,12 +7,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
-from atrkit.errors import MissingPrerequisiteError
+from atrkit.errors import IntegrityError, MissingPrerequisiteError
 from atrkit.serve import application
 from atrkit.serve.guard import LARGEST_UPLOAD_BYTES
 from atrkit.workflows.live_search import LiveSearch
@@ -246,6 +247,31 @@ def test_a_bug_is_one_line_at_the_terminal_and_a_plain_answer(tmp_path, monkeypa
         assert (answer.status, answer.headers["cache-control"]) == (500, "no-store")
         assert answer.json == {"error": "something went wrong: the terminal of atrkit serve says what"}
         assert "this is a bug in atrkit, please report it: RuntimeError: secret path /home/me" in served.said
+
+
+def test_what_is_wrong_with_the_index_is_for_the_terminal_as_it_names_paths(tmp_path, monkeypatch):
+    def is_damaged(*_):
+        raise IntegrityError("/home/me/index/toy/segments/001.h5 is damaged")
+
+    with serving(tmp_path) as served:
+        monkeypatch.setattr(LiveSearch, "find", is_damaged)
+        answer = served.ask("/api/search?q=rain")
+        assert answer.status == 500
+        assert answer.json["error"] == "the index or its model cannot be used: the terminal of atrkit serve says why"
+        assert "/home/me/index/toy/segments/001.h5 is damaged" in served.said
+
+
+def test_a_sound_that_the_model_makes_nothing_of_is_not_called_by_a_path_of_the_server(tmp_path, monkeypatch):
+    def encodes_nothing(_):
+        return SimpleNamespace(frames=[np.full((1, len(KINDS) + 1), np.nan, np.float32)])
+
+    def broken_model(*words):
+        return replace(toy_model(*words), open_windows=lambda: SimpleNamespace(encode=encodes_nothing))
+
+    monkeypatch.setattr("tests.serve.world.toy_model", broken_model)
+    with serving(tmp_path) as served:
+        answer = served.ask("/api/search-by-sound", "POST", (served.sounds / "rain.wav").read_bytes())
+    assert (answer.status, answer.json) == (400, {"error": "this sound: its embedding is not finite"})
 
 
 def test_a_body_without_length_is_cut_at_the_limit(served, monkeypatch):

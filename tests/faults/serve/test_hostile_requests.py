@@ -138,6 +138,12 @@ def test_garbage_is_survived(served, sent):
     assert answer == b"" or status_of(answer) in (200, 400, 414)
 
 
+def test_an_address_that_is_too_long_is_refused_whatever_it_says(served):
+    for target in (b"/", b"/api/about", b"/nothing"):
+        assert status_of(served.raw(get(target + b"?" + b"y" * 8192))) in (200, 404)
+        assert status_of(served.raw(get(target + b"?" + b"y" * 8193))) == 414
+
+
 @pytest.mark.parametrize(
     "ranges", [b"bytes=" + b"0-1," * 2000, b"bytes=0-99999999999999999999999999", b"bytes=-", b"lines=1-2"]
 )
