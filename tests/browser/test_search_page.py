@@ -287,7 +287,7 @@ def test_searches_and_hits_have_addresses(page, served):
     page.go_back()
     page.wait_for_function("() => document.querySelectorAll('.hit').length === 6")
     assert page.input_value("#q") == "a bell" and page.input_value("#not") == "rain"
-    link = page.get_by_role("link", name="Link to rain.wav in these results").get_attribute("href")
+    link = page.get_by_role("link", name="Copy link to rain.wav in these results").get_attribute("href")
     page.goto("about:blank")
     page.goto(served.url + link)
     page.wait_for_selector(".hit.drawn")
@@ -295,9 +295,9 @@ def test_searches_and_hits_have_addresses(page, served):
     page.go_back()
 
 
-DROP = """async ([name, bytes]) => {
+DROP = """async ([name, bytes, ...others]) => {
   const data = new DataTransfer();
-  data.items.add(new File([new Uint8Array(bytes)], name, {type: "audio/ogg"}));
+  for (const each of [name, ...others]) data.items.add(new File([new Uint8Array(bytes)], each, {type: "audio/ogg"}));
   const how = {dataTransfer: data, bubbles: true, cancelable: true};
   const tell = kind => document.body.dispatchEvent(new DragEvent(kind, how));
   tell("dragenter");
@@ -331,12 +331,52 @@ def test_a_dropped_sound_finds_its_like_and_plays(page, served):
 
 
 def test_a_chosen_file_that_is_too_large_is_not_sent(page, opened, tmp_path):
-    (tmp_path / "large.wav").write_bytes(bytes(20_000_001))
+    with (tmp_path / "large.wav").open("wb") as file:
+        file.truncate(100_000_001)
     before = len(opened.requests)
     page.set_input_files("#file", str(tmp_path / "large.wav"))
     page.wait_for_selector("#error:not([hidden])")
-    assert "at most 20 MB" in page.locator("#error").inner_text()
+    assert "at most 100 MB" in page.locator("#error").inner_text()
     assert len(opened.requests) == before
+
+
+def test_a_chosen_file_that_changed_since_is_not_taken_for_a_server_that_is_gone(page, served, tmp_path):
+    chosen = tmp_path / "chosen.ogg"
+    chosen.write_bytes((served.sounds / BELL).read_bytes())
+    page.set_input_files("#file", str(chosen))
+    page.wait_for_selector(".hit.drawn")
+    chosen.write_bytes((served.sounds / "rain.wav").read_bytes())
+    page.fill("#q", "a dog")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#error:not([hidden])")
+    assert "chosen.ogg cannot be read: it is a folder, or was changed" in page.get_by_role("alert").inner_text()
+    assert page.get_by_role("button", name="Try again").count() == 0, "of no use"
+
+
+def test_of_several_dropped_files_it_is_said_that_one_is_searched_by(page, served):
+    bell = list((served.sounds / BELL).read_bytes())
+    page.evaluate(DROP, ["first.ogg", bell, "second.ogg", "third.ogg"])
+    page.wait_for_selector(".hit.drawn")
+    assert "first.ogg" in page.locator(".chip").inner_text()
+    assert page.locator("#notes").inner_text() == "of 3 files only the first is searched by"
+    assert page.get_by_role("link", name="Copy link").count() == 0, "a link cannot hold the sound"
+    page.evaluate(DROP, ["first.ogg", bell])
+    page.wait_for_selector("#notes", state="hidden")
+
+
+def test_a_link_to_a_hit_is_copied_or_put_where_it_can_be_copied(page, opened, served):
+    search(page, "a bell")
+    link = page.get_by_role("link", name=f"Copy link to {WALK} in these results")
+    expected = f"{served.url}/?q=a+bell#hit-{served.id_of('field/a long walk.flac')}"
+    opened.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    link.click()
+    page.wait_for_selector(".message.good:has-text('The link is copied.')")
+    assert page.evaluate("navigator.clipboard.readText()") == expected != page.url
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('not allowed')); }")
+    link.click()
+    page.wait_for_selector(".message:not(.good):has-text('address bar')")
+    assert page.url == expected and len(names(page)) == 6
+    opened.page.context.clear_permissions()
 
 
 def test_text_from_outside_is_text(page):

@@ -5,6 +5,8 @@ from importlib import resources
 
 import pytest
 
+from atrkit.serve.guard import LARGEST_UPLOAD_BYTES
+
 FILES = {path.name: path.read_text("utf-8") for path in resources.files("atrkit.serve").joinpath("page").iterdir()}
 REPORT_CSS = resources.files("atrkit.reports.page").joinpath("templates", "page.css").read_text("utf-8")
 
@@ -17,6 +19,16 @@ def test_the_page_and_the_report_have_the_same_colours_and_letters():
     only_of_the_report = ("--shade",)  # of its tables that scroll
     of_report = [(name, value) for name, value in colours(REPORT_CSS) if name not in only_of_the_report]
     assert colours(FILES["page.css"]) == of_report and len(of_report) > 40
+
+
+def test_the_page_sends_what_the_server_takes():
+    assert re.findall(r"const LARGEST_BYTES = (\w+);", FILES["files.js"]) == [f"{LARGEST_UPLOAD_BYTES:_}"]
+
+
+def test_every_file_of_the_page_is_given(served):
+    for name, text in FILES.items():
+        address = "/" if name == "index.html" else f"/{name}"
+        assert served.ask(address).body.decode() == text
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -55,9 +55,7 @@ export class HitCard {
     const facts = element("p", { class: "facts" }, this.time);
     if (this.isPart) facts.append(element("span", {}, `of ${clock(hit.duration_s)}`));
     this.like = element("a", { "data-go": true, "aria-label": `More like ${hit.name}` }, "More like this");
-    const links = element("span", { class: "links" }, this.like,
-      element("a", { href: link, class: "link", "aria-label": `Link to ${hit.name} in these results` }, "Link"));
-    facts.append(links);
+    facts.append(element("span", { class: "links" }, this.like, link ? this.#link(link) : null));
     this.message = element("p", { class: "message", role: "status" });
     const what = element("div", { class: "words" }, about, facts, this.#places(), this.message);
     const folded = hit.captions.slice(1);
@@ -70,6 +68,22 @@ export class HitCard {
       what.append(element("details", {}, element("summary", {}, labels.join(", ")), list));
     }
     return what;
+  }
+
+  #link(address) {
+    const link = element("a", { href: address, class: "link", "aria-label": `Copy link to ${this.hit.name} in these results` }, "Copy link");
+    link.addEventListener("click", async (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+      event.preventDefault();
+      try {
+        await navigator.clipboard.writeText(link.href);
+        this.say("The link is copied.", { isGood: true });
+      } catch { // browsers let pages copy over HTTPS or from this computer only
+        history.pushState(history.state, "", link.href);
+        this.say("This browser does not let this page copy. The link stands in the address bar.");
+      }
+    });
+    return link;
   }
 
   // where else in the file it fits about as well: a click looks and plays there
@@ -174,7 +188,10 @@ export class HitCard {
     }
   }
 
-  say(message) { this.message.textContent = message; }
+  say(message, { isGood = false } = {}) {
+    this.message.textContent = message;
+    this.message.classList.toggle("good", isGood);
+  }
 
   // ---- what is heard
 

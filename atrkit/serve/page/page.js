@@ -1,12 +1,11 @@
 // The page: searches, what they found, and keys.
 import { address, asked, isNothing, isSame, isSameButForCount, parameters, STEPS } from "./address.js";
-import { showDrop, takeFiles } from "./files.js";
+import { refuseUnreadable, showDrop, takeFiles, whyTooLarge } from "./files.js";
 import { ask, clock, counted, element, name } from "./parts.js";
 import { HitCard } from "./hit.js";
 
-const LARGEST_BYTES = 20_000_000;
 const $ = (id) => document.getElementById(id);
-const sounds = new Map(); // what was dropped, by a key in the history: an address cannot hold it
+const sounds = new Map(); // what was chosen or dropped, by a key in the history: an address cannot hold it
 let cards = [];
 let shown = null; // the search that is on the page
 let liked = null; // what its sounds are like
@@ -64,9 +63,10 @@ const run = async (search, { again = false } = {}) => {
   }
 };
 
-const askBySound = (search, signal) => {
+const askBySound = async (search, signal) => {
   const query = parameters({ ...search, sound: "" });
-  const body = sounds.get(search.key);
+  const body = sounds.get(search.key).file;
+  await refuseUnreadable(body);
   return ask(`/api/search-by-sound?${query}`, { method: "POST", body, signal, headers: { "Content-Type": "application/octet-stream" } });
 };
 
@@ -106,12 +106,14 @@ const show = (search, found) => {
   $("status").textContent = count
     ? `${counted(count, "sound", "sounds")}, the best first, in ${Math.max(1, Math.round(found.seconds * 1000))} ms`
     : "Nothing was found: the index holds no other sound.";
-  $("notes").replaceChildren(...found.notes.map((note) => element("li", {}, note)));
-  $("notes").hidden = !found.notes.length;
+  const { files = 1 } = sounds.get(search.key) || {};
+  const notes = [...(files > 1 ? [`of ${files} files only the first is searched by`] : []), ...found.notes];
+  $("notes").replaceChildren(...notes.map((note) => element("li", {}, note)));
+  $("notes").hidden = !notes.length;
   const before = cards.length;
   const added = found.results.slice(before).map((hit, at) => new HitCard(hit, before + at + 1, {
     like: (start_s) => address({ like: `${hit.id}@${start_s}`, k: STEPS[0] }),
-    link: `${address(search)}#hit-${hit.id}`,
+    link: search.sound ? null : `${address(search)}#hit-${hit.id}`, // an address cannot hold the sound
   }));
   cards.push(...added);
   $("results").append(...added.map((card) => card.item));
@@ -162,7 +164,7 @@ const showLikes = (search, like) => {
 };
 
 const playerOf = ({ key, sound }) => element("audio", {
-  src: URL.createObjectURL(sounds.get(key)), controls: true, preload: "metadata", "aria-label": `Player of ${sound}, which is searched by`,
+  src: URL.createObjectURL(sounds.get(key).file), controls: true, preload: "metadata", "aria-label": `Player of ${sound}, which is searched by`,
 });
 
 const showError = (message, search = null) => {
@@ -191,13 +193,14 @@ const showStart = (search) => {
 
 // ---- a sound to search by
 
-const searchBySound = (file) => {
-  if (file.size > LARGEST_BYTES) {
-    showError(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB; a sound to search by has at most ${LARGEST_BYTES / 1e6} MB.`);
+const searchBySound = (files) => {
+  const [file] = files;
+  if (whyTooLarge(file)) {
+    showError(whyTooLarge(file));
     return;
   }
   const key = `${Date.now()}-${sounds.size}`;
-  sounds.set(key, file);
+  sounds.set(key, { file, files: files.length });
   go({ q: "", not: "", like: "", sound: file.name.slice(0, 200), key, k: STEPS[0] }); // words may be added to it
 };
 
@@ -213,16 +216,11 @@ $("search").addEventListener("submit", (event) => {
 $("q").addEventListener("search", () => { if (!$("q").value && shown && !isNothing(shown)) go({ ...asked(), q: "" }); });
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[data-go], a.link");
+  const link = event.target.closest("a[data-go]");
   if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
   const { key } = asked();
   const target = new URL(link.href);
-  if (link.matches(".link")) {
-    history.pushState({ sound: key }, "", link.href);
-    focusLinked();
-    return;
-  }
   history.pushState({ sound: target.searchParams.get("sound") ? key : "" }, "", target.pathname + target.search);
   if (!isSameButForCount(asked(), shown)) scrollTo(0, 0);
   run(asked());
