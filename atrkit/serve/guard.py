@@ -26,13 +26,14 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_ALWAYS = (
-    (b"content-security-policy", _POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+# of every answer, those that uvicorn makes by itself included
+HEADERS = (
+    ("content-security-policy", _POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("permissions-policy", "camera=(), microphone=(), geolocation=()"),
 )
 
 
@@ -102,7 +103,7 @@ class _Refusal:
 
 
 class Guard:
-    """Lets through to an application what the rules allow, and adds headers to whatever comes back.
+    """Lets through to an application what the rules allow.
 
     Args:
         app: that answers.
@@ -119,17 +120,15 @@ class Guard:
             return
         has_started = False
 
-        async def send_with_headers(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal has_started
-            if message["type"] == "http.response.start":
-                has_started = True
-                message["headers"] = [*message.get("headers", []), *_ALWAYS]
+            has_started = True
             await send(message)
 
         refusal = self._refusal(scope)
         if refusal is None:
             try:
-                await self._app(scope, receive, send_with_headers)
+                await self._app(scope, receive, send_and_note)
                 return
             except BrokenOffError as error:
                 self._say(str(error))
@@ -139,7 +138,7 @@ class Guard:
                 if has_started:
                     raise
                 refusal = _Refusal(500, "something went wrong: the terminal of atrkit serve says what")
-        await _refuse(refusal, scope, send_with_headers)
+        await _refuse(refusal, scope, send)
 
     def _refusal(self, scope: Scope) -> _Refusal | None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from atrkit.errors import MissingPrerequisiteError, ResourceError, UsageError
 from atrkit.serve.application import build_application
-from atrkit.serve.guard import App, Rules
+from atrkit.serve.guard import HEADERS, App, Rules
 from atrkit.serve.interface import INSTALL_COMMAND
 from atrkit.workflows.live_search import LiveSearch
 from atrkit.workflows.session import Session
@@ -102,15 +102,18 @@ def make_server(app: App) -> "uvicorn.Server":
     """A server that is quiet, bounded, and ends at once when it is asked to."""
     import uvicorn
 
+    from atrkit.serve.connections import Connection
+
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",
         interface="asgi3",
         log_config=None,
         log_level="critical",
         access_log=False,
+        headers=list(HEADERS),
         server_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,

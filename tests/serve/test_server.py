@@ -245,6 +245,10 @@ def test_a_bug_is_one_line_at_the_terminal_and_a_plain_answer(tmp_path, monkeypa
         monkeypatch.setattr(LiveSearch, "find", fails)
         answer = served.ask("/api/search?q=rain")
         assert (answer.status, answer.headers["cache-control"]) == (500, "no-store")
+        assert (
+            answer.headers["x-content-type-options"] == "nosniff"
+            and "'none'" in answer.headers["content-security-policy"]
+        )
         assert answer.json == {"error": "something went wrong: the terminal of atrkit serve says what"}
         assert "this is a bug in atrkit, please report it: RuntimeError: secret path /home/me" in served.said
 
