@@ -44,7 +44,8 @@ def places_of(index: SearchIndex, hit: Hit, query_D: Float32Array) -> list[Place
     segments, start, stop = iter(index.vectors), int(windows.start), int(windows.stop)
     while start >= len(segment := next(segments)):
         start, stop = start - len(segment), stop - len(segment)
-    scores_W = segment[start:stop] @ query_D
+    with np.errstate(invalid="ignore"):  # the search saw to it that all is finite; BLAS warns sometimes nevertheless
+        scores_W = segment[start:stop] @ query_D
     return best_places(scores_W, index.start_s_W[windows], index.end_s_W[windows], hit.window - int(windows.start))
 
 

@@ -354,9 +354,14 @@ def test_a_chosen_file_that_changed_since_is_not_taken_for_a_server_that_is_gone
 
 
 def test_of_several_dropped_files_it_is_said_that_one_is_searched_by(page, served):
+    search(page, "rain")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert page.evaluate("scrollY") > 0
     bell = list((served.sounds / BELL).read_bytes())
     page.evaluate(DROP, ["first.ogg", bell, "second.ogg", "third.ogg"])
-    page.wait_for_selector(".hit.drawn")
+    page.wait_for_selector(".chip")
+    page.wait_for_function("() => !document.querySelector('.busy') && document.querySelector('.hit.drawn')")
+    assert page.evaluate("scrollY") == 0, "what is searched by stands at the top"
     assert "first.ogg" in page.locator(".chip").inner_text()
     assert page.locator("#notes").inner_text() == "of 3 files only the first is searched by"
     assert page.get_by_role("link", name="Copy link").count() == 0, "a link cannot hold the sound"

@@ -16,6 +16,7 @@ let heard = { key: null, player: null }; // the sound that is searched by
 
 const go = (search) => {
   if (!isSame(search, asked()) || location.hash) history.pushState({ sound: search.key || "" }, "", address(search));
+  scrollTo(0, 0);
   run(asked(), { again: true });
 };
 
