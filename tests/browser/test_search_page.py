@@ -274,6 +274,18 @@ def test_the_keyboard_alone_searches_moves_plays_and_stops(page):
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
 
 
+def test_the_space_bar_plays_what_is_shown_and_not_what_was(page):
+    search(page, "a bell")
+    page.get_by_role("button", name=f"Play {BELL}").click()
+    page.wait_for_function(PLAYS_BEYOND, arg=[BELL, 0.05])
+    page.fill("#q", "rain")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('.hit bdi').textContent === 'rain.wav'")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Space")
+    page.wait_for_function(PLAYS_BEYOND, arg=["rain.wav", 0.05])
+
+
 def test_searches_and_hits_have_addresses(page, served):
     search(page, "a bell")
     page.fill("#not", "rain")

@@ -228,6 +228,7 @@ export class HitCard {
 
   // a player that is only paused keeps its connection, and browsers have six for a server: the seventh would wait for ever
   close() {
+    if (HitCard.playing === this) HitCard.playing = null;
     if (!this.isOpen) return;
     this.wanted = this.audio.ended ? undefined : this.audio.currentTime;
     this.audio.pause();
