@@ -72,14 +72,13 @@ def keep_beginning(path: Path, out: Path) -> bool:
     """
     try:
         reader = BlockReader(path)
-        most = min(round(LONGEST_S * reader.sample_rate_hz), _MOST_SAMPLES // reader.channels)
-        left = most
+        left = min(round(LONGEST_S * reader.sample_rate_hz), _MOST_SAMPLES // reader.channels)
         with soundfile.SoundFile(out, "w", reader.sample_rate_hz, reader.channels, "FLOAT", format="WAV") as kept:
             for block in reader.blocks():
-                if not left:
-                    return True
                 kept.write(block[:left])
-                left -= len(block[:left])
+                if len(block) > left:
+                    return True
+                left -= len(block)
     except UnreachableAudioError as error:
         raise _not_kept(error) from error
     except UnusableAudioError as error:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from atrkit.serve import peaks
 from atrkit.serve.peaks import BINS, Peaks, peaks_of
 from atrkit.serve.sound_files import GoneError
 from tests.serve.test_sound_files import OnDisk
@@ -46,3 +47,21 @@ def test_a_window_is_drawn_once(tmp_path):
     assert peaks.of(file, 0.0, 1.0) == first
     with pytest.raises(GoneError):
         peaks.of(file, 0.0, 0.5)
+
+
+def test_pictures_are_kept_until_there_are_too_many(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(peaks, "_MOST_KEPT", 2)
+    monkeypatch.setattr(peaks, "peaks_of", lambda file, start_s, end_s: drawn.append(start_s) or [0] * BINS)
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), 16000)
+    file, kept = OnDisk(tmp_path / "a.wav"), Peaks()
+    for start_s in (
+        1.0,
+        2.0,
+        1.0,
+        3.0,
+        1.0,
+        2.0,
+    ):  # the third picture drives out that of second 2, looked at longest ago
+        kept.of(file, start_s, 9.0)
+    assert drawn == [1.0, 2.0, 3.0, 2.0]

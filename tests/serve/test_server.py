@@ -198,6 +198,13 @@ def test_copies_are_one_hit_and_say_where_else_they_are_below_the_folder(tmp_pat
         for path in ("rain.wav", "field/rain again.wav", str(elsewhere)):
             assert served.ask(f"/api/audio/{served.id_of(path)}", "HEAD").status == 200
             assert len(served.ask(f"/api/search?like={served.id_of(path)}@0").json["results"]) == 5
+        paths = {
+            served.id_of(path): served.sounds / path for path in ("rain.wav", "field/rain again.wav", str(elsewhere))
+        }
+        paths[hits[0]["id"]].unlink()
+        first = served.ask("/api/search?q=rain").json["results"][0]
+        assert first["is_there"] and first["id"] != hits[0]["id"]  # it is heard from one of the others
+        assert served.ask(f"/api/audio/{first['id']}", "HEAD").status == 200
 
 
 def test_every_answer_has_the_headers_that_keep_the_page_to_itself(served):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from atrkit.serve import sound_files
 from atrkit.serve.sound_files import GoneError, open_playable
 from tests.serve.world import wave_of
 
@@ -75,6 +76,18 @@ def test_any_part_of_a_made_wav_is_that_part_of_the_whole(tmp_path):
     cuts += [tuple(sorted(generator.choice(len(whole), 2, replace=False))) for _ in range(20)]
     for start, stop in cuts:
         assert b"".join(open_playable(file).chunks(int(start), int(stop))) == whole[start:stop], (start, stop)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_made_wav_is_no_longer_than_its_header_can_say(tmp_path, monkeypatch, channels):
+    file = sound(tmp_path / "a.aiff", channels, subtype="PCM_24")
+    monkeypatch.setattr(sound_files, "_LARGEST_WAV_BYTES", 1001)  # 4 GB are too many for a test
+    playable = open_playable(file)
+    made = b"".join(playable.chunks(0, playable.size_bytes))
+    assert len(made) == playable.size_bytes == 1000
+    samples, _ = soundfile.read(io.BytesIO(made), always_2d=True)
+    expected, _ = soundfile.read(file.full_path, always_2d=True)
+    np.testing.assert_allclose(samples, expected[: 956 // 2 // channels], atol=1e-4)
 
 
 def test_samples_over_full_scale_are_clipped_not_wrapped(tmp_path):
