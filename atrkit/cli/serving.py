@@ -16,8 +16,8 @@ def serve(
     host: Annotated[
         str,
         typer.Option(
-            help="Address or name to listen at; any but this computer itself needs --token. What is sent is not "
-            "encrypted (HTTP): in a network that others listen in, go through ssh -L or a proxy with HTTPS."
+            help="Address or name to listen at; any but this computer itself needs --token, and is not encrypted "
+            "(HTTP): where others may listen in, use ssh -L."
         ),
     ] = "127.0.0.1",
     token: Annotated[

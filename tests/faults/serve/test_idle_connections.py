@@ -20,7 +20,7 @@ UPLOAD = b"POST /api/search-by-sound HTTP/1.1\r\nHost: localhost\r\nContent-Leng
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     """A server of four connections that is not as patient as usual."""
-    monkeypatch.setattr(connections, "LONGEST_WAIT_S", 0.8)
+    monkeypatch.setattr(connections, "LONGEST_WAIT_S", 0.2)
     monkeypatch.setattr(serve, "_MOST_CONNECTIONS", 5)
     with serving(tmp_path, ServeOptions(port=0, token=TOKEN)) as server:
         yield server
@@ -40,10 +40,11 @@ def read_to_end(connection: socket.socket) -> bytes:
     return received
 
 
-@pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\nHost: localhost\r\n"])
-def test_connections_without_a_request_shut_others_out_for_a_moment_only(served, sent):
+def test_connections_without_a_request_shut_others_out_for_a_moment_only(served, monkeypatch):
+    monkeypatch.setattr(connections, "LONGEST_WAIT_S", 1.0)  # to see the moment
+    half = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
     with ExitStack() as stack:
-        idle = [stack.enter_context(connect(served, sent)) for _ in range(4)]
+        idle = [stack.enter_context(connect(served, sent)) for sent in (b"", b"\r\n", b"G", half)]
         crowded = served.ask("/api/about", authorization=f"Bearer {TOKEN}")
         assert (crowded.status, crowded.headers["x-content-type-options"]) == (503, "nosniff")
         assert [read_to_end(connection) for connection in idle] == [b""] * 4
