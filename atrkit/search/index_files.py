@@ -141,6 +141,11 @@ class SearchIndex:
             first += segment["rows"]
         raise ValueError(f"{file.path} is of segment {file.segment}, which is not part of this index")
 
+    def vectors_of(self, file: IndexedFile) -> npt.NDArray[np.float32]:
+        """(W, D), of the windows of a file: a part of its segment, which is not read before it is used."""
+        numbers = [segment["number"] for segment in self.about["segments"]]
+        return self.vectors[numbers.index(file.segment)][file.row : file.row + file.windows]
+
 
 def segment_path(folder: Path, number: int) -> Path:
     """File of a segment."""

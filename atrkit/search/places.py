@@ -41,11 +41,8 @@ def places_of(index: SearchIndex, hit: Hit, query_D: Float32Array) -> list[Place
         Five at most, that of the hit first; see `best_places`.
     """
     windows = index.windows_of(hit.file)
-    segments, start, stop = iter(index.vectors), int(windows.start), int(windows.stop)
-    while start >= len(segment := next(segments)):
-        start, stop = start - len(segment), stop - len(segment)
     with np.errstate(invalid="ignore"):  # the search saw to it that all is finite; BLAS warns sometimes nevertheless
-        scores_W = segment[start:stop] @ query_D
+        scores_W = index.vectors_of(hit.file) @ query_D
     return best_places(scores_W, index.start_s_W[windows], index.end_s_W[windows], hit.window - int(windows.start))
 
 

@@ -125,22 +125,20 @@ def _hits(
         if len(lists) == 1:  # all windows as good as the last hit are on it
             others = int(np.count_nonzero(files_K[scores_K >= least] == file))
         else:
-            others = _windows_from(index, index.windows_of(index.files[file]), query_D, least)
+            others = _windows_from(index.vectors_of(index.files[file]), query_D, least)
         where = (float(index.start_s_W[window]), float(index.end_s_W[window]))
         hits.append(Hit(index.files[file], window, *where, float(scores_K[place]), others))
     return hits
 
 
-def _windows_from(index: SearchIndex, windows: slice, query_D: Float32Array, least: np.float32) -> int:
+def _windows_from(vectors_WD: Float32Array, query_D: Float32Array, least: np.float32) -> int:
     """How many windows of a file have at least that cosine."""
-    segments, start, stop = iter(index.vectors), int(windows.start), int(windows.stop)
-    while start >= len(segment := next(segments)):
-        start, stop = start - len(segment), stop - len(segment)
     tolerance = len(query_D) * np.finfo(np.float32).eps  # a product in float32 is not off by more
     count = 0
-    for first in range(start, stop, _ROWS_AT_ONCE):
-        rows_ND = segment[first : min(stop, first + _ROWS_AT_ONCE)]
-        about_N = rows_ND @ query_D
+    for first in range(0, len(vectors_WD), _ROWS_AT_ONCE):
+        rows_ND = vectors_WD[first : first + _ROWS_AT_ONCE]
+        with np.errstate(invalid="ignore"):  # all is finite, the search saw to it; BLAS warns sometimes
+            about_N = rows_ND @ query_D
         close_N = np.abs(about_N - least) <= tolerance
         count += int(np.count_nonzero(about_N > least + tolerance))
         count += int(np.count_nonzero(cosines_of_rows(rows_ND[close_N], query_D) >= least))

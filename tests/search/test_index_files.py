@@ -40,6 +40,8 @@ def test_windows_of_all_segments_belong_to_their_files(make_index):
     assert index.files[0].captions == ("rain falls",)
     assert index.files[0].full_path.name == "a.wav" and index.file_of_id[index.files[1].id].path == "b.wav"
     assert [index.windows_of(file) for file in index.files] == [slice(4, 6), slice(0, 3), slice(3, 4)]
+    for file in index.files:
+        assert np.array_equal(index.vectors_of(file), np.concatenate(index.vectors)[index.windows_of(file)])
     np.testing.assert_allclose(np.linalg.norm(np.concatenate(index.vectors), axis=1), 1, atol=1e-6)
 
 
