@@ -44,7 +44,7 @@ def test_connections_without_a_request_shut_others_out_for_a_moment_only(served,
     monkeypatch.setattr(connections, "LONGEST_WAIT_S", 1.0)  # to see the moment
     half = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
     with ExitStack() as stack:
-        idle = [stack.enter_context(connect(served, sent)) for sent in (b"", b"\r\n", b"G", half)]
+        idle = [stack.enter_context(connect(served, sent)) for sent in (b"", b"", b"G", half)]
         crowded = served.ask("/api/about", authorization=f"Bearer {TOKEN}")
         assert (crowded.status, crowded.headers["x-content-type-options"]) == (503, "nosniff")
         assert [read_to_end(connection) for connection in idle] == [b""] * 4
