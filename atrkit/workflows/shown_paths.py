@@ -8,7 +8,7 @@ from atrkit.search.index_files import IndexedFile
 
 
 def labels_of(roots: Sequence[str]) -> dict[str, PurePosixPath]:
-    """What stands for each folder that was indexed: nothing for a single one, else as many last names as tell them apart.
+    """What stands for each indexed folder: nothing for a single one, else as many last names as tell them apart.
 
     >>> labels = labels_of(["/home/me/tapes", "/media/disk/tapes", "/home/me/minidiscs"])
     >>> [str(label) for label in labels.values()]
