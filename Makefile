@@ -39,7 +39,7 @@ check: install ## lint, format, types, layers
 bench: install ## figures (tables on the screen, JSON in .bench/) and the slow tests
 	$(BIN)/python -m pytest -q -s -m "bench or slow" tests
 
-study: install ## what each mechanism of the papers does on the embedded data set (about two and a half hours; resumable; QUICK=1)
+study: install ## what each mechanism of the papers does on the embedded data set (about three hours; resumable; QUICK=1)
 	$(BIN)/python -m tests.study $(if $(QUICK),--quick)
 
 test-faults: install ## kill loops and full disks (about six minutes)
