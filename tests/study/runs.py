@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from tests.study.systems import System
+
+LOOK_EVERY_S = 5.0  # for a run that another needs
 
 
 @dataclass(frozen=True)
@@ -43,26 +46,30 @@ class Sizes:
 
 
 def run_all(systems: Sequence[System], sizes: Sizes, seeds: Sequence[int], *, jobs: int) -> None:
-    """Make the data set, then every missing run, in the order of the list; who needs another run waits for it."""
+    """Make the data set, then every missing run, seed by seed in the list's order; who needs another waits for it."""
     if not (sizes.folder / "embeddings/synthetic/logmel.h5").is_file():
         counts = ["--clips", sizes.clips, "--val-clips", sizes.val_clips, "--eval-clips", sizes.eval_clips]
         _atrkit(sizes, "download", "synthetic", *counts)
         _atrkit(sizes, "extract", "--encoder", "logmel")
-    first = min(seeds)
-    for seed in seeds:
-        with ThreadPoolExecutor(jobs) as pool:
-            tasks = [pool.submit(_train_and_evaluate, system, sizes, seed, first) for system in systems]
-            for task in as_completed(tasks):
-                if error := task.exception():
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise error
+    first, has_failed = min(seeds), Event()
+
+    def task(system: System, seed: int) -> None:
+        _train_and_evaluate(system, sizes, seed, first, has_failed)
+
+    with ThreadPoolExecutor(jobs) as pool:  # one for all seeds: no core waits for the last training of a seed
+        for done in as_completed([pool.submit(task, system, seed) for seed in seeds for system in systems]):
+            if error := done.exception():
+                has_failed.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise error
 
 
-def _train_and_evaluate(system: System, sizes: Sizes, seed: int, first: int) -> None:
+def _train_and_evaluate(system: System, sizes: Sizes, seed: int, first: int, has_failed: Event) -> None:
     if sizes.is_done(system.name, seed):
         return
     while system.needs and not sizes.is_done(system.needs, first):
-        time.sleep(5)
+        if has_failed.wait(LOOK_EVERY_S):
+            return
     overrides = [*system.overrides, *([f"training.epochs={sizes.epochs}"] if sizes.epochs else [])]
     settings = [word for override in overrides for word in ("--set", override)]
     start = time.perf_counter()
