@@ -14,13 +14,13 @@ from tests.study.tables import markdown_tables, show_tables
 
 BENCH = Path(__file__).resolve().parents[2] / ".bench"
 FULL = Sizes(folder=BENCH / "study", clips=3000, val_clips=120, eval_clips=240, seeds=(1, 2, 3, 4, 5), epochs=None)
-QUICK = Sizes(folder=BENCH / "study_quick", clips=1200, val_clips=120, eval_clips=240, seeds=(1, 2), epochs=12)
+QUICK = Sizes(folder=BENCH / "study_quick", clips=1200, val_clips=120, eval_clips=240, seeds=(1, 2), epochs=10)
 
 
 def main() -> None:
     """Train what is missing, evaluate it, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.study", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two seeds, fewer clips, 12 epochs: a quarter of an hour")
+    parser.add_argument("--quick", action="store_true", help="two seeds, fewer clips, 10 epochs: a quarter of an hour")
     parser.add_argument("--table", action="store_true", help="train nothing: tables of what is finished")
     parser.add_argument("--markdown", action="store_true", help="tables as they stand in the README")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at the same time, one thread each (default 2)")
