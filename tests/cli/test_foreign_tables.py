@@ -6,25 +6,17 @@ import zipfile
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from typer.main import get_command
 
-from atrkit.cli.app import app, main
+from atrkit.cli.app import main
 from atrkit.metrics.ranking import evaluate
 from atrkit.score_matrix import ScoreMatrix
+from tests.cli.foreign_files import run
 
-COMMAND = get_command(app)
 CLIPS = ("rain, heavy.wav", "dog.wav", "sea.wav")
 CAPTIONS = tuple(f"{clip}#{n}" for clip in CLIPS for n in (1, 2))
 TEXTS = tuple(f"Words, of {caption}" for caption in CAPTIONS)
 OWN = tuple(caption.partition("#")[0] for caption in CAPTIONS)
 SCORES_AC = np.random.default_rng(3).normal(size=(3, 6))
-
-
-def run(*words, code=0):
-    result = CliRunner().invoke(COMMAND, ["eval", *(str(word) for word in words)])
-    assert result.exit_code == code, (result.exit_code, result.stderr, result.exception)
-    return result
 
 
 def table(path, rows, delimiter=","):
